@@ -1,0 +1,283 @@
+"""MACE: higher-order equivariant message passing (Batatia et al., arXiv:2206.07697), in parity with mace-torch
+0.3.16."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scalarpath.backbones.registry import Backbone, choice, positive
+from scalarpath.errors import ConfigError
+from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.heads.scalar_pathway import PathwaySpec, ScalarPathway
+from scalarpath.nn.angular import SphericalHarmonics
+from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
+from scalarpath.nn.linear import DegreeLinear, SpeciesGroups, SpeciesLinear
+from scalarpath.nn.mlp import MLP, activation
+from scalarpath.nn.neighbour_sum import neighbour_sum, to_slots
+from scalarpath.nn.radial import DISTANCE_TRANSFORMS, RADIAL_BASES, polynomial_cutoff
+from scalarpath.nn.symmetric_contraction import SymmetricContraction
+
+INTERACTIONS = ("plain", "residual", "density", "density_residual")
+
+
+class RadialEmbedding(nn.Module):
+    """Radial features R_n(r) u(r / rc); the basis may read a transformed distance, the envelope always the true one."""
+
+    def __init__(
+        self,
+        atomic_numbers: Sequence[int],
+        cutoff: float,
+        size: int,
+        basis: str,
+        envelope_exponent: int,
+        distance_transform: str | None,
+    ):
+        super().__init__()
+        self.envelope_exponent = envelope_exponent
+        self.basis = RADIAL_BASES[basis](size, cutoff)
+        self.transform = DISTANCE_TRANSFORMS[distance_transform](atomic_numbers) if distance_transform else None
+
+    def forward(self, geometry: EdgeGeometry) -> tuple[Tensor, Tensor]:
+        """Basis without envelope [E, size], envelope [E, 1]."""
+        x = r = geometry.distances
+        if self.transform is not None:
+            species = geometry.species
+            x = self.transform(r, species[geometry.centre], species[geometry.neighbour])
+        return self.basis(x), polynomial_cutoff(r / geometry.cutoff, self.envelope_exponent)
+
+
+class InteractionLayer(nn.Module):
+    """One MACE layer: message passing, product basis, update. C channels, degrees 0..L."""
+
+    def __init__(
+        self,
+        *,
+        layer: int,
+        interaction: str,
+        channels: int,
+        l_in: int,
+        l_edge: int,
+        l_out: int,
+        correlation: int,
+        n_species: int,
+        radial_widths: Sequence[int],
+        generator: torch.Generator,
+    ):
+        super().__init__()
+        self.layer, self.channels, self.l_in = layer, channels, l_in
+        self.residual, self.density = "residual" in interaction, "density" in interaction
+        every_l = [channels] * (l_edge + 1)
+        # 1. linear map of the features, and the skip connection of residual interactions
+        self.linear_up = DegreeLinear([channels] * (l_in + 1), [channels] * (l_in + 1), generator)
+        # 2. weights of the convolution from the radial features
+        self.convolution = ChannelwiseConvolution(l_in, l_edge, l_edge, channels)
+        self.radial_mlp = MLP([*radial_widths, self.convolution.weight_numel], generator)
+        self.density_mlp = MLP([radial_widths[0], 1], generator) if self.density else None
+        # 4. atomic basis A
+        fan_in = [self.convolution.paths_to(degree) * channels for degree in range(l_edge + 1)]
+        self.linear = DegreeLinear(fan_in, every_l, generator)
+        shared = min(l_in, l_out) + 1
+        self.skip = (
+            SpeciesLinear(n_species, [channels] * shared, [channels] * shared, generator)
+            if self.residual
+            else SpeciesLinear(n_species, every_l, every_l, generator)
+        )
+        # 6. product basis and update
+        self.contraction = SymmetricContraction(l_edge, l_out, correlation, n_species, channels, generator)
+        self.update = DegreeLinear([channels] * (l_out + 1), [channels] * (l_out + 1), generator)
+
+    @property
+    def edge_channels(self) -> int:
+        """Width of the head's hook on the edge weights: paths with scalar output x channels."""
+        return self.convolution.n_scalar_paths * self.channels
+
+    def forward(
+        self,
+        features: Sequence[Tensor],
+        radial: Tensor,
+        envelope: Tensor | None,
+        harmonics: Tensor,
+        mean_degree: Tensor,
+        geometry: EdgeGeometry,
+        groups: SpeciesGroups,
+        head: ScalarPathway,
+        context: dict[str, Any],
+    ) -> list[Tensor]:
+        """features per degree [N, 2l + 1, C], radial [E, B], harmonics [N, K, n] -> features per degree.
+
+        ``envelope`` [E, 1] multiplies the weights where the radial features do not carry it already.
+        """
+        # 1. linear map of the features                                             per l [N, 2l + 1, C]
+        up = self.linear_up(features)
+        # 2. weights of every path and channel; the head may change the scalar paths  [E, P C]
+        weights = self.radial_mlp(radial)
+        if envelope is not None:
+            weights = weights * envelope
+        weights_per_path = self._through_head(weights, head, context)
+        # 3. channelwise convolution, summed over neighbours                        per l [N, 2l + 1, P_l C]
+        messages = self.convolution(torch.cat(up, dim=1), weights_per_path, harmonics, geometry)
+        # 4. atomic basis A, normalised by the mean degree or by the learnt density  per l [N, 2l + 1, C]
+        norm = mean_degree if self.density_mlp is None else self._density(radial, envelope, geometry)[:, :, None]
+        basis = [message / norm for message in self.linear(messages)]
+        if not self.residual:
+            basis = self.skip(basis, groups)
+        # 5. the head pools the scalar channels of A                                [N, C]
+        scalars = basis[0].squeeze(1)
+        if scalars.requires_grad:
+            # gradients arrive here in one memory layout whatever the head does, so that arms start bit-identical
+            scalars.register_hook(torch.Tensor.contiguous)
+        basis[0] = head.pool(self.layer, scalars, context).unsqueeze(1)
+        # 6. product basis B and update, with skip connection                       per l [N, 2l + 1, C]
+        new = self.update(self.contraction(torch.cat(basis, dim=1), groups))
+        if self.residual:
+            for degree, skipped in enumerate(self.skip(features[: len(self.skip.weights)], groups)):
+                new[degree] = new[degree] + skipped
+        return new
+
+    def _through_head(self, weights: Tensor, head: ScalarPathway, context: dict[str, Any]) -> list[Tensor]:
+        """[E, P C] -> per path [E, C], the scalar-output paths (the first ones) as the head leaves them."""
+        if not head.touches("edge_weights"):
+            return list(weights.unflatten(1, (-1, self.channels)).unbind(1))
+        scalar, other = weights.tensor_split([self.edge_channels], dim=1)
+        scalar = head.edge_weights(self.layer, scalar, context)
+        return [path for part in (scalar, other) for path in part.unflatten(1, (-1, self.channels)).unbind(1)]
+
+    def _density(self, radial: Tensor, envelope: Tensor | None, geometry: EdgeGeometry) -> Tensor:
+        """1 + sum_j tanh(f(R_ij)^2): [N, 1] (MACE's density normalisation)."""
+        edge_density = torch.tanh(self.density_mlp(radial).square())
+        if envelope is not None:
+            edge_density = edge_density * envelope
+        return neighbour_sum(edge_density, geometry) + 1.0
+
+
+class MACE(Backbone):
+    """MACE with hidden irreps ``num_channels`` x (0e + 1o + ... up to ``max_L``), natural parity.
+
+    Options carry upstream's meaning: num_interactions layers, harmonics up to max_ell, body order correlation + 1 (one
+    number or one per layer), num_bessel radial functions (radial_type bessel | gaussian) with a polynomial
+    envelope of exponent num_polynomial_cutoff, radial_mlp hidden widths, readout_mlp hidden width of the last readout,
+    gate its activation (silu | tanh | abs | null), interaction_first and interaction one of plain | residual |
+    density | density_residual, distance_transform null | agnesi | soft, envelope_on features | weights.
+
+    With interaction_first = plain or density an atom without neighbours has network energy zero, so that E = E0.
+    Raises ConfigError for a value out of range.
+    """
+
+    def __init__(
+        self,
+        atomic_numbers: Sequence[int],
+        cutoff: float,
+        generator: torch.Generator,
+        *,
+        num_channels: int = 32,
+        max_L: int = 1,
+        max_ell: int = 3,
+        correlation: int | Sequence[int] = 3,
+        num_interactions: int = 2,
+        num_bessel: int = 8,
+        radial_type: str = "bessel",
+        num_polynomial_cutoff: int = 5,
+        radial_mlp: Sequence[int] = (64, 64, 64),
+        readout_mlp: int = 16,
+        gate: str | None = "silu",
+        interaction_first: str = "plain",
+        interaction: str = "residual",
+        distance_transform: str | None = None,
+        envelope_on: str = "features",
+    ):
+        super().__init__()
+        positive(num_channels=num_channels, num_interactions=num_interactions, num_bessel=num_bessel)
+        positive(radial_mlp=list(radial_mlp), readout_mlp=readout_mlp)
+        choice(INTERACTIONS, interaction_first=interaction_first, interaction=interaction)
+        choice(RADIAL_BASES, radial_type=radial_type)
+        choice((None, *DISTANCE_TRANSFORMS), distance_transform=distance_transform)
+        choice(("features", "weights"), envelope_on=envelope_on)
+        choice(range(2, 13), num_polynomial_cutoff=num_polynomial_cutoff)
+        choice(range(5), max_ell=max_ell, max_L=max_L)
+        orders = [correlation] * num_interactions if isinstance(correlation, int) else list(correlation)
+        if len(orders) != num_interactions:
+            raise ConfigError(
+                f"backbone.correlation has {len(orders)} entries for {num_interactions} interactions; give one number, "
+                "or one per interaction."
+            )
+        choice(range(1, 5), **{f"correlation[{t}]": order for t, order in enumerate(orders)})
+        n_species, c = len(atomic_numbers), num_channels
+        self.n_species, self.envelope_on = n_species, envelope_on
+        self.register_buffer("mean_degree", torch.ones((), dtype=torch.float64))
+        self.node_embedding = nn.Parameter(torch.randn(n_species, c, generator=generator, dtype=torch.float64))
+        self.radial = RadialEmbedding(
+            atomic_numbers, cutoff, num_bessel, radial_type, num_polynomial_cutoff, distance_transform
+        )
+        self.harmonics = SphericalHarmonics(max_ell)
+        last = num_interactions - 1
+        self.layers = nn.ModuleList(
+            InteractionLayer(
+                layer=t,
+                interaction=interaction_first if t == 0 else interaction,
+                channels=c,
+                l_in=0 if t == 0 else max_L,
+                l_edge=max_ell,
+                l_out=0 if t == last else max_L,
+                correlation=orders[t],
+                n_species=n_species,
+                radial_widths=[num_bessel, *radial_mlp],
+                generator=generator,
+            )
+            for t in range(num_interactions)
+        )
+        # a single layer has the linear readout, as upstream
+        self.linear_readouts = nn.ModuleList(MLP([c, 1], generator) for _ in range(max(last, 1)))
+        self.final_readout = GatedReadout(c, readout_mlp, gate, generator) if num_interactions > 1 else None
+        self.pathway = PathwaySpec(
+            cutoff=cutoff,
+            n_species=n_species,
+            n_radial=num_bessel,
+            edge_channels=tuple(layer.edge_channels for layer in self.layers),
+            pool_channels=(c,) * num_interactions,
+            readout_channels=(c,) * num_interactions,
+        )
+
+    def set_mean_degree(self, mean_degree: float) -> None:
+        """Normalisation of the neighbour sums (plain mean, not its root)."""
+        self.mean_degree.fill_(mean_degree)
+
+    def forward(self, geometry: EdgeGeometry, head: ScalarPathway) -> Tensor:
+        """Atomic energies [N] before scale, shift and E0."""
+        groups = SpeciesGroups.from_species(geometry.species, self.n_species)
+        # 1. species embedding                                                      [N, 1, C]
+        embedding = self.node_embedding / self.n_species**0.5
+        features = [embedding.index_select(0, geometry.species).unsqueeze(1)]
+        # 2. radial features [E, B] and harmonics of the vectors neighbour -> centre, padded [N, K, (max_ell + 1)^2]
+        radial, envelope = self.radial(geometry)
+        carried = radial * envelope
+        radial, envelope = (carried, None) if self.envelope_on == "features" else (radial, envelope)
+        harmonics = to_slots(self.harmonics(-geometry.units), geometry)
+        context = head.prepare(geometry, carried)
+        # 3. layers, each read out                                                  [N]
+        energy = features[0].new_zeros(geometry.n_atoms)
+        for t, layer in enumerate(self.layers):
+            features = layer(features, radial, envelope, harmonics, self.mean_degree, geometry, groups, head, context)
+            scalars = features[0].squeeze(1)
+            readout = self.linear_readouts[t] if t < len(self.linear_readouts) else self.final_readout
+            energy = energy + readout(scalars).squeeze(1)
+            extra = head.readout(t, scalars, context)
+            if extra is not None:
+                energy = energy + extra
+        return energy
+
+
+class GatedReadout(nn.Module):
+    """Linear - activation - linear, [N, C] -> [N, 1]; a null gate leaves out the activation."""
+
+    def __init__(self, channels: int, hidden: int, gate: str | None, generator: torch.Generator):
+        super().__init__()
+        self.first, self.second = MLP([channels, hidden], generator), MLP([hidden, 1], generator)
+        self.act = activation(gate) if gate else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C] -> [N, 1]."""
+        return self.second(self.act(self.first(x)))

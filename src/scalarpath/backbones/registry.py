@@ -1,0 +1,67 @@
+"""What a backbone is, and how a configuration names one."""
+
+from __future__ import annotations
+
+import abc
+import importlib
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from scalarpath.errors import ConfigError
+from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.heads.scalar_pathway import PathwaySpec, ScalarPathway
+
+BACKBONES: dict[str, str] = {"mace": "scalarpath.backbones.mace:MACE"}
+
+
+class Backbone(nn.Module, abc.ABC):
+    """Maps the geometry of a batch to atomic energies, calling the hooks of its head on the scalar channels.
+
+    A constructor takes (atomic_numbers: Sequence[int], cutoff: float, generator: torch.Generator, **options); every
+    parameter is drawn from ``generator`` in float64. ``pathway`` describes the hooks it calls.
+    """
+
+    pathway: PathwaySpec
+
+    @abc.abstractmethod
+    def forward(self, geometry: EdgeGeometry, head: ScalarPathway) -> Tensor:
+        """Atomic energies [N] before scale, shift and E0."""
+
+    @abc.abstractmethod
+    def set_mean_degree(self, mean_degree: float) -> None:
+        """Set the mean number of neighbours of the training set, by which sums over neighbours are normalised."""
+
+
+def backbone_class(kind: str) -> type[Backbone]:
+    """The class called ``kind``: a name of the registry, or ``package.module:Class`` for one that lives elsewhere.
+
+    Raises ConfigError when there is none or it is no Backbone.
+    """
+    module_name, _, class_name = BACKBONES.get(kind, kind).partition(":")
+    if not class_name:
+        raise ConfigError(f"backbone '{kind}' is unknown; use {', '.join(BACKBONES)} or 'package.module:Class'.")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"backbone '{kind}' cannot be imported: {error}.") from error
+    if not (isinstance(found, type) and issubclass(found, Backbone)):
+        raise ConfigError(f"backbone '{kind}' is not a subclass of scalarpath.backbones.Backbone.")
+    return found
+
+
+def positive(**options: float | Sequence[int]) -> None:
+    """Raise ConfigError for the first option that is not positive (every entry, for a list)."""
+    for name, value in options.items():
+        values = value if isinstance(value, Sequence) else [value]
+        if not all(v > 0 for v in values):
+            raise ConfigError(f"backbone.{name} = {value} must be positive.")
+
+
+def choice(allowed: Collection[Any], **options: Any) -> None:
+    """Raise ConfigError for the first option whose value is not one of ``allowed``."""
+    for name, value in options.items():
+        if value not in allowed:
+            names = ", ".join("null" if item is None else str(item) for item in allowed)
+            raise ConfigError(f"backbone.{name} = {value} is not possible; use one of: {names}.")

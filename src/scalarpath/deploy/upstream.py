@@ -1,0 +1,27 @@
+"""Import of models trained with the upstream packages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from scalarpath.deploy.upstream_mace import import_mace
+from scalarpath.errors import UpstreamError
+from scalarpath.potential import Potential
+
+IMPORTERS: dict[str, Callable[[Mapping[str, ArrayLike], Mapping[str, Any]], Potential]] = {"mace": import_mace}
+
+
+def from_upstream(kind: str, state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[str, Any]) -> Potential:
+    """Native potential with the weights of an upstream model; energies, forces and stress agree to rounding.
+
+    kind: "mace"; state_dict: upstream parameter names to arrays or tensors; hyperparameters: the arguments of the
+    upstream constructor (for MACE: r_max, hidden_irreps, correlation, interaction_cls, ...; strings as in its command line).
+    The potential has the precision of the arrays and is in evaluation mode.
+    Raises UpstreamError for an unknown kind, an option without native equivalent, or a missing or misshapen array.
+    """
+    if kind not in IMPORTERS:
+        raise UpstreamError(f"upstream kind '{kind}' is unknown; use one of: {', '.join(IMPORTERS)}.")
+    return IMPORTERS[kind](state_dict, hyperparameters).eval()

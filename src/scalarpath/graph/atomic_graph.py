@@ -1,0 +1,77 @@
+"""The graph of one structure, or of a batch of structures, with its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from ase import Atoms
+from torch_geometric.data import Batch, Data
+
+from scalarpath.graph.neighbours import neighbour_list
+
+
+class AtomicGraph(Data):
+    """One structure as a graph (N atoms, E directed edges). Missing labels are NaN, never zero.
+
+    ==============  ==========  =======  ======================================================
+    key             shape       dtype    meaning and unit
+    ==============  ==========  =======  ======================================================
+    z               [N]         int64    atomic numbers
+    pos             [N, 3]      float64  positions, Å
+    cell            [1, 3, 3]   float64  cell vectors as rows, Å (zeros without a cell)
+    pbc             [1, 3]      bool     periodic directions
+    edge_index      [2, E]      int64    row 0: centre i (sorted), row 1: neighbour j
+    edge_shift      [E, 3]      float64  cell shifts S: vec_ij = pos[j] - pos[i] + S @ cell
+    edge_slot       [E]         int64    running number of the edge among those of its centre
+    energy          [1]         float64  label, eV
+    forces          [N, 3]      float64  label, eV/Å
+    stress          [1, 3, 3]   float64  label, eV/Å^3, tension positive
+    frame           [1]         int64    position of the frame in its data set
+    ==============  ==========  =======  ======================================================
+
+    In a batch the first axis is concatenated, ``batch`` [N] maps atoms to structures, and the plain integers
+    ``num_graphs`` and ``max_degree`` (largest number of neighbours of any atom) spare the device a synchronisation.
+    """
+
+    @classmethod
+    def from_atoms(
+        cls,
+        atoms: Atoms,
+        cutoff: float,
+        *,
+        energy: float = float("nan"),
+        forces: np.ndarray | None = None,
+        stress: np.ndarray | None = None,
+        frame: int = 0,
+        where: str = "the structure",
+    ) -> AtomicGraph:
+        """Graph of ``atoms`` with all neighbours within ``cutoff`` (Å); labels in eV, eV/Å, eV/Å^3 (stress 3x3)."""
+        neighbours = neighbour_list(atoms, cutoff, where)
+        n_atoms = len(atoms)
+        missing_forces, missing_stress = np.full((n_atoms, 3), np.nan), np.full((3, 3), np.nan)
+        centre = neighbours.edge_index[0]
+        first_edge = np.searchsorted(centre, np.arange(n_atoms))
+        as_float = lambda x: torch.as_tensor(np.asarray(x), dtype=torch.float64)  # noqa: E731
+        return cls(
+            z=torch.as_tensor(atoms.numbers.astype(np.int64)),
+            pos=as_float(atoms.get_positions()),
+            cell=as_float(atoms.cell.array)[None],
+            pbc=torch.as_tensor(np.asarray(atoms.pbc, dtype=bool))[None],
+            edge_index=torch.as_tensor(neighbours.edge_index),
+            edge_shift=as_float(neighbours.edge_shift),
+            edge_slot=torch.as_tensor(np.arange(centre.size) - first_edge[centre]),
+            energy=as_float([energy]),
+            forces=as_float(missing_forces if forces is None else forces),
+            stress=as_float(missing_stress if stress is None else stress)[None],
+            frame=torch.tensor([frame]),
+            num_nodes=n_atoms,
+        )
+
+
+def collate(graphs: Sequence[AtomicGraph]) -> Batch:
+    """Join graphs into one batch (see AtomicGraph for the keys)."""
+    batch = Batch.from_data_list(list(graphs))
+    batch.max_degree = int(batch.edge_slot.max()) + 1 if batch.edge_slot.numel() else 0
+    return batch

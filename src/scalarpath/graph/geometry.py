@@ -1,0 +1,55 @@
+"""Edge vectors and distances of a batch: all that backbones and heads see of a structure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class EdgeGeometry:
+    """Differentiable geometry of the directed edges of a batch (E edges, N atoms, S species).
+
+    centre, neighbour: [E] atom indices, sorted by centre; slot: [E] position on the padded [N * max_degree] layout;
+    vectors: [E, 3] from centre to neighbour, Å; distances: [E, 1], Å; units: [E, 3] vectors / distances;
+    species: [N] index of each atom's element in the model's list; cutoff in Å.
+    """
+
+    centre: Tensor
+    neighbour: Tensor
+    slot: Tensor
+    vectors: Tensor
+    distances: Tensor
+    units: Tensor
+    species: Tensor
+    n_atoms: int
+    max_degree: int
+    cutoff: float
+
+    @classmethod
+    def from_vectors(
+        cls,
+        vectors: Tensor,
+        centre: Tensor,
+        neighbour: Tensor,
+        edge_slot: Tensor,
+        species: Tensor,
+        max_degree: int,
+        cutoff: float,
+    ) -> EdgeGeometry:
+        """Geometry from edge vectors [E, 3] and the graph's indices (see AtomicGraph)."""
+        distances = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        return cls(
+            centre=centre,
+            neighbour=neighbour,
+            slot=centre * max_degree + edge_slot,
+            vectors=vectors,
+            distances=distances,
+            units=vectors / distances,
+            species=species,
+            n_atoms=species.shape[0],
+            max_degree=max_degree,
+            cutoff=cutoff,
+        )

@@ -1,0 +1,111 @@
+"""PGS, physics-guided spectral mixers: a finer radial band on the scalar edge weights, a spectral readout."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.heads.descriptors import ENVELOPE_EXPONENT, LocalDescriptors
+from scalarpath.heads.scalar_pathway import PathwayPart, PathwaySpec
+from scalarpath.nn.radial import polynomial_cutoff, semicircle_taper
+
+
+class EdgeBand(PathwayPart):
+    """W_ij <- W_ij + ((phi(r_ij) B) * A_{Zi,Zj}) V: a Fourier-Bessel band on the paths with scalar output only.
+
+    phi_m = taper_m sqrt(2/rc) sin(n_m pi r / rc) / r * u(r / rc), n_m = first + m, m = 1..size: it continues the
+    backbone's Bessel functions to shorter wavelengths (at rc = 6 Å from 0.75 to 0.38 Å half-waves), damped by the
+    exponential of a semicircle. The low-rank map starts at zero. Linear in phi, so the envelope takes it to zero at
+    the cutoff.
+    """
+
+    def __init__(
+        self,
+        spec: PathwaySpec,
+        generator: torch.Generator,
+        size: int = 8,
+        first: int = 8,
+        rank: int = 8,
+        beta: float = 4.0,
+    ):
+        super().__init__()
+        self.n_species = spec.n_species
+        orders = torch.arange(first + 1, first + size + 1, dtype=torch.float64)
+        self.register_buffer("frequencies", orders * math.pi / spec.cutoff)
+        self.register_buffer("taper", semicircle_taper(size, beta))
+        self.register_buffer("rms", torch.ones(size, dtype=torch.float64))
+        self.mix = nn.Parameter(torch.randn(size, rank, generator=generator, dtype=torch.float64) / math.sqrt(size))
+        self.pair = nn.Parameter(torch.ones(spec.n_species**2, rank, dtype=torch.float64))
+        self.out = nn.ParameterList(
+            nn.Parameter(torch.zeros(rank, channels, dtype=torch.float64)) for channels in spec.edge_channels
+        )
+        self.scale = 1.0 / math.sqrt(rank)
+        self._squares: list[Tensor] = []
+
+    def _band(self, geometry: EdgeGeometry) -> Tensor:
+        """sin(k r) / r times the envelope: [E, size]."""
+        r = geometry.distances
+        envelope = polynomial_cutoff(r / geometry.cutoff, ENVELOPE_EXPONENT)
+        return torch.sin(self.frequencies * r) * (envelope / r)
+
+    def prepare(self, geometry: EdgeGeometry, radial: Tensor, descriptors: LocalDescriptors | None) -> Any:
+        """Low-rank pair features [E, rank]."""
+        mixed = self._band(geometry) @ (self.mix * (self.taper / self.rms)[:, None])
+        species_i = geometry.species.index_select(0, geometry.centre)
+        species_j = geometry.species.index_select(0, geometry.neighbour)
+        return mixed * self.pair.index_select(0, species_i * self.n_species + species_j)
+
+    def edge_weights(self, layer: int, weights: Tensor, prepared: Any) -> Tensor:
+        """W_ij + (...) V."""
+        return torch.addmm(weights, prepared, self.out[layer] * self.scale)
+
+    def observe_edges(self, geometry: EdgeGeometry) -> None:
+        """Collect the mean square of the band over the training edges."""
+        if len(geometry.distances):
+            self._squares.append(self._band(geometry).double().square())
+
+    def finish_observation(self) -> None:
+        """Scale every band function to unit mean square on the training edges (before the taper)."""
+        if self._squares:
+            self.rms.copy_(torch.cat(self._squares).mean(0).sqrt().clamp(min=1e-6))
+        self._squares = []
+
+
+class SpectralReadout(PathwayPart):
+    """psi = sum_c sum_k taper_k / omega_k [a_ck sin(omega_k t_c) + b_ck (cos(omega_k t_c) - 1)], added to the atomic
+    energy.
+
+    t = tanh(P h), P a random projection of the layer's scalars to a few channels, omega_k = k pi / 2. psi(0) = 0
+    keeps the isolated-atom limit; a = b = 0 at the start. The factors 1/omega_k and 1/sqrt(number of coefficients)
+    give every coefficient the same leverage on the forces as a weight of the backbone's own linear readout; without
+    them Adam's equal steps on all coefficients disturb training (METHOD, section 9.4).
+    """
+
+    def __init__(
+        self, spec: PathwaySpec, generator: torch.Generator, channels: int = 16, orders: int = 4, beta: float = 4.0
+    ):
+        super().__init__()
+        omega = torch.arange(1, orders + 1, dtype=torch.float64) * math.pi / 2.0
+        self.register_buffer("omega", omega)
+        self.register_buffer("weight", semicircle_taper(orders, beta) / omega / math.sqrt(2 * channels * orders))
+        self.projections = nn.ParameterList(
+            nn.Parameter(torch.randn(width, channels, generator=generator, dtype=torch.float64) / math.sqrt(width))
+            for width in spec.readout_channels
+        )
+        self.sine, self.cosine = (
+            nn.ParameterList(
+                nn.Parameter(torch.zeros(channels, orders, dtype=torch.float64)) for _ in spec.readout_channels
+            )
+            for _ in range(2)
+        )
+
+    def readout(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
+        """[N, readout_channels] -> [N]."""
+        t = torch.tanh(features @ self.projections[layer])  # [N, channels]
+        phase = t[:, :, None] * self.omega  # [N, channels, orders]
+        a, b = self.sine[layer] * self.weight, self.cosine[layer] * self.weight
+        return (torch.sin(phase) * a + (torch.cos(phase) - 1.0) * b).sum((1, 2))

@@ -1,0 +1,80 @@
+"""Linear maps of equivariant features, per degree, and per degree and species."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class SpeciesGroups:
+    """Atoms ordered by species, so that species-dependent weights act on contiguous blocks.
+
+    order, inverse: [N] permutation into the ordered layout and back (None with a single species, where nothing moves);
+    counts: atoms per species.
+    """
+
+    order: Tensor | None
+    inverse: Tensor | None
+    counts: list[int]
+
+    @classmethod
+    def from_species(cls, species: Tensor, n_species: int) -> SpeciesGroups:
+        """species [N] int64 -> groups."""
+        if n_species == 1:
+            return cls(None, None, [species.shape[0]])
+        order = torch.argsort(species, stable=True)
+        return cls(order, torch.argsort(order), torch.bincount(species, minlength=n_species).tolist())
+
+    def split(self, values: Tensor) -> Sequence[Tensor]:
+        """[N, ...] -> one tensor per species."""
+        return [values] if self.order is None else values.index_select(0, self.order).split(self.counts)
+
+    def join(self, blocks: Sequence[Tensor]) -> Tensor:
+        """One tensor per species -> [N, ...] in the original order."""
+        return blocks[0] if self.inverse is None else torch.cat(list(blocks)).index_select(0, self.inverse)
+
+
+class DegreeLinear(nn.Module):
+    """y^l = x^l W_l / sqrt(fan_in), one matrix per degree (e3nn's o3.Linear)."""
+
+    def __init__(self, fan_in: Sequence[int], fan_out: Sequence[int], generator: torch.Generator):
+        super().__init__()
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.randn(n_in, n_out, generator=generator, dtype=torch.float64))
+            for n_in, n_out in zip(fan_in, fan_out, strict=True)
+        )
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Per degree [N, 2l + 1, fan_in] -> per degree [N, 2l + 1, fan_out]."""
+        return [x @ (w / math.sqrt(w.shape[0])) for x, w in zip(features, self.weights, strict=True)]
+
+
+class SpeciesLinear(nn.Module):
+    """y^l_i = x^l_i W_l[z_i] / sqrt(fan_in S): e3nn's FullyConnectedTensorProduct with a one-hot of the species."""
+
+    def __init__(self, n_species: int, fan_in: Sequence[int], fan_out: Sequence[int], generator: torch.Generator):
+        super().__init__()
+        self.n_species = n_species
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.randn(n_species, n_in, n_out, generator=generator, dtype=torch.float64))
+            for n_in, n_out in zip(fan_in, fan_out, strict=True)
+        )
+
+    def forward(self, features: Sequence[Tensor], groups: SpeciesGroups) -> list[Tensor]:
+        """Per degree [N, 2l + 1, fan_in] -> per degree [N, 2l + 1, fan_out]."""
+        return [
+            groups.join(
+                [
+                    x @ w
+                    for x, w in zip(
+                        groups.split(value), weight / math.sqrt(weight[0].shape[0] * self.n_species), strict=True
+                    )
+                ]
+            )
+            for value, weight in zip(features, self.weights, strict=True)
+        ]

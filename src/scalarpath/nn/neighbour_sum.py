@@ -1,0 +1,30 @@
+"""Sums over the neighbours of every atom, in forms that differentiate twice.
+
+Edges are sorted by centre, and every edge knows its running number (slot) within its centre. A weighted sum over
+neighbours is then a batched matrix product on a padded [atoms, slots] layout: no message per edge and path is ever
+stored, and only operations with a derivative of every order are used.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scalarpath.graph.geometry import EdgeGeometry
+
+
+def neighbour_sum(values: Tensor, geometry: EdgeGeometry) -> Tensor:
+    """sum_j values_ij: [E, F] -> [N, F]."""
+    zeros = values.new_zeros(geometry.n_atoms, values.shape[1])
+    return zeros.index_add(0, geometry.centre, values)
+
+
+def to_slots(values: Tensor, geometry: EdgeGeometry) -> Tensor:
+    """Edge values on the padded layout, zeros in the free slots: [E, F] -> [N, K, F], K the largest degree."""
+    padded = values.new_zeros(geometry.n_atoms * geometry.max_degree, values.shape[1])
+    return padded.index_copy(0, geometry.slot, values).view(geometry.n_atoms, geometry.max_degree, values.shape[1])
+
+
+def outer_neighbour_sum(harmonics: Tensor, values: Tensor, geometry: EdgeGeometry) -> Tensor:
+    """sum_j Y_ij (x) values_ij: harmonics [N, K, D] on the padded layout, values [E, F] -> [N, D, F]."""
+    return torch.bmm(harmonics.transpose(1, 2), to_slots(values, geometry))

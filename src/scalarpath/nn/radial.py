@@ -1,0 +1,100 @@
+"""Radial functions: cutoff envelope, Bessel and Fourier-Bessel bases, distance transform.
+
+All take distances r [E, 1] in Å and are smooth in r; everything on the energy path is multiplied by an envelope that
+vanishes at the cutoff with two continuous derivatives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from ase.data import covalent_radii
+from torch import Tensor, nn
+
+
+def polynomial_cutoff(x: Tensor, p: int | Tensor) -> Tensor:
+    """Envelope u_p(x) of x = r / cutoff, zero for x >= 1, C2 there (DimeNet, arXiv:2003.03123, eq. 8)."""
+    a, b, c = (p + 1.0) * (p + 2.0) / 2.0, p * (p + 2.0), p * (p + 1.0) / 2.0
+    xp = x.pow(p)
+    u = 1.0 - xp * (a - x * (b - c * x))
+    return u * (x < 1.0)
+
+
+class BesselBasis(nn.Module):
+    """sqrt(2/rc) sin(n pi x / rc) / x for n = 1..size (DimeNet, eq. 7), without envelope.
+
+    The frequencies are a buffer so that upstream models with other values can be imported.
+    """
+
+    def __init__(self, size: int, cutoff: float):
+        super().__init__()
+        self.prefactor = math.sqrt(2.0 / cutoff)
+        self.register_buffer("frequencies", math.pi / cutoff * torch.arange(1, size + 1, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [E, 1] (Å, or a transformed distance) -> [E, size]."""
+        return self.prefactor * torch.sin(self.frequencies * x) / x
+
+
+class GaussianBasis(nn.Module):
+    """exp(-(x - x_n)^2 / (2 d^2)), centres spread over [0, cutoff], d their distance."""
+
+    def __init__(self, size: int, cutoff: float):
+        super().__init__()
+        self.register_buffer("centres", torch.linspace(0.0, cutoff, size, dtype=torch.float64))
+        self.coefficient = -0.5 / (cutoff / (size - 1)) ** 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [E, 1] -> [E, size]."""
+        return torch.exp(self.coefficient * (x - self.centres).square())
+
+
+RADIAL_BASES: dict[str, type[nn.Module]] = {"bessel": BesselBasis, "gaussian": GaussianBasis}
+
+
+class AgnesiTransform(nn.Module):
+    """x = 1 / (1 + a q^s / (1 + q^(s - p))), q = r / mean covalent radius of the pair (arXiv:2206.07697, MACE's
+    values)."""
+
+    def __init__(self, atomic_numbers: Sequence[int]):
+        super().__init__()
+        self.register_buffer("radii", torch.tensor(covalent_radii[list(atomic_numbers)], dtype=torch.float64))
+        for name, value in (("q", 0.9183), ("p", 4.5791), ("a", 1.0805)):
+            self.register_buffer(name, torch.tensor(value, dtype=torch.float64))
+
+    def forward(self, r: Tensor, species_i: Tensor, species_j: Tensor) -> Tensor:
+        """r [E, 1], species indices [E] of both ends -> [E, 1] in (0, 1)."""
+        x = r / (0.5 * (self.radii[species_i] + self.radii[species_j]))[:, None]
+        return 1.0 / (1.0 + self.a * x.pow(self.q) / (1.0 + x.pow(self.q - self.p)))
+
+
+class SoftTransform(nn.Module):
+    """x = p0 + (r - p0) (1 + tanh(alpha (r - m))) / 2: constant below p0 = 3/4 of the sum of covalent radii, r above
+    4/3."""
+
+    def __init__(self, atomic_numbers: Sequence[int]):
+        super().__init__()
+        self.register_buffer("radii", torch.tensor(covalent_radii[list(atomic_numbers)], dtype=torch.float64))
+        self.register_buffer("alpha", torch.tensor(4.0, dtype=torch.float64))
+
+    def forward(self, r: Tensor, species_i: Tensor, species_j: Tensor) -> Tensor:
+        """r [E, 1], species indices [E] of both ends -> [E, 1], Å."""
+        contact = (self.radii[species_i] + self.radii[species_j])[:, None]
+        low, high = 0.75 * contact, 4.0 / 3.0 * contact
+        switch = 0.5 * (1.0 + torch.tanh(self.alpha / (high - low) * (r - 0.5 * (low + high))))
+        return low + (r - low) * switch
+
+
+DISTANCE_TRANSFORMS: dict[str, type[nn.Module]] = {"agnesi": AgnesiTransform, "soft": SoftTransform}
+
+
+def semicircle_taper(size: int, beta: float) -> Tensor:
+    """Exponential-of-semicircle window exp(beta (sqrt(1 - (m/(size+1))^2) - 1)), m = 1..size: float64 [size].
+
+    The window of non-uniform FFTs (Barnett, Magland, af Klinteberg, SIAM J. Sci. Comput. 41, C479, 2019), used here to
+    damp the high end of a band: 1 at its start, exp(-beta) just beyond its end.
+    """
+    m = torch.arange(1, size + 1, dtype=torch.float64) / (size + 1)
+    return torch.exp(beta * (torch.sqrt(1.0 - m.square()) - 1.0))

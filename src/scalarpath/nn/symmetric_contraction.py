@@ -1,0 +1,147 @@
+"""MACE's product basis: symmetric contractions of the atomic basis with itself (arXiv:2206.07697, eq. 10-11)."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import torch
+from e3nn import o3
+from torch import Tensor, nn
+
+from scalarpath.nn.angular import block
+from scalarpath.nn.linear import SpeciesGroups
+
+# (l_out, l_left, l_right) for which e3nn 0.4.4, which mace-torch pins, has the other sign than e3nn 0.6 (all with
+# degrees of at most three to the right and of the output). With them the couplings are upstream's own, column by
+# column.
+FLIPPED_W3J = {(1, 2, 2), (1, 3, 3), (2, 1, 2), (2, 2, 1), (3, 1, 3), (3, 3, 1)}
+
+
+@functools.cache
+def coupling_tensor(l_max: int, l_out: int, nu: int) -> Tensor:
+    """All couplings of nu copies of (0..l_max) to l_out: float64 [2 l_out + 1, (l_max+1)^2 (nu times), K].
+
+    Couples from left to right with component-normalised Clebsch-Gordan tensors; paths are sorted (stably) by the
+    intermediate irrep after every step and none is dropped, which is upstream MACE's order (its use_reduced_cg=False).
+    For nu = 4 only natural-parity intermediates are kept, as upstream does.
+    """
+    factors = [o3.Irrep(degree, (-1) ** degree) for degree in range(l_max + 1)]
+    size = (l_max + 1) ** 2
+    eye = torch.eye(size, dtype=torch.float64)
+    paths = [(ir, eye[ir.l**2 : (ir.l + 1) ** 2]) for ir in factors]
+    for _ in range(nu - 1):
+        extended = []
+        for left, tensor in paths:
+            for right in factors:
+                for out in left * right:
+                    if nu == 4 and out.p != (-1) ** out.l:
+                        continue
+                    degrees = (out.l, left.l, right.l)
+                    sign = -1.0 if degrees in FLIPPED_W3J else 1.0
+                    w3j = o3.wigner_3j(*degrees, dtype=torch.float64) * (sign * out.dim**0.5)
+                    grown = torch.zeros(out.dim, *tensor.shape[1:], size, dtype=torch.float64)
+                    grown[..., right.l**2 : (right.l + 1) ** 2] = torch.einsum("olr,l...->o...r", w3j, tensor)
+                    extended.append((out, grown))
+        paths = sorted(extended, key=lambda item: item[0])
+    wanted = o3.Irrep(l_out, (-1) ** l_out)
+    columns = [tensor for ir, tensor in paths if ir == wanted]
+    if not columns:
+        return torch.zeros(2 * l_out + 1, *[size] * nu, 1, dtype=torch.float64)
+    return torch.stack(columns, dim=-1)
+
+
+def symmetrised(coupling: Tensor) -> Tensor:
+    """Symmetric part over the nu factors: [2 L + 1, n (nu times), K] -> matrix [(2 L + 1) n^nu, K]."""
+    nu = coupling.dim() - 2
+    permutations = list(itertools.permutations(range(1, nu + 1)))
+    return sum(coupling.permute(0, *axes, nu + 1) for axes in permutations).flatten(0, -2) / len(permutations)
+
+
+@functools.cache
+def symmetric_basis(l_max: int, l_out: int, nu: int) -> tuple[Tensor, Tensor]:
+    """Orthonormal basis Q of the symmetric parts of the couplings U, and T with sym(U)_k = sum_r Q_r T_rk.
+
+    A symmetric contraction sees only the symmetric part of U, whose columns are strongly dependent (the 23 couplings of
+    three factors to a scalar at l_max 3 span 8 dimensions): the contraction runs over r, the weights stay over k.
+    Q: float64 [2 l_out + 1, n (nu times), r]; T: [r, K].
+    """
+    coupling = coupling_tensor(l_max, l_out, nu)
+    u, s, vt = torch.linalg.svd(symmetrised(coupling), full_matrices=False)
+    keep = s > 1e-8
+    return u[:, keep].view(*coupling.shape[:-1], -1), s[keep, None] * vt[keep]
+
+
+class SymmetricContraction(nn.Module):
+    """B^{L}_{i,c} = sum_nu sum_k w^{nu,L}_{z_i,k,c} U^{nu,L}_k A_{i,c}^{(x) nu} for L = 0..l_out, nu = 1..correlation.
+
+    Weights [S, K, C] per (L, nu), normal with deviation 1/K, as upstream. Evaluated by Horner's rule over nu as batched
+    matrix products over the channels, all L fused, the first two factors packed to pairs a <= b.
+    """
+
+    def __init__(
+        self, l_in: int, l_out: int, correlation: int, n_species: int, channels: int, generator: torch.Generator
+    ):
+        super().__init__()
+        self.l_in, self.l_out, self.correlation = l_in, l_out, correlation
+        self.channels = channels
+        self.size = (l_in + 1) ** 2
+        first, second = torch.triu_indices(self.size, self.size)
+        self.register_buffer("first", first, persistent=False)
+        self.register_buffer("second", second, persistent=False)
+        self.weights = nn.ParameterDict()
+        for degree in range(l_out + 1):
+            for nu in range(correlation, 0, -1):
+                basis, mixing = symmetric_basis(l_in, degree, nu)
+                k = mixing.shape[1]
+                weight = torch.randn(n_species, k, channels, generator=generator, dtype=torch.float64) / k
+                self.weights[f"{degree}_{nu}"] = nn.Parameter(weight)
+                self.register_buffer(f"basis_{degree}_{nu}", self._pack(basis, nu), persistent=False)
+                self.register_buffer(f"mixing_{degree}_{nu}", mixing, persistent=False)
+
+    def _pack(self, basis: Tensor, nu: int) -> Tensor:
+        """[M, n (nu times), r] -> [r, n^(nu-2), M * pairs] (nu > 1: last factors first, then M and packed pairs) or
+        [r, n, M]."""
+        if nu == 1:
+            return basis.permute(2, 1, 0).contiguous()
+        multiplicity = torch.where(self.first == self.second, 1.0, 2.0).to(basis.dtype)
+        packed = basis[:, self.first, self.second]  # [M, pairs, n (nu - 2 times), r]
+        packed = packed * multiplicity.view(1, -1, *[1] * (nu - 1))
+        axes = range(packed.dim())
+        return packed.permute(axes[-1], *axes[-2:1:-1], 0, 1).reshape(basis.shape[-1], self.size ** (nu - 2), -1)
+
+    def _coefficients(self, nu: int, species: int) -> Tensor:
+        """Weighted couplings of one species, all L: [C, n^(nu-2), M_total * pairs], or [C, n, M_total] for nu = 1."""
+        parts = []
+        for degree in range(self.l_out + 1):
+            basis, mixing = getattr(self, f"basis_{degree}_{nu}"), getattr(self, f"mixing_{degree}_{nu}")
+            weight = mixing @ self.weights[f"{degree}_{nu}"][species]  # [r, C]
+            parts.append((weight.T @ basis.flatten(1)).view(-1, *basis.shape[1:]))
+        return torch.cat(parts, dim=-1)
+
+    def forward(self, basis: Tensor, groups: SpeciesGroups) -> list[Tensor]:
+        """basis A [N, n, C], n = (l_in+1)^2 -> per L [N, 2L + 1, C]."""
+        blocks = [self._contract(a, species) for species, a in enumerate(groups.split(basis))]
+        joined = groups.join(blocks)
+        return [joined[:, block(degree)] for degree in range(self.l_out + 1)]
+
+    def _contract(self, basis: Tensor, species: int) -> Tensor:
+        """A [N_z, n, C] of one species -> [N_z, M_total, C]."""
+        a = basis.permute(2, 0, 1).contiguous()  # [C, N, n]
+        c, n_atoms, n = a.shape
+        out = torch.bmm(a, self._coefficients(1, species))  # [C, N, M]
+        if self.correlation > 1:
+            # Horner: innermost factor first; t_ab... collects everything that multiplies the pair A_a A_b
+            pairs = a.index_select(2, self.first) * a.index_select(2, self.second)  # [C, N, pairs]
+            t = self._coefficients(self.correlation, species)  # [C, n^(nu-2), M pairs]
+            if self.correlation == 2:
+                t = t.view(c, (self.l_out + 1) ** 2, pairs.shape[2])  # [C, M, pairs]
+                return (out + torch.bmm(pairs, t.transpose(1, 2))).permute(1, 2, 0)
+            t = torch.bmm(a, t.view(c, n, -1))  # [C, N, n^(nu-3) M pairs]
+            for nu in range(self.correlation - 1, 1, -1):
+                t = t + self._coefficients(nu, species).view(c, 1, -1)
+                if nu > 2:
+                    t = torch.einsum("cba,cbax->cbx", a, t.view(c, n_atoms, n, -1))
+            t = t.view(c, n_atoms, (self.l_out + 1) ** 2, pairs.shape[2])  # [C, N, M, pairs]
+            out = out + (t @ pairs[..., None]).squeeze(-1)
+        return out.permute(1, 2, 0)

@@ -1,0 +1,229 @@
+"""The potential: backbone, head and references, from a graph to energy, forces and stress."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from scalarpath.backbones import backbone_class
+from scalarpath.errors import CheckpointError, ConfigError, DataError
+from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.heads import build_head
+from scalarpath.nn.zbl import ZBL
+
+DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
+CHECKPOINT_FORMAT = 1
+_KEYS = {"species", "cutoff", "dtype", "backbone", "head", "repulsion"}
+
+
+class Potential(nn.Module):
+    """E = sum_i (E0[z_i] + shift[z_i] + scale[z_i] e_i + ZBL_i), e_i from backbone and head; forces and stress from
+    one gradient.
+
+    Network parameters have dtype ``config["dtype"]``; references, sums over atoms and geometry are float64.
+    Build it with ``build_potential``; ``config`` holds what rebuilds it.
+    """
+
+    e0: Tensor
+    scale: Tensor
+    shift: Tensor
+    species_index: Tensor
+
+    def __init__(self, config: Mapping[str, Any], *, seed: int = 0):
+        super().__init__()
+        self.config: dict[str, Any] = dict(config)
+        _check(config)
+        self.species: list[int] = list(config["species"])
+        self.cutoff = float(config["cutoff"])
+        self.dtype = DTYPES[config.get("dtype", "float32")]
+        options = dict(config["backbone"])
+        cls = backbone_class(options.pop("kind"))
+        _check_options(cls, options)
+        self.backbone = cls(self.species, self.cutoff, torch.Generator().manual_seed(seed), **options).to(self.dtype)
+        self.head = build_head(config["head"], self.backbone.pathway, seed).to(self.dtype)
+        self.repulsion = ZBL(self.species).to(self.dtype) if config.get("repulsion") else None
+        index = torch.full((120,), -1)
+        index[self.species] = torch.arange(len(self.species))
+        self.register_buffer("species_index", index, persistent=False)
+        for name, value in (("e0", 0.0), ("scale", 1.0), ("shift", 0.0)):
+            self.register_buffer(name, torch.full((len(self.species),), value, dtype=torch.float64))
+
+    def forward(self, graph: Data, *, forces: bool = True, stress: bool = True) -> dict[str, Tensor]:
+        """Predictions for a batch from ``collate`` (see AtomicGraph for its keys), G structures of N atoms in all.
+
+        ===========  =========  =======  ====================================================================
+        key          shape      dtype    meaning and unit
+        ===========  =========  =======  ====================================================================
+        energy       [G]        float64  eV
+        node_energy  [N]        float64  eV, E0 included
+        forces       [N, 3]     float64  eV/Å (if ``forces``)
+        stress       [G, 3, 3]  float64  eV/Å^3, tension positive; NaN where not periodic in all directions
+        ===========  =========  =======  ====================================================================
+
+        Forces and stress carry a graph for a second derivative in training mode. Raises DataError for an element that
+        the potential does not know.
+        """
+        batch = graph.batch
+        n_graphs = graph.cell.shape[0]
+        species = self._species(graph.z)
+        derivatives = forces or stress
+        # 1. edge vectors, the only way in which the energy depends on positions and cell           [E, 3]
+        vectors = self._edge_vectors(graph, batch).to(self.dtype)
+        if derivatives and not vectors.requires_grad:
+            vectors.requires_grad_(True)
+        centre, neighbour = graph.edge_index
+        geometry = EdgeGeometry.from_vectors(
+            vectors, centre, neighbour, graph.edge_slot, species, graph.max_degree, self.cutoff
+        )
+        # 2. atomic energies; sums in float64                                                       [N], [G]
+        network = self.backbone(geometry, self.head).double()
+        node_energy = self.scale[species] * network + (self.shift + self.e0)[species]
+        if self.repulsion is not None:
+            node_energy = node_energy + self.repulsion(geometry).double()
+        energy = node_energy.new_zeros(n_graphs).index_add(0, batch, node_energy)
+        out = {"energy": energy, "node_energy": node_energy}
+        if not derivatives:
+            return out
+        # 3. one gradient with respect to the edge vectors gives forces and virial                  [E, 3]
+        (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=self.training)
+        gradient = gradient.double()
+        if forces:
+            zeros = gradient.new_zeros(len(species), 3)
+            out["forces"] = zeros.index_add(0, centre, gradient).index_add(0, neighbour, gradient, alpha=-1)
+        if stress:
+            virial = vectors.double()[:, :, None] * gradient[:, None, :]
+            total = gradient.new_zeros(n_graphs, 3, 3).index_add(0, batch[centre], virial)
+            volume = torch.linalg.det(graph.cell).abs()
+            volume = torch.where(graph.pbc.all(dim=1), volume, torch.nan)
+            out["stress"] = 0.5 * (total + total.transpose(1, 2)) / volume[:, None, None]
+        return out
+
+    @staticmethod
+    def _edge_vectors(graph: Data, batch: Tensor) -> Tensor:
+        """Vectors from centre to neighbour [E, 3], float64."""
+        centre, neighbour = graph.edge_index
+        shift = torch.bmm(graph.edge_shift[:, None, :], graph.cell[batch[centre]]).squeeze(1)
+        return graph.pos[neighbour] - graph.pos[centre] + shift
+
+    def _species(self, z: Tensor) -> Tensor:
+        species = self.species_index[z]
+        if bool((species < 0).any()):
+            unknown = sorted(set(z[species < 0].tolist()))
+            raise DataError(
+                f"atomic number {unknown[0]} occurs in the structure, but the potential was made for {self.species}; "
+                "train one that has this element."
+            )
+        return species
+
+    def set_statistics(self, e0s: Mapping[int, float], scale: float, shift: float, avg_num_neighbors: float) -> None:
+        """References (eV per atom, by atomic number), energy scale (eV), shift (eV per atom) and mean degree."""
+        missing = set(self.species) - set(e0s)
+        if missing:
+            raise ConfigError(f"no E0 for atomic number {min(missing)}; give one for each of {self.species}.")
+        self.e0.copy_(torch.tensor([e0s[z] for z in self.species], dtype=torch.float64))
+        self.scale.fill_(scale)
+        self.shift.fill_(shift)
+        self.backbone.set_mean_degree(avg_num_neighbors)
+
+    @torch.no_grad()
+    def calibrate(self, batches: Iterable[Data]) -> None:
+        """Standardise the inputs of the head on ``batches`` of the training set; the statistics go into the
+        checkpoint."""
+
+        def geometries() -> Iterator[EdgeGeometry]:
+            for batch in batches:
+                vectors = self._edge_vectors(batch, batch.batch).to(self.dtype)
+                yield EdgeGeometry.from_vectors(
+                    vectors, *batch.edge_index, batch.edge_slot, self._species(batch.z), batch.max_degree, self.cutoff
+                )
+
+        self.head.calibrate(geometries())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the potential lives."""
+        return self.e0.device
+
+    def copy_to(self, *, dtype: str | None = None, device: str | torch.device = "cpu") -> Potential:
+        """An independent copy in evaluation mode, with network parameters of another precision or on another device."""
+        copied = Potential({**self.config, "dtype": dtype or self.config.get("dtype", "float32")})
+        copied.load_state_dict(self.state_dict())
+        return copied.to(device).eval()
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the backbone."""
+        return self.backbone.parameters()
+
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the head (trained without weight decay)."""
+        return self.head.parameters()
+
+    def to_checkpoint(self) -> dict[str, Any]:
+        """Plain dictionary that ``load_potential`` reads; safe for ``torch.load(weights_only=True)``."""
+        state = {key: value.detach().clone() for key, value in self.state_dict().items()}
+        return {"format": CHECKPOINT_FORMAT, "config": self.config, "state_dict": state}
+
+
+def build_potential(config: Mapping[str, Any], *, seed: int = 0) -> Potential:
+    """Potential of a plain configuration; backbone and head draw their parameters from separate generators of ``seed``.
+
+    Keys: species (atomic numbers), cutoff (Å), dtype (float32 | float64), backbone {kind, options}, head {name, parts},
+    repulsion (null | zbl). Raises ConfigError for an unknown or impossible setting.
+    """
+    return Potential(config, seed=seed)
+
+
+def load_potential(path: str | Path) -> Potential:
+    """Potential from a checkpoint file, or from the best checkpoint of a run directory.
+
+    Raises CheckpointError when the file is missing or holds no potential.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / "checkpoints" / "best.ckpt"
+    if not file.is_file():
+        raise CheckpointError(f"{file} does not exist; give a checkpoint file or a finished run directory.")
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+        content = content.get("potential", content)
+        config, state = content["config"], content["state_dict"]
+    except Exception as error:
+        raise CheckpointError(f"{file} is not a checkpoint of scalarpath ({type(error).__name__}).") from error
+    if content.get("format") != CHECKPOINT_FORMAT:
+        raise CheckpointError(
+            f"{file} has checkpoint format {content.get('format')}; this version reads {CHECKPOINT_FORMAT}."
+        )
+    potential = Potential(config)
+    try:
+        potential.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{file} does not fit its own configuration: {str(error).splitlines()[0]}") from error
+    return potential.eval()
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    unknown = set(config) - _KEYS
+    if unknown:
+        raise ConfigError(f"potential: key '{sorted(unknown)[0]}' is unknown; use {', '.join(sorted(_KEYS))}.")
+    if not float(config["cutoff"]) > 0:
+        raise ConfigError(f"cutoff = {config['cutoff']} must be positive (Å).")
+    species = list(config["species"])
+    if not species or sorted(set(species)) != species or not all(0 < z < 119 for z in species):
+        raise ConfigError(f"species = {species} must be distinct atomic numbers in ascending order.")
+    if config.get("dtype", "float32") not in DTYPES:
+        raise ConfigError(f"dtype = {config['dtype']} is not possible; use one of: {', '.join(DTYPES)}.")
+    if config.get("repulsion") not in (None, "zbl"):
+        raise ConfigError(f"repulsion = {config['repulsion']} is not possible; use null or zbl.")
+
+
+def _check_options(cls: type, options: Mapping[str, Any]) -> None:
+    accepted = list(inspect.signature(cls).parameters)[3:]
+    for name in options:
+        if name not in accepted:
+            raise ConfigError(f"backbone option '{name}' is unknown; the options are: {', '.join(accepted)}.")
