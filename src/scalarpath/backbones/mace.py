@@ -113,13 +113,10 @@ class InteractionLayer(nn.Module):
         """
         # 1. linear map of the features                                             per l [N, 2l + 1, C]
         up = self.linear_up(features)
-        # 2. weights of every path and channel; the head may change the scalar paths  [E, P C]
-        weights = self.radial_mlp(radial)
-        if envelope is not None:
-            weights = weights * envelope
-        weights_per_path = self._through_head(weights, head, context)
+        # 2. weights of every path and channel; the head has its say on the scalar ones   per path [E, C]
+        weights = self._path_weights(radial, envelope, head, context)
         # 3. channelwise convolution, summed over neighbours                        per l [N, 2l + 1, P_l C]
-        messages = self.convolution(torch.cat(up, dim=1), weights_per_path, harmonics, geometry)
+        messages = self.convolution(torch.cat(up, dim=1), weights, harmonics, geometry)
         # 4. atomic basis A, normalised by the mean degree or by the learnt density  per l [N, 2l + 1, C]
         norm = mean_degree if self.density_mlp is None else self._density(radial, envelope, geometry)[:, :, None]
         basis = [message / norm for message in self.linear(messages)]
@@ -138,13 +135,16 @@ class InteractionLayer(nn.Module):
                 new[degree] = new[degree] + skipped
         return new
 
-    def _through_head(self, weights: Tensor, head: ScalarPathway, context: dict[str, Any]) -> list[Tensor]:
-        """[E, P C] -> per path [E, C], the scalar-output paths (the first ones) as the head leaves them."""
-        if not head.touches("edge_weights"):
-            return list(weights.unflatten(1, (-1, self.channels)).unbind(1))
-        scalar, other = weights.tensor_split([self.edge_channels], dim=1)
-        scalar = head.edge_weights(self.layer, scalar, context)
-        return [path for part in (scalar, other) for path in part.unflatten(1, (-1, self.channels)).unbind(1)]
+    def _path_weights(
+        self, radial: Tensor, envelope: Tensor | None, head: ScalarPathway, context: dict[str, Any]
+    ) -> list[Tensor]:
+        """Radial weights of every path [E, C], the paths with scalar output first and as the head makes them."""
+        hidden, matrix = self.radial_mlp.hidden(radial), self.radial_mlp.last()
+        if envelope is not None:
+            hidden = hidden * envelope
+        scalar, other = matrix.tensor_split([self.edge_channels], dim=1)
+        parts = (head.edge_weights(self.layer, hidden, scalar, context), hidden @ other)
+        return [path for part in parts for path in part.unflatten(1, (-1, self.channels)).unbind(1)]
 
     def _density(self, radial: Tensor, envelope: Tensor | None, geometry: EdgeGeometry) -> Tensor:
         """1 + sum_j tanh(f(R_ij)^2): [N, 1] (MACE's density normalisation)."""

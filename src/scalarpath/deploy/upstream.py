@@ -18,7 +18,7 @@ def from_upstream(kind: str, state_dict: Mapping[str, ArrayLike], hyperparameter
     """Native potential with the weights of an upstream model; energies, forces and stress agree to rounding.
 
     kind: "mace"; state_dict: upstream parameter names to arrays or tensors; hyperparameters: the arguments of the
-    upstream constructor (for MACE: r_max, hidden_irreps, correlation, interaction_cls, ...; strings as in its command line).
+    upstream constructor (MACE: r_max, hidden_irreps, correlation, interaction_cls, ...; strings as in the CLI).
     The potential has the precision of the arrays and is in evaluation mode.
     Raises UpstreamError for an unknown kind, an option without native equivalent, or a missing or misshapen array.
     """

@@ -35,6 +35,21 @@ UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "keep_last_layer_irreps": (False,),
 }
 
+REQUIRED = (
+    "r_max",
+    "num_bessel",
+    "num_polynomial_cutoff",
+    "max_ell",
+    "interaction_cls",
+    "interaction_cls_first",
+    "num_interactions",
+    "hidden_irreps",
+    "MLP_irreps",
+    "avg_num_neighbors",
+    "atomic_numbers",
+    "correlation",
+)
+
 
 class _Arrays:
     """The upstream state dict, read by name and shape."""
@@ -108,6 +123,11 @@ def import_mace(state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[st
 
 def _config(arrays: _Arrays, hp: Mapping[str, Any]) -> dict[str, Any]:
     """Native configuration; raises UpstreamError for an option without native equivalent."""
+    for name in REQUIRED:
+        if name not in hp:
+            raise UpstreamError(
+                f"the upstream hyperparameter '{name}' is missing; pass the arguments of the constructor."
+            )
     for name, neutral in UNSUPPORTED.items():
         if hp.get(name, neutral[0]) not in neutral:
             raise UpstreamError(

@@ -121,6 +121,6 @@ class EdgeGate(PathwayPart):
         logits = (hidden * self.w2).sum(-1) / math.sqrt(self.hidden)  # [E, layers]
         return torch.exp(self.strength * torch.tanh(logits)).split(1, dim=1)
 
-    def edge_weights(self, layer: int, weights: Tensor, prepared: Any) -> Tensor:
-        """g_ij W_ij."""
-        return weights * prepared[layer]
+    def edge_gate(self, layer: int, prepared: Any) -> Tensor:
+        """g_ij [E, 1]."""
+        return prepared[layer]

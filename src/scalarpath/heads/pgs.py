@@ -59,9 +59,9 @@ class EdgeBand(PathwayPart):
         species_j = geometry.species.index_select(0, geometry.neighbour)
         return mixed * self.pair.index_select(0, species_i * self.n_species + species_j)
 
-    def edge_weights(self, layer: int, weights: Tensor, prepared: Any) -> Tensor:
-        """W_ij + (...) V."""
-        return torch.addmm(weights, prepared, self.out[layer] * self.scale)
+    def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor]:
+        """Pair features [E, rank] and their map V [rank, edge_channels]."""
+        return prepared, self.out[layer] * self.scale
 
     def observe_edges(self, geometry: EdgeGeometry) -> None:
         """Collect the mean square of the band over the training edges."""

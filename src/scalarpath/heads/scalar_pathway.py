@@ -1,17 +1,21 @@
 """The scalar pathway: the one interface through which a head may touch the invariant (l = 0) channels of a backbone.
 
-A backbone calls the hooks at fixed places; a head is a composition of parts, each of which overrides some hooks:
+A backbone calls the hooks at fixed places; a head is a composition of parts, each of which overrides some of them:
 
-=============  =====================  ========================================================================
-hook           acts on                place
-=============  =====================  ========================================================================
-edge_weights   [E, edge_channels]     weights of the paths with scalar output, before the convolution
-pool           [N, pool_channels]     scalar channels of the neighbour sum
-readout        [N, readout_channels]  scalar features of a layer -> additional atomic energy [N]
-=============  =====================  ========================================================================
+=============  ==============================================================================================
+hook           what it does
+=============  ==============================================================================================
+edge_gate      a factor [E, 1] on the weights of the edge paths with scalar output
+edge_term      a low-rank addition ([E, rank], [rank, edge_channels]) to these weights, before the gate
+pool           maps the scalar channels of the neighbour sum, [N, pool_channels], to their like
+readout        an additional atomic energy [N] from the scalar features of a layer, [N, readout_channels]
+=============  ==============================================================================================
 
-Without parts every hook returns its argument itself, so ``baseline`` is the plain backbone; every part starts as the
-identity (its last factor is zero), so all arms of one seed start from the same energies and forces.
+The scalar edge weights of every backbone are a linear map of radial features, W = F M, so the gate is applied to the
+few features and not to the many weights: g (F M + b V) = (g F) M + (g b) V.
+
+Without parts every hook is the identity, so ``baseline`` is the plain backbone; every part starts as the identity
+(its last factor is zero), so all arms of one seed start from the same energies and forces, bit by bit.
 """
 
 from __future__ import annotations
@@ -49,9 +53,13 @@ class PathwayPart(nn.Module):
         """Once per forward pass: what the hooks of all layers share. radial [E, n_radial]."""
         return None
 
-    def edge_weights(self, layer: int, weights: Tensor, prepared: Any) -> Tensor:
-        """[E, edge_channels[layer]] -> same shape."""
-        return weights
+    def edge_gate(self, layer: int, prepared: Any) -> Tensor | None:
+        """Factor [E, 1] on the scalar edge weights, or None."""
+        return None
+
+    def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor] | None:
+        """(b [E, rank], V [rank, edge_channels[layer]]): the addition b V to the scalar edge weights, or None."""
+        return None
 
     def pool(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
         """[N, pool_channels[layer]] -> same shape."""
@@ -80,21 +88,24 @@ class ScalarPathway(nn.Module):
         overriding = lambda hook: [  # noqa: E731
             name for name, part in self.parts.items() if getattr(type(part), hook) is not getattr(PathwayPart, hook)
         ]
-        self._hooks = {hook: overriding(hook) for hook in ("edge_weights", "pool", "readout")}
-
-    def touches(self, hook: str) -> bool:
-        """Whether any part overrides ``hook``: where none does, a backbone may skip splitting its tensors."""
-        return bool(self._hooks[hook])
+        self._hooks = {hook: overriding(hook) for hook in ("edge_gate", "edge_term", "pool", "readout")}
 
     def prepare(self, geometry: EdgeGeometry, radial: Tensor) -> dict[str, Any]:
         """Once per forward pass; the result goes to every hook as ``context``."""
         descriptors = self.descriptors(geometry) if self.descriptors is not None else None
         return {name: part.prepare(geometry, radial, descriptors) for name, part in self.parts.items()}
 
-    def edge_weights(self, layer: int, weights: Tensor, context: dict[str, Any]) -> Tensor:
-        """[E, edge_channels[layer]] -> same shape."""
-        for name in self._hooks["edge_weights"]:
-            weights = self.parts[name].edge_weights(layer, weights, context[name])
+    def edge_weights(self, layer: int, features: Tensor, matrix: Tensor, context: dict[str, Any]) -> Tensor:
+        """features [E, H], matrix [H, edge_channels[layer]] -> scalar edge weights [E, edge_channels[layer]]."""
+        gates = [self.parts[name].edge_gate(layer, context[name]) for name in self._hooks["edge_gate"]]
+        for gate in gates:
+            features = features * gate
+        weights = features @ matrix
+        for name in self._hooks["edge_term"]:
+            left, right = self.parts[name].edge_term(layer, context[name])
+            for gate in gates:
+                left = left * gate
+            weights = torch.addmm(weights, left, right)
         return weights
 
     def pool(self, layer: int, features: Tensor, context: dict[str, Any]) -> Tensor:

@@ -47,9 +47,17 @@ class MLP(nn.Module):
             for n_in, n_out in itertools.pairwise(widths)
         )
 
+    def hidden(self, x: Tensor) -> Tensor:
+        """x [..., in] -> output of the last hidden layer [..., widths[-2]]."""
+        for weight in self.weights[:-1]:
+            x = self.act(x @ (weight / math.sqrt(weight.shape[0])))
+        return x
+
+    def last(self) -> Tensor:
+        """The linear map of the last layer, its scale included: [widths[-2], out]."""
+        weight = self.weights[-1]
+        return weight / math.sqrt(weight.shape[0])
+
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> [..., out]."""
-        *hidden, last = self.weights
-        for weight in hidden:
-            x = self.act(x @ (weight / math.sqrt(weight.shape[0])))
-        return x @ (last / math.sqrt(last.shape[0]))
+        return self.hidden(x) @ self.last()

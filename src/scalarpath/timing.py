@@ -1,0 +1,122 @@
+"""What a head costs: floating-point operations and step times against baseline, interleaved on the same batch."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from scipy.stats import quantile_test
+from torch.utils.flop_counter import FlopCounterMode
+from torch_geometric.data import Data
+
+from scalarpath.potential import Potential, build_potential
+
+WARM_UP_ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Median of paired ratios, with the 95 % confidence interval of the median."""
+
+    median: float
+    low: float
+    high: float
+
+
+def paired_ratio(times: Sequence[float], reference: Sequence[float]) -> Ratio:
+    """Ratio of step times measured in the same rounds."""
+    ratios = [a / b for a, b in zip(times, reference, strict=True)]
+    interval = quantile_test(ratios, p=0.5).confidence_interval(0.95)
+    return Ratio(statistics.median(ratios), float(interval.low), float(interval.high))
+
+
+def interleaved_times(
+    steps: Mapping[str, Callable[[], object]], rounds: int, device: torch.device
+) -> dict[str, list[float]]:
+    """Seconds of every step in every round; one round runs each step once, after warm-up, with the device synchronised.
+
+    The order turns round from one round to the next, so that no step is always the one after another.
+    """
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    names = list(steps)
+    for round_ in range(-WARM_UP_ROUNDS, rounds):
+        for name in names if round_ % 2 else reversed(names):
+            _synchronise(device)
+            start = time.perf_counter()
+            steps[name]()
+            _synchronise(device)
+            if round_ >= 0:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def inference_step(potential: Potential, batch: Data) -> Callable[[], object]:
+    """Energy, forces and stress of one batch."""
+
+    def step() -> object:
+        potential.eval()
+        return potential(batch)
+
+    return step
+
+
+def training_step(potential: Potential, batch: Data) -> Callable[[], object]:
+    """Energy, forces, stress, a loss on them, its gradient (second derivatives) and an optimiser step of size zero."""
+    optimiser = torch.optim.AdamW(potential.parameters(), lr=0.0, amsgrad=True)
+
+    def step() -> object:
+        potential.train()
+        out = potential(batch)
+        loss = sum(out[key].nan_to_num().square().mean() for key in ("energy", "forces", "stress"))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        return loss
+
+    return step
+
+
+def flops(step: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products of one step (torch's counter; elementwise work not counted)."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return int(counter.get_total_flops())
+
+
+def baseline_twin(potential: Potential) -> Potential:
+    """The same backbone with the same weights and references, without a head."""
+    config = {**potential.config, "head": {"name": "baseline", "parts": {}}}
+    twin = build_potential(config)
+    own = twin.state_dict()
+    twin.load_state_dict({key: value for key, value in potential.state_dict().items() if key in own})
+    return twin.to(potential.device)
+
+
+def head_overhead(potential: Potential, batch: Data, rounds: int = 15) -> dict[str, float]:
+    """Cost of the head of ``potential`` against its baseline twin on ``batch``.
+
+    Keys: train_ratio, inference_ratio (medians of paired step times) with _low and _high (95 % interval of the median),
+    train_step_s, inference_step_s and their baseline_ twins (medians, s), flops_ratio, train_flops_ratio, flops and
+    baseline_flops (inference, matrix products). The potential is a copy: its weights and mode stay as they are.
+    """
+    arms = {"": potential.copy_to(device=potential.device), "baseline_": baseline_twin(potential)}
+    out: dict[str, float] = {}
+    for name, make in (("inference", inference_step), ("train", training_step)):
+        steps = {prefix: make(arm, batch) for prefix, arm in arms.items()}
+        counts = {prefix: flops(step) for prefix, step in steps.items()}
+        times = interleaved_times(steps, rounds, potential.device)
+        ratio = paired_ratio(times[""], times["baseline_"])
+        out |= {f"{name}_ratio": ratio.median, f"{name}_ratio_low": ratio.low, f"{name}_ratio_high": ratio.high}
+        out |= {f"{prefix}{name}_step_s": statistics.median(times[prefix]) for prefix in arms}
+        key = "flops" if name == "inference" else "train_flops"
+        out |= {f"{prefix}{key}": float(counts[prefix]) for prefix in arms}
+        out[f"{key}_ratio"] = counts[""] / counts["baseline_"]
+    return out
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,66 @@
+"""Neighbour lists against ASE's, and the structures that have none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, fcc111, molecule
+from ase.neighborlist import neighbor_list
+
+from scalarpath.errors import GraphError
+from scalarpath.graph import AtomicGraph, collate, neighbour_list
+
+SLAB = fcc111("Ag", (2, 2, 2), vacuum=5.0)
+TRICLINIC = bulk("Si", a=5.43)
+WIRE = Atoms("Li2", [[0, 0, 0], [0.5, 1.8, 1.1]], cell=[0, 0, 2.9], pbc=[False, False, True])
+
+
+@pytest.mark.parametrize("atoms", [bulk("Ag", cubic=True), SLAB, TRICLINIC, molecule("CH3CH2OH"), WIRE], ids=str)
+@pytest.mark.parametrize("cutoff", [2.0, 6.5])
+def test_edges_are_those_of_ase(atoms, cutoff):
+    atoms = atoms.copy()
+    atoms.rattle(0.05, seed=1)
+    ours = neighbour_list(atoms, cutoff)
+    i, j, shift, distance = neighbor_list("ijSd", atoms, cutoff)
+    key = lambda a, b, s: {(int(x), int(y), *map(int, z)) for x, y, z in zip(a, b, s, strict=True)}  # noqa: E731
+    assert key(*ours.edge_index, ours.edge_shift) == key(i, j, shift)
+    np.testing.assert_allclose(sorted(ours.distance), sorted(distance), rtol=1e-10)
+
+
+def test_edges_are_sorted_by_centre_and_numbered_within_it():
+    atoms = bulk("Si", a=5.43, cubic=True)
+    del atoms[0]
+    graph = AtomicGraph.from_atoms(atoms, 4.0)
+    centre = graph.edge_index[0].numpy()
+    assert (np.diff(centre) >= 0).all()
+    for i in range(len(atoms)):
+        assert graph.edge_slot[centre == i].tolist() == list(range((centre == i).sum()))
+    assert collate([graph, graph]).max_degree == np.bincount(centre).max()
+
+
+def test_vectors_point_from_centre_to_neighbour():
+    graph = AtomicGraph.from_atoms(WIRE, 3.5)
+    centre, neighbour = graph.edge_index
+    vectors = graph.pos[neighbour] - graph.pos[centre] + graph.edge_shift @ graph.cell[0]
+    np.testing.assert_allclose(vectors.norm(dim=1), neighbour_list(WIRE, 3.5).distance)
+
+
+def test_missing_labels_are_nan():
+    graph = AtomicGraph.from_atoms(molecule("H2O"), 2.0)
+    assert all(bool(label.isnan().all()) for label in (graph.energy, graph.forces, graph.stress))
+
+
+@pytest.mark.parametrize(
+    ("atoms", "complaint"),
+    [
+        (Atoms("H2", [[0, 0, 0], [0, 0, 0.05]]), "atoms 0 and 1 are 0.05 Å apart"),
+        (Atoms("H2", [[0, 0, 0], [0, 0, np.nan]]), "not finite"),
+        (Atoms("H", pbc=True), "the cell has no extent"),
+    ],
+)
+def test_impossible_structures_are_refused_by_name(atoms, complaint):
+    with pytest.raises(GraphError, match=complaint) as error:
+        neighbour_list(atoms, 3.0, where="run.xyz, frame 7")
+    assert str(error.value).startswith("run.xyz, frame 7: ")
+    assert "\n" not in str(error.value)

@@ -1,0 +1,107 @@
+"""Upstream MACE weights give upstream's energies, forces and stress."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+from scalarpath.deploy import from_upstream
+from scalarpath.errors import UpstreamError
+from scalarpath.graph import AtomicGraph, collate
+from scalarpath.potential import load_potential
+
+OWN = Path(__file__).parent / "fixtures" / "mace"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "parity" / "mace"
+FIXTURES = sorted(OWN.glob("*.json")) + (sorted(SHARED.glob("*.json")) if SHARED.is_dir() else [])
+
+
+def load(file: Path) -> tuple[dict[str, np.ndarray], dict]:
+    with np.load(file.with_suffix(".npz")) as arrays:
+        return dict(arrays), json.loads(file.read_text())
+
+
+def structures(file: Path) -> list[dict[str, np.ndarray]]:
+    return [dict(np.load(path)) for path in sorted(file.parent.glob(f"{file.stem}_s*.npz"))]
+
+
+def predict(potential, reference: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    pbc = reference["pbc"] if "pbc" in reference else reference["cell"].any()
+    atoms = Atoms(reference["numbers"], reference["positions"], cell=reference["cell"], pbc=pbc)
+    out = potential(collate([AtomicGraph.from_atoms(atoms, potential.cutoff)]))
+    return {key: value.detach().numpy() for key, value in out.items()}
+
+
+@pytest.mark.parametrize("file", FIXTURES, ids=lambda file: f"{file.parents[1].name}-{file.stem}")
+def test_energy_forces_and_stress_agree_to_rounding(file):
+    potential = from_upstream("mace", *load(file))
+    references = structures(file)
+    assert len(references) == 3
+    for reference in references:
+        out = predict(potential, reference)
+        np.testing.assert_allclose(out["energy"], reference["energy"], rtol=1e-10)
+        np.testing.assert_allclose(out["node_energy"], reference["node_energy"], rtol=1e-10)
+        np.testing.assert_allclose(out["forces"], reference["forces"], atol=1e-10 * np.abs(reference["forces"]).max())
+        if np.asarray(reference["cell"]).any():
+            largest = np.abs(reference["stress"]).max()
+            np.testing.assert_allclose(out["stress"], reference["stress"], atol=1e-10 * largest)
+
+
+CLI_MODEL = OWN / "HOSi_cli_MACE.json"
+
+
+def test_a_saved_import_predicts_the_same(tmp_path):
+    potential = from_upstream("mace", *load(CLI_MODEL))
+    torch.save(potential.to_checkpoint(), tmp_path / "imported.pt")
+    loaded = load_potential(tmp_path / "imported.pt")
+    for reference in structures(CLI_MODEL):
+        before, after = predict(potential, reference), predict(loaded, reference)
+        assert np.array_equal(before["forces"], after["forces"])
+
+
+def test_couplings_of_another_sign_or_reduced_are_taken_over():
+    """A state dict whose couplings are linear combinations of ours is the same model with other weights."""
+    arrays, hyperparameters = load(CLI_MODEL)
+    expected = predict(from_upstream("mace", arrays, hyperparameters), structures(CLI_MODEL)[0])
+    rng = np.random.default_rng(0)
+    for name in [name for name in arrays if name.endswith("U_matrix_3")]:
+        mix = rng.normal(size=[arrays[name].shape[-1]] * 2) + 3 * np.eye(arrays[name].shape[-1])
+        weights = name.replace("U_matrix_3", "weights_max")
+        arrays[name] = arrays[name] @ mix
+        arrays[weights] = np.einsum("kq,sqc->skc", np.linalg.inv(mix), arrays[weights])
+    out = predict(from_upstream("mace", arrays, hyperparameters), structures(CLI_MODEL)[0])
+    np.testing.assert_allclose(out["forces"], expected["forces"], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"interaction_cls": "RealAgnosticAttResidualInteractionBlock"}, "has no native equivalent"),
+        ({"hidden_irreps": "8x0e+4x1o"}, "only C x 0e"),
+        ({"use_so3": True}, "use_so3"),
+        ({"heads": ["pbe", "scan"]}, "2 heads"),
+        ({"radial_type": "chebyshev"}, "radial_type chebyshev"),
+        ({"gate": "softplus"}, "gate softplus"),
+        ({"num_bessel": 5}, "entries where the hyperparameters ask for"),
+        ({"pair_repulsion": True}, "has no 'pair_repulsion_fn.c'"),
+        ({"hidden_irreps": None}, "'hidden_irreps' is missing"),
+    ],
+)
+def test_what_cannot_be_imported_faithfully_is_refused(change, complaint):
+    arrays, hyperparameters = load(CLI_MODEL)
+    changed = {key: value for key, value in (hyperparameters | change).items() if value is not None}
+    with pytest.raises(UpstreamError, match=complaint):
+        from_upstream("mace", arrays, changed)
+
+
+def test_missing_arrays_and_unknown_kinds_are_named():
+    arrays, hyperparameters = load(CLI_MODEL)
+    with pytest.raises(UpstreamError, match="unknown; use one of: mace"):
+        from_upstream("schnet", arrays, hyperparameters)
+    del arrays["interactions.0.linear_up.weight"]
+    with pytest.raises(UpstreamError, match=r"has no 'interactions.0.linear_up.weight'"):
+        from_upstream("mace", arrays, hyperparameters)

@@ -1,0 +1,68 @@
+"""Structures and potentials that several tests use."""
+
+from __future__ import annotations
+
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+from omegaconf import OmegaConf
+
+from scalarpath.graph import AtomicGraph, collate
+from scalarpath.potential import Potential, build_potential
+from scalarpath.resources import CONF_DIR
+
+HEADS = sorted(path.stem for path in (CONF_DIR / "head").glob("*.yaml"))
+SMALL_MACE = {"kind": "mace", "num_channels": 4, "max_ell": 2, "radial_mlp": [8], "readout_mlp": 4}
+CUTOFF = 4.0
+
+
+def head_config(name: str) -> dict:
+    """The head of conf/head/<name>.yaml."""
+    return OmegaConf.to_container(OmegaConf.load(CONF_DIR / "head" / f"{name}.yaml"))
+
+
+def quartz_like() -> Atoms:
+    """A rattled triclinic periodic cell with two elements and a vacancy: nothing in it is symmetric."""
+    atoms = bulk("Si", a=5.43, cubic=True)
+    atoms.numbers[1::3] = 8
+    atoms.set_cell(atoms.cell.array @ [[1.0, 0.04, 0.0], [0.0, 0.97, 0.02], [0.03, 0.0, 1.02]], scale_atoms=True)
+    atoms.rattle(0.15, seed=3)
+    del atoms[5]
+    return atoms
+
+
+def silanol() -> Atoms:
+    """A molecule of the same two elements, without cell."""
+    atoms = molecule("Si2H6")
+    atoms.numbers[2:] = 8
+    atoms.rattle(0.1, seed=4)
+    return atoms
+
+
+def batch_of(*frames: Atoms, cutoff: float = CUTOFF):
+    """The frames as one batch."""
+    return collate([AtomicGraph.from_atoms(atoms, cutoff) for atoms in frames])
+
+
+def make_potential(
+    head: str, *, dtype: str = "float64", seed: int = 0, awake: bool = True, scale: float = 1.3, **backbone
+) -> Potential:
+    """A small calibrated MACE with the named head; ``awake`` moves the head away from its identity start."""
+    config = {
+        "species": [8, 14],
+        "cutoff": CUTOFF,
+        "dtype": dtype,
+        "backbone": SMALL_MACE | backbone,
+        "head": head_config(head),
+        "repulsion": None,
+    }
+    potential = build_potential(config, seed=seed)
+    potential.set_statistics({8: -2.0, 14: -1.0}, scale=scale, shift=0.0, avg_num_neighbors=15.0)
+    potential.calibrate([batch_of(quartz_like(), silanol())])
+    if awake:
+        noise = torch.Generator().manual_seed(7)
+        with torch.no_grad():
+            for parameter in potential.head_parameters():
+                step = torch.randn(parameter.shape, generator=noise, dtype=torch.float64)
+                parameter.add_(0.3 * step.to(parameter.dtype))
+    return potential.eval()
