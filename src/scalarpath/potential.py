@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from scalarpath.errors import CheckpointError, ConfigError, DataError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads import build_head
 from scalarpath.nn.zbl import ZBL
+from scalarpath.options import known
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
 CHECKPOINT_FORMAT = 1
@@ -44,7 +44,7 @@ class Potential(nn.Module):
         self.dtype = DTYPES[config.get("dtype", "float32")]
         options = dict(config["backbone"])
         cls = backbone_class(options.pop("kind"))
-        _check_options(cls, options)
+        known("backbone", options, cls, ("atomic_numbers", "cutoff", "generator"))
         self.backbone = cls(self.species, self.cutoff, torch.Generator().manual_seed(seed), **options).to(self.dtype)
         self.head = build_head(config["head"], self.backbone.pathway, seed).to(self.dtype)
         self.repulsion = ZBL(self.species).to(self.dtype) if config.get("repulsion") else None
@@ -220,10 +220,3 @@ def _check(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"dtype = {config['dtype']} is not possible; use one of: {', '.join(DTYPES)}.")
     if config.get("repulsion") not in (None, "zbl"):
         raise ConfigError(f"repulsion = {config['repulsion']} is not possible; use null or zbl.")
-
-
-def _check_options(cls: type, options: Mapping[str, Any]) -> None:
-    accepted = list(inspect.signature(cls).parameters)[3:]
-    for name in options:
-        if name not in accepted:
-            raise ConfigError(f"backbone option '{name}' is unknown; the options are: {', '.join(accepted)}.")

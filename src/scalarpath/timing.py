@@ -15,11 +15,12 @@ from torch_geometric.data import Data
 from scalarpath.potential import Potential, build_potential
 
 WARM_UP_ROUNDS = 2
+ROUNDS_FOR_INTERVAL = 6  # with fewer, no order statistics bracket the median at 95 %
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Median of paired ratios, with the 95 % confidence interval of the median."""
+    """Median of paired ratios, with the 95 % confidence interval of the median (their range below six rounds)."""
 
     median: float
     low: float
@@ -29,6 +30,8 @@ class Ratio:
 def paired_ratio(times: Sequence[float], reference: Sequence[float]) -> Ratio:
     """Ratio of step times measured in the same rounds."""
     ratios = [a / b for a, b in zip(times, reference, strict=True)]
+    if len(ratios) < ROUNDS_FOR_INTERVAL:
+        return Ratio(statistics.median(ratios), min(ratios), max(ratios))
     interval = quantile_test(ratios, p=0.5).confidence_interval(0.95)
     return Ratio(statistics.median(ratios), float(interval.low), float(interval.high))
 

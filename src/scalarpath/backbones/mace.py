@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalarpath.backbones.registry import Backbone, choice, positive
+from scalarpath.backbones.registry import Backbone
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.scalar_pathway import PathwaySpec, ScalarPathway
@@ -20,6 +20,7 @@ from scalarpath.nn.mlp import MLP, activation
 from scalarpath.nn.neighbour_sum import neighbour_sum, to_slots
 from scalarpath.nn.radial import DISTANCE_TRANSFORMS, RADIAL_BASES, polynomial_cutoff
 from scalarpath.nn.symmetric_contraction import SymmetricContraction
+from scalarpath.options import choice, positive
 
 INTERACTIONS = ("plain", "residual", "density", "density_residual")
 
@@ -190,21 +191,21 @@ class MACE(Backbone):
         envelope_on: str = "features",
     ):
         super().__init__()
-        positive(num_channels=num_channels, num_interactions=num_interactions, num_bessel=num_bessel)
-        positive(radial_mlp=list(radial_mlp), readout_mlp=readout_mlp)
-        choice(INTERACTIONS, interaction_first=interaction_first, interaction=interaction)
-        choice(RADIAL_BASES, radial_type=radial_type)
-        choice((None, *DISTANCE_TRANSFORMS), distance_transform=distance_transform)
-        choice(("features", "weights"), envelope_on=envelope_on)
-        choice(range(2, 13), num_polynomial_cutoff=num_polynomial_cutoff)
-        choice(range(5), max_ell=max_ell, max_L=max_L)
+        positive("backbone", num_channels=num_channels, num_interactions=num_interactions, num_bessel=num_bessel)
+        positive("backbone", radial_mlp=list(radial_mlp), readout_mlp=readout_mlp)
+        choice("backbone", INTERACTIONS, interaction_first=interaction_first, interaction=interaction)
+        choice("backbone", RADIAL_BASES, radial_type=radial_type)
+        choice("backbone", (None, *DISTANCE_TRANSFORMS), distance_transform=distance_transform)
+        choice("backbone", ("features", "weights"), envelope_on=envelope_on)
+        choice("backbone", range(2, 13), num_polynomial_cutoff=num_polynomial_cutoff)
+        choice("backbone", range(5), max_ell=max_ell, max_L=max_L)
         orders = [correlation] * num_interactions if isinstance(correlation, int) else list(correlation)
         if len(orders) != num_interactions:
             raise ConfigError(
                 f"backbone.correlation has {len(orders)} entries for {num_interactions} interactions; give one number, "
                 "or one per interaction."
             )
-        choice(range(1, 5), **{f"correlation[{t}]": order for t, order in enumerate(orders)})
+        choice("backbone", range(1, 5), **{f"correlation[{t}]": order for t, order in enumerate(orders)})
         n_species, c = len(atomic_numbers), num_channels
         self.n_species, self.envelope_on = n_species, envelope_on
         self.register_buffer("mean_degree", torch.ones((), dtype=torch.float64))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import abc
 import importlib
-from collections.abc import Collection, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -49,19 +47,3 @@ def backbone_class(kind: str) -> type[Backbone]:
     if not (isinstance(found, type) and issubclass(found, Backbone)):
         raise ConfigError(f"backbone '{kind}' is not a subclass of scalarpath.backbones.Backbone.")
     return found
-
-
-def positive(**options: float | Sequence[int]) -> None:
-    """Raise ConfigError for the first option that is not positive (every entry, for a list)."""
-    for name, value in options.items():
-        values = value if isinstance(value, Sequence) else [value]
-        if not all(v > 0 for v in values):
-            raise ConfigError(f"backbone.{name} = {value} must be positive.")
-
-
-def choice(allowed: Collection[Any], **options: Any) -> None:
-    """Raise ConfigError for the first option whose value is not one of ``allowed``."""
-    for name, value in options.items():
-        if value not in allowed:
-            names = ", ".join("null" if item is None else str(item) for item in allowed)
-            raise ConfigError(f"backbone.{name} = {value} is not possible; use one of: {names}.")

@@ -14,6 +14,7 @@ from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.heads.pan import EdgeGate, Injection, NodeGate
 from scalarpath.heads.pgs import EdgeBand, SpectralReadout
 from scalarpath.heads.scalar_pathway import PathwayPart, PathwaySpec, ScalarPathway
+from scalarpath.options import known, positive
 
 # In the order in which they act: the band widens the edge weights before the gate scales them.
 PARTS: dict[str, type[PathwayPart]] = {
@@ -23,7 +24,7 @@ PARTS: dict[str, type[PathwayPart]] = {
     "injection": Injection,
     "spectral_readout": SpectralReadout,
 }
-_GIVEN = {"self", "spec", "descriptors", "generator"}
+GIVEN = ("spec", "descriptors", "generator", "cutoff", "n_species")
 
 
 def build_head(config: Mapping[str, Any], spec: PathwaySpec, seed: int) -> ScalarPathway:
@@ -33,30 +34,32 @@ def build_head(config: Mapping[str, Any], spec: PathwaySpec, seed: int) -> Scala
     part share its start. Raises ConfigError for an unknown part or option.
     """
     parts = config.get("parts") or {}
-    unknown = set(parts) - set(PARTS)
-    if unknown:
-        raise ConfigError(f"head.parts: '{sorted(unknown)[0]}' is unknown; the parts are: {', '.join(PARTS)}.")
-    extra = set(config) - {"name", "parts", "descriptors"}
-    if extra:
-        raise ConfigError(f"head: key '{sorted(extra)[0]}' is unknown; a head has name, parts and descriptors.")
+    for key in config:
+        if key not in ("name", "parts", "descriptors"):
+            raise ConfigError(f"head: key '{key}' is unknown; a head has name, parts and descriptors.")
+    for name in parts:
+        if name not in PARTS:
+            raise ConfigError(f"head.parts: '{name}' is unknown; the parts are: {', '.join(PARTS)}.")
     descriptors = None
-    if any("descriptors" in inspect.signature(PARTS[name]).parameters for name in parts):
-        descriptors = NeighbourhoodDescriptors(spec.cutoff, spec.n_species, **(config.get("descriptors") or {}))
+    if any(_reads_descriptors(name) for name in parts):
+        options = dict(config.get("descriptors") or {})
+        known("head.descriptors", options, NeighbourhoodDescriptors, GIVEN)
+        positive("head.descriptors", **options)
+        descriptors = NeighbourhoodDescriptors(spec.cutoff, spec.n_species, **options)
     built = {}
     for name in (part for part in PARTS if part in parts):
-        accepted = inspect.signature(PARTS[name]).parameters
         options = dict(parts[name] or {})
-        wrong = set(options) - (set(accepted) - _GIVEN)
-        if wrong:
-            raise ConfigError(
-                f"head.parts.{name}: option '{sorted(wrong)[0]}' is unknown; "
-                f"the options are: {', '.join(sorted(set(accepted) - _GIVEN))}."
-            )
+        known(f"head.parts.{name}", options, PARTS[name], GIVEN)
+        positive(f"head.parts.{name}", **options)
         given: dict[str, Any] = {"spec": spec, "generator": _generator(seed, name)}
-        if "descriptors" in accepted:
+        if _reads_descriptors(name):
             given["descriptors"] = descriptors
         built[name] = PARTS[name](**given, **options)
     return ScalarPathway(built, descriptors)
+
+
+def _reads_descriptors(part: str) -> bool:
+    return "descriptors" in inspect.signature(PARTS[part]).parameters
 
 
 def _generator(seed: int, name: str) -> torch.Generator:
