@@ -37,7 +37,12 @@ def energy_factor(unit: str) -> float:
 def force_factor(unit: str) -> float:
     """Factor from ``unit``, written energy/length (for example ``kcal/mol/A`` or ``Ha/Bohr``), to eV/Å."""
     energy, _, length = unit.rpartition("/")
-    return _lookup(ENERGY_TO_EV, energy, "force") / _lookup(LENGTH_TO_ANGSTROM, length, "force")
+    if energy not in ENERGY_TO_EV or length not in LENGTH_TO_ANGSTROM:
+        raise ConfigError(
+            f"force unit '{unit}' is unknown; write energy/length with one of {', '.join(ENERGY_TO_EV)} "
+            f"and one of {', '.join(LENGTH_TO_ANGSTROM)}."
+        )
+    return ENERGY_TO_EV[energy] / LENGTH_TO_ANGSTROM[length]
 
 
 def stress_factor(unit: str) -> float:

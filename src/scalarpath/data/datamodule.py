@@ -1,0 +1,146 @@
+"""The Lightning data module: files in, batches of graphs out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from ase.data import chemical_symbols
+from torch.utils.data import BatchSampler, DataLoader
+
+from scalarpath.data.audit import LabelAudit, audit_labels, note_isolated_atoms
+from scalarpath.data.batches import EpochSampler, frames_per_process
+from scalarpath.data.cache import build_graphs, content_hash
+from scalarpath.data.config import DataConfig
+from scalarpath.data.labels import PROPERTIES, Labels, extract_labels, find_keys
+from scalarpath.data.reading import Frame
+from scalarpath.data.references import isolated_atom_frames, reference_energies
+from scalarpath.data.sources import load_dataset
+from scalarpath.data.splits import split_frames
+from scalarpath.data.statistics import Statistics, train_statistics
+from scalarpath.errors import ConfigError, DataError
+from scalarpath.graph import AtomicGraph, collate
+
+
+class AtomicDataModule(pl.LightningDataModule):
+    """Reads, audits, splits and batches a data set; what it offers is there after ``setup()``.
+
+    ===============================================  ==================================================================
+    audit                                            LabelAudit of all frames
+    splits                                           frame indices of "train", "valid", "test"
+    species                                          atomic numbers of the train split, sorted
+    statistics                                       Statistics of the train split
+    data_hash                                        SHA-256 of all structures and labels
+    train_graphs, valid_graphs, test_graphs          lists of AtomicGraph
+    ===============================================  ==================================================================
+
+    config: the resolved ``data`` group; cutoff: Å; seed: of the order of train batches only; required: the labels that
+    the loss weighs. ``batch_size`` counts frames over all processes. Train batches are shared out by rank when
+    ``torch.distributed`` is initialised; validation and test loaders give every process all frames. Use it with
+    ``Trainer(use_distributed_sampler=False)``. Raises ConfigError here, DataError in ``setup``.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        cutoff: float,
+        seed: int,
+        required: Iterable[str] = ("energy", "forces"),
+    ) -> None:
+        super().__init__()
+        self.config = DataConfig.from_mapping(config)
+        if isinstance(cutoff, bool) or not isinstance(cutoff, int | float) or not 0 < cutoff < math.inf:
+            raise ConfigError(f"cutoff={cutoff!r} must be a positive number of Å.")
+        unknown = sorted(set(required) - set(PROPERTIES))
+        if unknown:
+            raise ConfigError(f"the loss weighs '{unknown[0]}', but labels are: {', '.join(PROPERTIES)}.")
+        self.cutoff, self.seed, self.required = float(cutoff), seed, frozenset(required)
+        self.audit: LabelAudit
+        self.splits: dict[str, list[int]]
+        self.species: list[int]
+        self.statistics: Statistics
+        self.data_hash: str
+        self.train_graphs: list[AtomicGraph]
+        self.valid_graphs: list[AtomicGraph]
+        self.test_graphs: list[AtomicGraph]
+        self._ready = False
+
+    def setup(self, stage: str | None = None) -> None:
+        """Do all the work once; later calls return at once."""
+        if self._ready:
+            return
+        config, loaded = self.config, load_dataset(self.config)
+        frames = loaded.frames
+        keys = find_keys(frames, config.labels)
+        labels = [extract_labels(frame, keys, config.labels, self.required) for frame in frames]
+        self.data_hash = content_hash(frames, labels)
+        self.audit = audit_labels(frames, labels, keys, config.labels, self.required)
+        if self.audit.suspicions and config.on_suspicious == "error":
+            raise DataError(self.audit.suspicions[0])
+        reserved = isolated_atom_frames(frames, self.cutoff) if config.e0s == "isolated_atoms" else []
+        self.splits = split_frames(config, loaded, reserved)
+        self._check_coverage(labels, frames)
+        self.species = self._check_species(frames)
+        self._build_graphs(frames, labels)
+        e0s = reference_energies(config.e0s, frames, labels, self.splits["train"], self.cutoff)
+        self.statistics = train_statistics(self.train_graphs, e0s)
+        self._ready = True
+
+    def train_dataloader(self) -> DataLoader:
+        """Shuffled batches; the order is a pure function of seed and epoch."""
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        rank = torch.distributed.get_rank() if distributed else 0
+        world_size = torch.distributed.get_world_size() if distributed else 1
+        sampler = EpochSampler(len(self.train_graphs), self.seed, rank=rank, world_size=world_size)
+        batches = BatchSampler(sampler, frames_per_process(self.config.batch_size, world_size), drop_last=False)
+        return DataLoader(self.train_graphs, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> DataLoader:
+        """The validation frames in order."""
+        return self._ordered(self.valid_graphs)
+
+    def test_dataloader(self) -> DataLoader:
+        """The test frames in order, each exactly once."""
+        return self._ordered(self.test_graphs)
+
+    def _ordered(self, graphs: list[AtomicGraph]) -> DataLoader:
+        return DataLoader(graphs, batch_size=self.config.eval_batch_size, collate_fn=collate)  # type: ignore[arg-type]
+
+    def _build_graphs(self, frames: list[Frame], labels: list[Labels]) -> None:
+        used = sorted(i for indices in self.splits.values() for i in indices)
+        directory = self.config.cache_root / "graphs" if self.config.cache else None
+        graphs = dict(zip(used, build_graphs(frames, labels, used, self.cutoff, directory), strict=True))
+        self.train_graphs, self.valid_graphs, self.test_graphs = (
+            [graphs[i] for i in self.splits[name]] for name in ("train", "valid", "test")
+        )
+        lonely = {i: graph.z.numel() - int(graph.edge_index[0].unique().numel()) for i, graph in graphs.items()}
+        note_isolated_atoms(self.audit, frames, {i: n for i, n in lonely.items() if n}, self.cutoff)
+
+    def _check_coverage(self, labels: list[Labels], frames: list[Frame]) -> None:
+        """A label the loss weighs must occur in train; its absence from another split is only noted."""
+        for name in sorted(self.required):
+            for split, indices in self.splits.items():
+                if any(labels[i].has(name) for i in indices):
+                    continue
+                text = f"{frames[indices[0]].file}: the loss weighs {name} but no {split} frame carries it"
+                if split == "train":
+                    raise DataError(f"{text}; change data.split_seed or the split, or give {name} no weight.")
+                self.audit.warnings.append(f"{text}, so its {split} error is not known.")
+
+    def _check_species(self, frames: list[Frame]) -> list[int]:
+        """Atomic numbers of the train split; an element met only in another split is an error."""
+        train = {int(z) for i in self.splits["train"] for z in np.unique(frames[i].atoms.numbers)}
+        for split in ("valid", "test"):
+            for i in self.splits[split]:
+                unknown = sorted({int(z) for z in np.unique(frames[i].atoms.numbers)} - train)
+                if unknown:
+                    raise DataError(
+                        f"{frames[i].where}: {chemical_symbols[unknown[0]]} occurs in {split} but in no train frame; "
+                        "add train frames with it or remove this frame."
+                    )
+        return sorted(train)

@@ -1,0 +1,50 @@
+"""Where the frames of a data set come from: a file, the bundled sets, or (r)MD17."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scalarpath.data.config import DataConfig
+from scalarpath.data.md17 import load_md17, load_rmd17
+from scalarpath.data.reading import Frame, read_frames
+from scalarpath.resources import BUNDLED_DIR
+
+
+@dataclass(frozen=True)
+class LoadedFrames:
+    """The frames of a data set; a frame's index in ``frames`` is its identity everywhere downstream.
+
+    pool: indices still to be split; valid, test: indices already assigned by their own files (None: cut from the pool).
+    """
+
+    frames: list[Frame]
+    pool: list[int]
+    valid: list[int] | None = None
+    test: list[int] | None = None
+
+
+def load_dataset(config: DataConfig | Mapping[str, Any]) -> LoadedFrames:
+    """Read all frames of a data set (see ``conf/data``); raises ConfigError or DataError naming file and frame."""
+    if not isinstance(config, DataConfig):
+        config = DataConfig.from_mapping(config)
+    if config.source == "rmd17":
+        return _join(*load_rmd17(config))
+    if config.source == "md17":
+        return _join(load_md17(config))
+    base = BUNDLED_DIR if config.source == "bundled" else Path()
+    valid, test = (read_frames(base / path) if path else None for path in (config.valid_path, config.test_path))
+    return _join(read_frames(base / str(config.path), config.index), valid=valid, test=test)
+
+
+def _join(pool: list[Frame], test: list[Frame] | None = None, valid: list[Frame] | None = None) -> LoadedFrames:
+    frames = [*pool, *(valid or []), *(test or [])]
+    first_test = len(pool) + len(valid or [])
+    return LoadedFrames(
+        frames=frames,
+        pool=list(range(len(pool))),
+        valid=list(range(len(pool), first_test)) if valid is not None else None,
+        test=list(range(first_test, len(frames))) if test is not None else None,
+    )

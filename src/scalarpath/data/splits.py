@@ -1,0 +1,188 @@
+"""Train, validation and test splits. They depend on ``split_seed`` and the frames, never on the training seed.
+
+Random orders come from SHA-256 of the seed and the position, so they do not change with a library's generator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from scalarpath.data.config import DataConfig
+from scalarpath.data.duplicates import check_no_leak
+from scalarpath.data.reading import Frame
+from scalarpath.data.sources import LoadedFrames
+from scalarpath.errors import ConfigError, DataError
+
+NAMES = ("train", "valid", "test")
+Splits = dict[str, list[int]]
+
+
+def split_frames(config: DataConfig, loaded: LoadedFrames, reserved: Sequence[int] = ()) -> Splits:
+    """Frame indices of "train", "valid", "test": disjoint, none empty, no structure in two of them.
+
+    ``reserved`` frames (isolated atoms that give E0s) go to train, except with a split file. Raises ConfigError for
+    sizes that do not fit, DataError for empty or overlapping splits, a missing group key, a structure in two splits.
+    """
+    frames = loaded.frames
+    if config.split == "file":
+        splits = read_split_file(Path(str(config.split_file)), len(frames))
+    else:
+        pool = [i for i in loaded.pool if i not in set(reserved)]
+        sizes = resolve_sizes(
+            len(pool),
+            config.train_size,
+            0 if loaded.valid is not None else config.valid_size,
+            0 if loaded.test is not None else config.test_size,
+        )
+        if config.split == "random":
+            strata = [str(frames[i].atoms.info.get(config.stratify_key)) for i in pool] if config.stratify_key else None
+            parts = random_split(len(pool), sizes, config.split_seed, strata)
+        elif config.split == "blocks":
+            parts = block_split(len(pool), sizes, config.split_seed, config.n_blocks, config.gap)
+        else:
+            groups = [_group(frames[i], str(config.group_key)) for i in pool]
+            parts = group_split(groups, sizes, config.split_seed)
+        splits = {name: [pool[k] for k in part] for name, part in zip(NAMES, parts, strict=True)}
+        splits["train"] = sorted([*splits["train"], *reserved])
+        splits["valid"] = splits["valid"] if loaded.valid is None else loaded.valid
+        splits["test"] = splits["test"] if loaded.test is None else loaded.test
+    for name in NAMES:
+        if not splits[name]:
+            raise DataError(
+                f"{frames[0].file}: the {name} split of {len(frames)} frames is empty; add frames or change "
+                f"data.{name}_size."
+            )
+    check_no_leak(frames, splits)
+    return splits
+
+
+def resolve_sizes(n_frames: int, train: float | None, valid: float | None, test: float | None) -> tuple[int, int, int]:
+    """Frames in each split: integers count, fractions are rounded (at least one frame), None takes the rest."""
+    given = [
+        None if size is None else (max(1, round(size * n_frames)) if isinstance(size, float) else size)
+        for size in (train, valid, test)
+    ]
+    if given.count(None) > 1:
+        raise ConfigError("only one of data.train_size, data.valid_size, data.test_size may be null (the rest).")
+    used = sum(size for size in given if size is not None)
+    if used > n_frames:
+        wanted = ", ".join(f"{name} {'the rest' if n is None else n}" for name, n in zip(NAMES, given, strict=True))
+        raise ConfigError(
+            f"the splits ask for more than the {n_frames} frames there are ({wanted}); lower data.*_size."
+        )
+    n_train, n_valid, n_test = (n_frames - used if size is None else size for size in given)
+    return n_train, n_valid, n_test
+
+
+def _shuffled(items: Sequence[str], seed: int) -> list[int]:
+    return sorted(range(len(items)), key=lambda k: hashlib.sha256(f"{seed}/{items[k]}".encode()).digest())
+
+
+def random_split(
+    n_frames: int, sizes: tuple[int, int, int], seed: int, strata: Sequence[str] | None = None
+) -> tuple[list[int], list[int], list[int]]:
+    """Random split; with ``strata`` (a label per frame) every stratum is represented in proportion.
+
+    Test and validation are cut first, so a smaller train size gives a subset of the larger one and the same test.
+    """
+    order = _shuffled([str(k) for k in range(n_frames)], seed)
+    if strata is not None:
+        counts = {name: strata.count(name) for name in set(strata)}
+        taken = dict.fromkeys(counts, 0)
+        place = {}
+        for k in order:
+            # the position inside the stratum, as a fraction, interleaves strata in proportion
+            place[k] = (taken[strata[k]] + 0.5) / counts[strata[k]]
+            taken[strata[k]] += 1
+        order = sorted(order, key=lambda k: place[k])
+    n_train, n_valid, n_test = sizes
+    test, valid = order[:n_test], order[n_test : n_test + n_valid]
+    train = order[n_test + n_valid : n_test + n_valid + n_train]
+    return sorted(train), sorted(valid), sorted(test)
+
+
+def block_split(
+    n_frames: int, sizes: tuple[int, int, int], seed: int, n_blocks: int, gap: int
+) -> tuple[list[int], list[int], list[int]]:
+    """Split a time series into ``n_blocks`` contiguous blocks, whole blocks going to one split.
+
+    Sizes are rounded to blocks (at least one for each that is not zero; train has the rest). Where neighbouring blocks
+    belong to different splits, ``gap`` frames between them are dropped, from the train side if there is one.
+    """
+    n_valid, n_test = (max(1, round(n * n_blocks / n_frames)) if n else 0 for n in sizes[1:])
+    if n_valid + n_test >= n_blocks or n_blocks > n_frames:
+        raise ConfigError(f"data.n_blocks={n_blocks} does not divide {n_frames} frames into three splits; change it.")
+    if 2 * gap >= n_frames // n_blocks:
+        raise ConfigError(
+            f"data.gap={gap} leaves nothing of blocks of {n_frames // n_blocks} frames; lower one of gap and n_blocks."
+        )
+    order = _shuffled([str(k) for k in range(n_blocks)], seed)
+    owner = ["train"] * n_blocks
+    for rank, block in enumerate(order[: n_test + n_valid]):
+        owner[block] = "test" if rank < n_test else "valid"
+    blocks = [list(map(int, part)) for part in np.array_split(np.arange(n_frames), n_blocks)]
+    for k in range(n_blocks - 1 if gap else 0):
+        if owner[k] == owner[k + 1]:
+            continue
+        if owner[k + 1] == "train":
+            blocks[k + 1] = blocks[k + 1][gap:]
+        else:
+            blocks[k] = blocks[k][:-gap]
+    train, valid, test = ([i for b, o in zip(blocks, owner, strict=True) if o == name for i in b] for name in NAMES)
+    return train, valid, test
+
+
+def group_split(
+    groups: Sequence[str], sizes: tuple[int, int, int], seed: int
+) -> tuple[list[int], list[int], list[int]]:
+    """Whole groups go to one split: test, then validation, are filled up to their size; train has the rest."""
+    names = sorted(set(groups))
+    needed = 1 + sum(n > 0 for n in sizes[1:])
+    if len(names) < needed:
+        raise DataError(f"{len(names)} groups cannot fill {needed} splits; choose another data.group_key.")
+    members = {name: [k for k, group in enumerate(groups) if group == name] for name in names}
+    queue = [names[k] for k in _shuffled(names, seed)]
+    parts: dict[str, list[int]] = {"test": [], "valid": []}
+    # each split that is still to be filled keeps one group
+    for name, wanted, kept in (("test", sizes[2], needed - 1 if sizes[2] else 1), ("valid", sizes[1], 1)):
+        while len(parts[name]) < wanted and len(queue) > kept:
+            parts[name] += members[queue.pop()]
+    train = [k for name in queue for k in members[name]]
+    return sorted(train), sorted(parts["valid"]), sorted(parts["test"])
+
+
+def _group(frame: Frame, key: str) -> str:
+    if key not in frame.atoms.info:
+        keys = ", ".join(sorted(frame.atoms.info)) or "none"
+        raise DataError(f"{frame.where}: has no info key '{key}' (data.group_key); its info keys are: {keys}.")
+    return str(frame.atoms.info[key])
+
+
+def read_split_file(path: Path, n_frames: int) -> Splits:
+    """Frame indices from a JSON file ``{"train": [...], "valid": [...], "test": [...]}``, as run directories keep them.
+
+    Raises DataError if the file is missing or malformed, an index is out of range, or a frame is in two splits.
+    """
+    try:
+        content = json.loads(path.read_text())
+        splits = {name: [int(i) for i in content[name]] for name in NAMES}
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; check data.split_file.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: is not a JSON object with integer lists train, valid and test; rewrite it."
+        ) from error
+    owner: dict[int, str] = {}
+    for name, indices in splits.items():
+        for i in indices:
+            if not 0 <= i < n_frames:
+                raise DataError(f"{path}: index {i} of {name} is not one of the {n_frames} frames; rewrite the file.")
+            if i in owner:
+                raise DataError(f"{path}: frame {i} is in {owner[i]} and in {name}; a frame belongs to one split only.")
+            owner[i] = name
+    return splits

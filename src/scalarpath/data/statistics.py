@@ -1,0 +1,78 @@
+"""Statistics of the train split that fix a potential's energy scale, shift and neighbour normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from ase.data import chemical_symbols
+
+from scalarpath.errors import DataError
+from scalarpath.graph import AtomicGraph
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Train-split statistics, in float64.
+
+    =================  =======  =====================================================================================
+    e0s                eV       reference energy by atomic number
+    scale              eV/Å     root mean square of the force components; without forces, standard deviation of the
+                                energy per atom left over after E0s (eV)
+    shift              eV       mean over atoms of (E - sum E0), that is sum over frames / number of atoms
+    avg_num_neighbors           directed edges per atom
+    species                     atomic numbers, sorted
+    frames, atoms               how many of each the train split has
+    energies, forces            how many frames carry a label of that kind
+    =================  =======  =====================================================================================
+    """
+
+    e0s: dict[int, float]
+    scale: float
+    shift: float
+    avg_num_neighbors: float
+    species: list[int]
+    frames: int
+    atoms: int
+    energies: int
+    forces: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; E0s by element symbol."""
+        return {**asdict(self), "e0s": {chemical_symbols[z]: energy for z, energy in self.e0s.items()}}
+
+
+def train_statistics(graphs: Sequence[AtomicGraph], e0s: Mapping[int, float]) -> Statistics:
+    """Statistics of the train graphs; missing (NaN) labels are left out.
+
+    Raises DataError if no atom has a neighbour, or if all labels are alike so that no scale can be set.
+    """
+    n_atoms = sum(graph.z.numel() for graph in graphs)
+    n_edges = sum(graph.edge_index.shape[1] for graph in graphs)
+    if n_edges == 0:
+        raise DataError("no atom of the train split has a neighbour within the cutoff; increase backbone.cutoff.")
+    with_energy = [graph for graph in graphs if torch.isfinite(graph.energy).all()]
+    residuals, sizes = [], []
+    for graph in with_energy:
+        residuals.append(float(graph.energy) - sum(e0s[z] for z in graph.z.tolist()))
+        sizes.append(graph.z.numel())
+    residual, size = (torch.tensor(x, dtype=torch.float64) for x in (residuals, sizes))
+    forces = torch.cat([graph.forces.reshape(-1) for graph in graphs])
+    forces = forces[torch.isfinite(forces)]
+    scale = float(forces.square().mean().sqrt()) if forces.numel() else float((residual / size).std(correction=0))
+    if not scale > 1e-10:
+        kind = "forces are zero" if forces.numel() else "energies per atom are equal"
+        raise DataError(f"all train {kind}, so there is no scale to learn; add frames that differ.")
+    return Statistics(
+        e0s=dict(e0s),
+        scale=scale,
+        shift=float(residual.sum() / size.sum()) if sizes else 0.0,
+        avg_num_neighbors=n_edges / n_atoms,
+        species=sorted({z for graph in graphs for z in graph.z.tolist()}),
+        frames=len(graphs),
+        atoms=n_atoms,
+        energies=len(with_energy),
+        forces=sum(bool(torch.isfinite(graph.forces).all()) for graph in graphs),
+    )

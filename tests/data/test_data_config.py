@@ -1,0 +1,68 @@
+from dataclasses import fields
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from scalarpath.data.config import DataConfig
+from scalarpath.errors import ConfigError
+from scalarpath.resources import CONF_DIR
+
+GROUP = sorted(path.stem for path in (CONF_DIR / "data").glob("*.yaml"))
+
+
+def resolved(name, *overrides):
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        config = compose(overrides=[f"+data={name}", *overrides])
+    return OmegaConf.to_container(config.data, resolve=True)
+
+
+def test_every_data_set_is_there():
+    assert GROUP == ["ag", "ethanol", "extxyz", "lif", "md17", "rmd17", "si"]
+
+
+@pytest.mark.parametrize("name", GROUP)
+def test_every_file_of_the_group_is_valid(name):
+    config = DataConfig.from_mapping(resolved(name, *(["data.path=x.extxyz"] if name == "extxyz" else [])))
+    assert config.name == name
+
+
+def test_the_documented_file_has_every_setting_with_its_default():
+    documented = resolved("extxyz")
+    assert documented.pop("path") == "???"
+    assert documented == {f.name: f.default for f in fields(DataConfig) if f.name != "path"}
+
+
+def test_forgotten_path_is_told():
+    with pytest.raises(ConfigError, match=r"data\.path is not set; .* data\.path=my_frames\.extxyz"):
+        DataConfig.from_mapping(resolved("extxyz"))
+
+
+def test_cache_folder_follows_setting_then_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("SCALARPATH_CACHE", str(tmp_path / "env"))
+    assert DataConfig(path="x").cache_root == tmp_path / "env"
+    assert DataConfig(path="x", cache_dir=str(tmp_path / "set")).cache_root == tmp_path / "set"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"batch_size": 0},
+        {"batch_size": 2.5},
+        {"gap": -1},
+        {"train_size": 1.5},
+        {"test_size": 0},
+        {"valid_size": "some"},
+        {"download": "yes"},
+        {"split": "stratified"},
+        {"split": "groups"},
+        {"split": "file"},
+        {"source": "web"},
+        {"on_suspicious": "ignore"},
+        {"e0s": {"Si": "low"}},
+        {"source": "rmd17"},
+    ],
+)
+def test_bad_values_are_config_errors(bad):
+    with pytest.raises(ConfigError, match=r"^data\..*\.$"):
+        DataConfig.from_mapping({"path": "x", **bad})

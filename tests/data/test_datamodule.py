@@ -1,0 +1,173 @@
+import pytest
+import pytorch_lightning as pl
+import torch
+from ase import Atoms
+
+from scalarpath.data.batches import EpochSampler
+from scalarpath.data.datamodule import AtomicDataModule
+from scalarpath.errors import ConfigError
+
+
+@pytest.fixture
+def module(write, make_silicon, settings):
+    path = write(make_silicon(20))
+
+    def module(seed=0, required=("energy", "forces"), cutoff=5.0, **changes):
+        made = AtomicDataModule(settings(path, batch_size=4, **changes), cutoff=cutoff, seed=seed, required=required)
+        made.setup()
+        return made
+
+    return module
+
+
+def order(loader):
+    return [batch.frame.tolist() for batch in loader]
+
+
+def test_setup_offers_everything_the_training_needs(module):
+    data = module(required={"energy", "forces", "stress"})
+    assert data.species == [14]
+    assert {name: len(indices) for name, indices in data.splits.items()} == {"train": 16, "valid": 2, "test": 2}
+    assert [int(graph.frame) for graph in data.train_graphs] == data.splits["train"]
+    assert data.audit.frames == 20
+    assert data.statistics.frames == 16
+    assert len(data.data_hash) == 64
+    batch = next(iter(data.val_dataloader()))
+    assert batch.num_graphs == 2
+    assert batch.stress.shape == (2, 3, 3)
+    assert batch.max_degree > 10
+
+
+def test_setup_is_idempotent(module):
+    data = module()
+    graphs = data.train_graphs
+    data.setup("fit")
+    assert data.train_graphs is graphs
+
+
+def test_split_and_hash_do_not_depend_on_the_training_seed(module):
+    first, second = module(seed=0), module(seed=1)
+    assert first.splits == second.splits
+    assert first.data_hash == second.data_hash
+    assert first.splits != module(split_seed=5).splits
+
+
+def test_train_order_is_a_pure_function_of_seed_and_epoch(module):
+    first, again, other = module().train_dataloader(), module().train_dataloader(), module(seed=1).train_dataloader()
+    torch.manual_seed(99)  # the global generator has no say
+    orders = []
+    for epoch in range(3):
+        first.batch_sampler.sampler.set_epoch(epoch)
+        orders.append(order(first))
+    again.batch_sampler.sampler.set_epoch(2)
+    assert order(again) == orders[2]
+    assert order(other) != orders[0]
+    assert orders[0] != orders[1]
+    assert all(sorted(i for batch in batches for i in batch) == module().splits["train"] for batches in orders)
+
+
+def test_evaluation_order_is_the_order_of_the_frames(module):
+    data = module(eval_batch_size=1)
+    assert order(data.test_dataloader()) == [[i] for i in data.splits["test"]]
+
+
+@pytest.mark.parametrize(("n_frames", "world_size"), [(16, 2), (17, 2), (3, 4), (1, 4), (19, 4)])
+def test_ranks_share_out_the_batches_of_one_process(n_frames, world_size):
+    single = list(EpochSampler(n_frames, seed=7))
+    ranks = [list(EpochSampler(n_frames, seed=7, rank=r, world_size=world_size)) for r in range(world_size)]
+    assert len({len(rank) for rank in ranks}) == 1
+    dealt = [i for step in zip(*ranks, strict=True) for i in step]
+    assert dealt[:n_frames] == single
+    assert dealt[n_frames:] == (single * world_size)[: len(dealt) - n_frames]
+    assert len(ranks[0]) == len(EpochSampler(n_frames, seed=7, world_size=world_size))
+
+
+def test_loader_shards_by_rank_and_keeps_the_whole_batch(module, monkeypatch):
+    data = module()
+    whole = order(data.train_dataloader())
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    shards = []
+    for rank in range(2):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        shards.append(order(data.train_dataloader()))
+        assert order(data.test_dataloader()) == [data.splits["test"]]
+    for batch, first, second in zip(whole, *shards, strict=True):
+        assert sorted(first + second) == sorted(batch)
+        assert len(first) == len(second)
+
+
+def test_batch_that_does_not_divide_among_processes_is_refused(module, monkeypatch):
+    data = module()
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 3)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
+    with pytest.raises(ConfigError, match="multiple of their number"):
+        data.train_dataloader()
+
+
+class Recorder(pl.LightningModule):
+    """Writes down which frames each epoch brings."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: dict[int, list] = {}
+
+    def training_step(self, batch, _):
+        self.seen.setdefault(self.current_epoch, []).append(batch.frame.tolist())
+        return self.weight**2
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_lightning_advances_the_epoch_also_after_resuming(module, tmp_path):
+    quiet = {
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+        "default_root_dir": tmp_path,
+    }
+    through, before, after = Recorder(), Recorder(), Recorder()
+    pl.Trainer(max_epochs=3, enable_checkpointing=False, **quiet).fit(through, datamodule=module())
+    trainer = pl.Trainer(max_epochs=2, enable_checkpointing=False, **quiet)
+    trainer.fit(before, datamodule=module())
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    resumed = pl.Trainer(max_epochs=3, enable_checkpointing=False, **quiet)
+    resumed.fit(after, datamodule=module(), ckpt_path=tmp_path / "two.ckpt", weights_only=False)
+    assert len({str(epoch) for epoch in through.seen.values()}) == 3
+    assert after.seen == {2: through.seen[2]}
+
+
+def test_isolated_atoms_set_e0s_and_stay_in_train(write, make_silicon, settings, with_labels):
+    atom = with_labels(Atoms("Si"), energy=-0.8, forces=[[0.0, 0.0, 0.0]])
+    path = write([*make_silicon(9), atom], "with_atom.extxyz")
+    for seed in range(4):
+        data = AtomicDataModule(settings(path, e0s="isolated_atoms", split_seed=seed), cutoff=5.0, seed=0)
+        data.setup()
+        assert 9 in data.splits["train"]
+        assert data.statistics.e0s == {14: -0.8}
+        assert any("without a neighbour" in text for text in data.audit.warnings)
+
+
+def test_suspicious_labels_stop_unless_allowed(write, make_silicon, settings):
+    frames = make_silicon(10)
+    frames[3].calc.results["energy"] = 0.0
+    path = write(frames, "zero.extxyz")
+    data = AtomicDataModule(settings(path, on_suspicious="warn"), cutoff=5.0, seed=0)
+    data.setup()
+    assert len(data.audit.suspicions) == 1
+
+
+def test_label_that_only_another_split_lacks_is_noted(write, make_silicon, settings):
+    frames = make_silicon(10)
+    for atoms in frames[8:]:
+        atoms.calc.results.pop("stress")
+    config = settings(write(frames[:8], "a.extxyz"), test_path=write(frames[8:], "b.extxyz"))
+    data = AtomicDataModule(config, cutoff=5.0, seed=0, required={"energy", "forces", "stress"})
+    data.setup()
+    assert any("no test frame carries it" in text for text in data.audit.warnings)
+    assert torch.isnan(next(iter(data.test_dataloader())).stress).all()
