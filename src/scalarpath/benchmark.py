@@ -28,7 +28,7 @@ from scalarpath.timing import flops, inference_step, interleaved_times, paired_r
 def structures(name: str) -> list[Atoms]:
     """Structures to time: a thermal Ag (108 atoms) or Si cell (64 atoms), or ten ethanol molecules."""
     if name == "ethanol10":
-        return read(BUNDLED_DIR / "ethanol" / "frames.extxyz", ":10")
+        return list(read(BUNDLED_DIR / "ethanol" / "frames.extxyz", ":10"))
     if name not in ("ag108", "si64"):
         raise ConfigError(f"structure = {name} is unknown; use ag108, si64 or ethanol10.")
     atoms = bulk("Ag", a=4.15, cubic=True) * 3 if name == "ag108" else bulk("Si", a=5.47, cubic=True) * 2

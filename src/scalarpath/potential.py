@@ -139,8 +139,10 @@ class Potential(nn.Module):
         def geometries() -> Iterator[EdgeGeometry]:
             for batch in batches:
                 vectors = self._edge_vectors(batch, batch.batch).to(self.dtype)
+                centre, neighbour = batch.edge_index
+                species = self._species(batch.z)
                 yield EdgeGeometry.from_vectors(
-                    vectors, *batch.edge_index, batch.edge_slot, self._species(batch.z), batch.max_degree, self.cutoff
+                    vectors, centre, neighbour, batch.edge_slot, species, batch.max_degree, self.cutoff
                 )
 
         self.head.calibrate(geometries())

@@ -119,7 +119,9 @@ class InteractionLayer(nn.Module):
         # 3. channelwise convolution, summed over neighbours                        per l [N, 2l + 1, P_l C]
         messages = self.convolution(torch.cat(up, dim=1), weights, harmonics, geometry)
         # 4. atomic basis A, normalised by the mean degree or by the learnt density  per l [N, 2l + 1, C]
-        norm = mean_degree if self.density_mlp is None else self._density(radial, envelope, geometry)[:, :, None]
+        norm = mean_degree
+        if self.density_mlp is not None:
+            norm = self._density(self.density_mlp, radial, envelope, geometry)
         basis = [message / norm for message in self.linear(messages)]
         if not self.residual:
             basis = self.skip(basis, groups)
@@ -147,12 +149,13 @@ class InteractionLayer(nn.Module):
         parts = (head.edge_weights(self.layer, hidden, scalar, context), hidden @ other)
         return [path for part in parts for path in part.unflatten(1, (-1, self.channels)).unbind(1)]
 
-    def _density(self, radial: Tensor, envelope: Tensor | None, geometry: EdgeGeometry) -> Tensor:
-        """1 + sum_j tanh(f(R_ij)^2): [N, 1] (MACE's density normalisation)."""
-        edge_density = torch.tanh(self.density_mlp(radial).square())
+    @staticmethod
+    def _density(mlp: MLP, radial: Tensor, envelope: Tensor | None, geometry: EdgeGeometry) -> Tensor:
+        """1 + sum_j tanh(f(R_ij)^2): [N, 1, 1] (MACE's density normalisation)."""
+        edge_density = torch.tanh(mlp(radial).square())
         if envelope is not None:
             edge_density = edge_density * envelope
-        return neighbour_sum(edge_density, geometry) + 1.0
+        return neighbour_sum(edge_density, geometry).unsqueeze(2) + 1.0
 
 
 class MACE(Backbone):
@@ -167,6 +170,8 @@ class MACE(Backbone):
     With interaction_first = plain or density an atom without neighbours has network energy zero, so that E = E0.
     Raises ConfigError for a value out of range.
     """
+
+    mean_degree: Tensor
 
     def __init__(
         self,
@@ -215,7 +220,7 @@ class MACE(Backbone):
         )
         self.harmonics = SphericalHarmonics(max_ell)
         last = num_interactions - 1
-        self.layers = nn.ModuleList(
+        layers = [
             InteractionLayer(
                 layer=t,
                 interaction=interaction_first if t == 0 else interaction,
@@ -229,15 +234,17 @@ class MACE(Backbone):
                 generator=generator,
             )
             for t in range(num_interactions)
-        )
+        ]
+        self.layers = nn.ModuleList(layers)
         # a single layer has the linear readout, as upstream
-        self.linear_readouts = nn.ModuleList(MLP([c, 1], generator) for _ in range(max(last, 1)))
-        self.final_readout = GatedReadout(c, readout_mlp, gate, generator) if num_interactions > 1 else None
+        self.readouts = nn.ModuleList(MLP([c, 1], generator) for _ in range(max(last, 1)))
+        if num_interactions > 1:
+            self.readouts.append(GatedReadout(c, readout_mlp, gate, generator))
         self.pathway = PathwaySpec(
             cutoff=cutoff,
             n_species=n_species,
             n_radial=num_bessel,
-            edge_channels=tuple(layer.edge_channels for layer in self.layers),
+            edge_channels=tuple(layer.edge_channels for layer in layers),
             pool_channels=(c,) * num_interactions,
             readout_channels=(c,) * num_interactions,
         )
@@ -263,8 +270,7 @@ class MACE(Backbone):
         for t, layer in enumerate(self.layers):
             features = layer(features, radial, envelope, harmonics, self.mean_degree, geometry, groups, head, context)
             scalars = features[0].squeeze(1)
-            readout = self.linear_readouts[t] if t < len(self.linear_readouts) else self.final_readout
-            energy = energy + readout(scalars).squeeze(1)
+            energy = energy + self.readouts[t](scalars).squeeze(1)
             extra = head.readout(t, scalars, context)
             if extra is not None:
                 energy = energy + extra

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,13 @@ class ScalarPathCalculator(Calculator):
     does not know.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
+    implemented_properties = [  # noqa: RUF012 - as ASE declares it
+        "energy",
+        "free_energy",
+        "energies",
+        "forces",
+        "stress",
+    ]
 
     def __init__(
         self,
@@ -49,7 +55,7 @@ class ScalarPathCalculator(Calculator):
     ) -> None:
         """Fill ``results``; the energy, forces and stress come from one pass."""
         super().calculate(atoms, properties, system_changes)
-        graph = collate([AtomicGraph.from_atoms(self.atoms, self.potential.cutoff)])
+        graph = collate([AtomicGraph.from_atoms(cast(Atoms, self.atoms), self.potential.cutoff)])
         with torch.enable_grad():
             out = self.potential(graph.to(self.potential.device))
         arrays = {key: value.detach().cpu().numpy() for key, value in out.items()}

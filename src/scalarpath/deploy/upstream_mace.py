@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,9 +11,9 @@ from e3nn import o3
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from scalarpath.backbones.mace import MACE, InteractionLayer
+from scalarpath.backbones.mace import MACE, GatedReadout, InteractionLayer
 from scalarpath.errors import UpstreamError
-from scalarpath.nn.mlp import ACTIVATIONS
+from scalarpath.nn.mlp import ACTIVATIONS, MLP
 from scalarpath.nn.radial import RADIAL_BASES
 from scalarpath.nn.symmetric_contraction import coupling_tensor, symmetrised
 from scalarpath.potential import Potential, build_potential
@@ -96,19 +96,18 @@ def import_mace(state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[st
     """Native potential from a mace-torch state dict and constructor arguments (see ``from_upstream``)."""
     arrays = _Arrays(state_dict)
     potential = build_potential(_config(arrays, hyperparameters))
-    backbone = potential.backbone
-    assert isinstance(backbone, MACE)
+    backbone = cast(MACE, potential.backbone)
     with torch.no_grad():
         arrays.fill(backbone.node_embedding, "node_embedding.linear.weight")
         _fill_radial(arrays, backbone)
         for t, layer in enumerate(backbone.layers):
-            _fill_layer(arrays, layer, f"interactions.{t}.", f"products.{t}.")
-        for t, readout in enumerate(backbone.linear_readouts):
-            arrays.fill(readout.weights[0], f"readouts.{t}.linear.weight")
-        if backbone.final_readout is not None:
-            last = f"readouts.{len(backbone.layers) - 1}."
-            arrays.fill(backbone.final_readout.first.weights[0], last + "linear_1.weight")
-            arrays.fill(backbone.final_readout.second.weights[0], last + "linear_2.weight")
+            _fill_layer(arrays, cast(InteractionLayer, layer), f"interactions.{t}.", f"products.{t}.")
+        for t, readout in enumerate(backbone.readouts):
+            if isinstance(readout, GatedReadout):
+                arrays.fill(readout.first.weights[0], f"readouts.{t}.linear_1.weight")
+                arrays.fill(readout.second.weights[0], f"readouts.{t}.linear_2.weight")
+            else:
+                arrays.fill(cast(MLP, readout).weights[0], f"readouts.{t}.linear.weight")
         e0s = arrays.get("atomic_energies_fn.atomic_energies").flatten().tolist()
         scale, shift = (
             float(arrays.get(f"scale_shift.{name}").flatten()[0]) if f"scale_shift.{name}" in arrays else neutral

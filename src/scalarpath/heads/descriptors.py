@@ -39,6 +39,10 @@ class NeighbourhoodDescriptors(nn.Module):
     or geometric distortion", arXiv:2606.15892).
     """
 
+    mean_coordination: Tensor
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, cutoff: float, n_species: int, shells: int = 4):
         super().__init__()
         self.shells = shells

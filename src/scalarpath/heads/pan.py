@@ -9,28 +9,46 @@ degree scalers (arXiv:2004.05718) and the square-root embedding of second-moment
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.heads.descriptors import LocalDescriptors, NeighbourhoodDescriptors
-from scalarpath.heads.scalar_pathway import PathwayPart, PathwaySpec
-
-_silu = nn.functional.silu
+from scalarpath.heads.descriptors import NeighbourhoodDescriptors
+from scalarpath.heads.scalar_pathway import PathwayInputs, PathwayPart, PathwaySpec
 
 
-def _normal(generator: torch.Generator, *shape: int) -> nn.Parameter:
-    return nn.Parameter(torch.randn(*shape, generator=generator, dtype=torch.float64))
+def _normal(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-def _zeros(*shape: int) -> nn.Parameter:
-    return nn.Parameter(torch.zeros(*shape, dtype=torch.float64))
+class LayerNetworks(PathwayPart):
+    """One small network per layer of the backbone on the descriptors of the atoms; all layers' hidden units at once."""
+
+    def __init__(
+        self, spec: PathwaySpec, descriptors: NeighbourhoodDescriptors, generator: torch.Generator, hidden: int = 16
+    ):
+        super().__init__()
+        self.hidden = hidden
+        width = len(spec.pool_channels) * hidden
+        self.w1 = nn.Parameter(_normal(generator, descriptors.size, width) / math.sqrt(descriptors.size))
+        self.embedding = nn.Parameter(_normal(generator, spec.n_species, width))
+        self.w2 = nn.ParameterList(
+            nn.Parameter(torch.zeros(hidden, channels, dtype=torch.float64)) for channels in spec.pool_channels
+        )
+
+    def hidden_units(self, descriptors: Tensor, embedding: Tensor) -> Tensor:
+        """silu(W1 d + T): [N, layers * hidden]."""
+        return nn.functional.silu(torch.addmm(embedding, descriptors, self.w1))
+
+    def output_map(self, layer: int) -> Tensor:
+        """W2 of a layer with its scale 1 / sqrt(fan-in): [hidden, pool_channels]."""
+        return self.w2[layer] / math.sqrt(self.hidden)
 
 
-class NodeGate(PathwayPart):
-    """m_i <- a_i m_i with a_{i,c} = exp(strength tanh(W2 silu(W1 d_i + T_Zi))), one small network per layer."""
+class NodeGate(LayerNetworks):
+    """m_i <- a_i m_i with a_{i,c} = exp(strength tanh(W2 silu(W1 d_i + T_Zi)))."""
 
     def __init__(
         self,
@@ -40,21 +58,15 @@ class NodeGate(PathwayPart):
         hidden: int = 16,
         strength: float = math.log(2.0),
     ):
-        super().__init__()
-        self.hidden, self.strength = hidden, strength
-        layers = len(spec.pool_channels)
-        self.scale = 1.0 / math.sqrt(hidden)
-        self.w1 = nn.Parameter(_normal(generator, descriptors.size, layers * hidden) / math.sqrt(descriptors.size))
-        self.embedding = _normal(generator, spec.n_species, layers * hidden)
-        self.w2 = nn.ParameterList(_zeros(hidden, channels) for channels in spec.pool_channels)
+        super().__init__(spec, descriptors, generator, hidden)
+        self.strength = strength
 
-    def prepare(self, geometry: EdgeGeometry, radial: Tensor, descriptors: LocalDescriptors | None) -> Any:
-        """Gates of every layer: list of [N, pool_channels]."""
-        hidden = _silu(torch.addmm(self.embedding[geometry.species], descriptors.values, self.w1)).split(
-            self.hidden, dim=1
-        )
+    def prepare(self, inputs: PathwayInputs) -> list[Tensor]:
+        """Gates of every layer: [N, pool_channels] each."""
+        units = self.hidden_units(inputs.descriptors.values, self.embedding[inputs.geometry.species])
         return [
-            torch.exp(self.strength * torch.tanh(h @ (w * self.scale))) for h, w in zip(hidden, self.w2, strict=True)
+            torch.exp(self.strength * torch.tanh(h @ self.output_map(layer)))
+            for layer, h in enumerate(units.split(self.hidden, dim=1))
         ]
 
     def pool(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
@@ -62,29 +74,19 @@ class NodeGate(PathwayPart):
         return features * prepared[layer]
 
 
-class Injection(PathwayPart):
+class Injection(LayerNetworks):
     """m_i <- m_i + W2 (silu(W1 d_i + T_Zi) - silu(W1 d_isolated + T_Zi)): zero for an atom without neighbours."""
 
-    def __init__(
-        self, spec: PathwaySpec, descriptors: NeighbourhoodDescriptors, generator: torch.Generator, hidden: int = 16
-    ):
-        super().__init__()
-        self.hidden = hidden
-        layers = len(spec.pool_channels)
-        self.scale = 1.0 / math.sqrt(hidden)
-        self.w1 = nn.Parameter(_normal(generator, descriptors.size, layers * hidden) / math.sqrt(descriptors.size))
-        self.embedding = _normal(generator, spec.n_species, layers * hidden)
-        self.w2 = nn.ParameterList(_zeros(hidden, channels) for channels in spec.pool_channels)
-
-    def prepare(self, geometry: EdgeGeometry, radial: Tensor, descriptors: LocalDescriptors | None) -> Any:
-        """Hidden units of every layer relative to the isolated atom: list of [N, hidden]."""
-        hidden = _silu(torch.addmm(self.embedding[geometry.species], descriptors.values, self.w1))
-        isolated = _silu(torch.addmm(self.embedding, descriptors.isolated, self.w1))
-        return (hidden - isolated[geometry.species]).split(self.hidden, dim=1)
+    def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
+        """Hidden units of every layer relative to the isolated atom: [N, hidden] each."""
+        species = inputs.geometry.species
+        units = self.hidden_units(inputs.descriptors.values, self.embedding[species])
+        isolated = self.hidden_units(inputs.descriptors.isolated, self.embedding)
+        return (units - isolated[species]).split(self.hidden, dim=1)
 
     def pool(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
         """m_i + W2 (...)."""
-        return torch.addmm(features, prepared[layer], self.w2[layer] * self.scale)
+        return torch.addmm(features, prepared[layer], self.output_map(layer))
 
 
 class EdgeGate(PathwayPart):
@@ -108,17 +110,18 @@ class EdgeGate(PathwayPart):
         self.n_species = spec.n_species
         self.radial = nn.Parameter(_normal(generator, spec.n_radial, layers * hidden) / math.sqrt(spec.n_radial))
         self.local = nn.Parameter(_normal(generator, descriptors.size, layers * hidden) / math.sqrt(descriptors.size))
-        self.embedding = _normal(generator, spec.n_species**2, layers * hidden)
-        self.w2 = _zeros(layers, hidden)
+        self.embedding = nn.Parameter(_normal(generator, spec.n_species**2, layers * hidden))
+        self.w2 = nn.Parameter(torch.zeros(layers, hidden, dtype=torch.float64))
 
-    def prepare(self, geometry: EdgeGeometry, radial: Tensor, descriptors: LocalDescriptors | None) -> Any:
-        """Gates of every layer: tuple of [E, 1]."""
+    def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
+        """Gates of every layer: [E, 1] each."""
+        geometry = inputs.geometry
         species_i = geometry.species.index_select(0, geometry.centre)
         species_j = geometry.species.index_select(0, geometry.neighbour)
-        local = (descriptors.values @ self.local).index_select(0, geometry.centre)  # [E, layers * hidden]
+        local = (inputs.descriptors.values @ self.local).index_select(0, geometry.centre)  # [E, layers * hidden]
         pair = self.embedding.index_select(0, species_i * self.n_species + species_j)
-        hidden = _silu(torch.addmm(local + pair, radial, self.radial)).view(len(local), *self.w2.shape)
-        logits = (hidden * self.w2).sum(-1) / math.sqrt(self.hidden)  # [E, layers]
+        hidden = nn.functional.silu(torch.addmm(local + pair, inputs.radial, self.radial))
+        logits = (hidden.view(len(local), *self.w2.shape) * self.w2).sum(-1) / math.sqrt(self.hidden)  # [E, layers]
         return torch.exp(self.strength * torch.tanh(logits)).split(1, dim=1)
 
     def edge_gate(self, layer: int, prepared: Any) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.heads.descriptors import ENVELOPE_EXPONENT, LocalDescriptors
-from scalarpath.heads.scalar_pathway import PathwayPart, PathwaySpec
+from scalarpath.heads.descriptors import ENVELOPE_EXPONENT
+from scalarpath.heads.scalar_pathway import PathwayInputs, PathwayPart, PathwaySpec
 from scalarpath.nn.radial import polynomial_cutoff, semicircle_taper
 
 
@@ -22,6 +22,10 @@ class EdgeBand(PathwayPart):
     exponential of a semicircle. The low-rank map starts at zero. Linear in phi, so the envelope takes it to zero at
     the cutoff.
     """
+
+    frequencies: Tensor
+    taper: Tensor
+    rms: Tensor
 
     def __init__(
         self,
@@ -52,8 +56,9 @@ class EdgeBand(PathwayPart):
         envelope = polynomial_cutoff(r / geometry.cutoff, ENVELOPE_EXPONENT)
         return torch.sin(self.frequencies * r) * (envelope / r)
 
-    def prepare(self, geometry: EdgeGeometry, radial: Tensor, descriptors: LocalDescriptors | None) -> Any:
+    def prepare(self, inputs: PathwayInputs) -> Tensor:
         """Low-rank pair features [E, rank]."""
+        geometry = inputs.geometry
         mixed = self._band(geometry) @ (self.mix * (self.taper / self.rms)[:, None])
         species_i = geometry.species.index_select(0, geometry.centre)
         species_j = geometry.species.index_select(0, geometry.neighbour)
@@ -63,7 +68,7 @@ class EdgeBand(PathwayPart):
         """Pair features [E, rank] and their map V [rank, edge_channels]."""
         return prepared, self.out[layer] * self.scale
 
-    def observe_edges(self, geometry: EdgeGeometry) -> None:
+    def observe(self, geometry: EdgeGeometry) -> None:
         """Collect the mean square of the band over the training edges."""
         if len(geometry.distances):
             self._squares.append(self._band(geometry).double().square())
@@ -84,6 +89,9 @@ class SpectralReadout(PathwayPart):
     give every coefficient the same leverage on the forces as a weight of the backbone's own linear readout; without
     them Adam's equal steps on all coefficients disturb training (METHOD, section 9.4).
     """
+
+    omega: Tensor
+    weight: Tensor
 
     def __init__(
         self, spec: PathwaySpec, generator: torch.Generator, channels: int = 16, orders: int = 4, beta: float = 4.0

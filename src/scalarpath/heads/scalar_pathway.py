@@ -27,6 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.descriptors import LocalDescriptors, NeighbourhoodDescriptors
 
@@ -46,11 +47,27 @@ class PathwaySpec:
     readout_channels: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class PathwayInputs:
+    """What a part may read: the geometry, the backbone's radial features [E, n_radial], the local descriptors."""
+
+    geometry: EdgeGeometry
+    radial: Tensor
+    local: LocalDescriptors | None
+
+    @property
+    def descriptors(self) -> LocalDescriptors:
+        """The local descriptors; raises ConfigError for a head that was built without them."""
+        if self.local is None:
+            raise ConfigError("a part of this head reads descriptors, but the head has none; give it descriptors.")
+        return self.local
+
+
 class PathwayPart(nn.Module):
     """One part of a head. The defaults leave everything as it is."""
 
-    def prepare(self, geometry: EdgeGeometry, radial: Tensor, descriptors: LocalDescriptors | None) -> Any:
-        """Once per forward pass: what the hooks of all layers share. radial [E, n_radial]."""
+    def prepare(self, inputs: PathwayInputs) -> Any:
+        """Once per forward pass: what the hooks of all layers share; they get it as ``prepared``."""
         return None
 
     def edge_gate(self, layer: int, prepared: Any) -> Tensor | None:
@@ -69,7 +86,7 @@ class PathwayPart(nn.Module):
         """[N, readout_channels[layer]] -> [N], in the backbone's units before scale and shift, or None."""
         return None
 
-    def observe_edges(self, geometry: EdgeGeometry) -> None:
+    def observe(self, geometry: EdgeGeometry) -> None:
         """Collect input statistics of one training batch (no gradients)."""
 
     def finish_observation(self) -> None:
@@ -85,51 +102,47 @@ class ScalarPathway(nn.Module):
         super().__init__()
         self.parts = nn.ModuleDict(parts or {})
         self.descriptors = descriptors
-        overriding = lambda hook: [  # noqa: E731
-            name for name, part in self.parts.items() if getattr(type(part), hook) is not getattr(PathwayPart, hook)
-        ]
-        self._hooks = {hook: overriding(hook) for hook in ("edge_gate", "edge_term", "pool", "readout")}
+        self._parts: dict[str, PathwayPart] = dict(parts or {})
 
     def prepare(self, geometry: EdgeGeometry, radial: Tensor) -> dict[str, Any]:
         """Once per forward pass; the result goes to every hook as ``context``."""
-        descriptors = self.descriptors(geometry) if self.descriptors is not None else None
-        return {name: part.prepare(geometry, radial, descriptors) for name, part in self.parts.items()}
+        inputs = PathwayInputs(geometry, radial, self.descriptors(geometry) if self.descriptors is not None else None)
+        return {name: part.prepare(inputs) for name, part in self._parts.items()}
 
     def edge_weights(self, layer: int, features: Tensor, matrix: Tensor, context: dict[str, Any]) -> Tensor:
         """features [E, H], matrix [H, edge_channels[layer]] -> scalar edge weights [E, edge_channels[layer]]."""
-        gates = [self.parts[name].edge_gate(layer, context[name]) for name in self._hooks["edge_gate"]]
+        offered = [part.edge_gate(layer, context[name]) for name, part in self._parts.items()]
+        gates = [gate for gate in offered if gate is not None]
         for gate in gates:
             features = features * gate
         weights = features @ matrix
-        for name in self._hooks["edge_term"]:
-            left, right = self.parts[name].edge_term(layer, context[name])
-            for gate in gates:
-                left = left * gate
-            weights = torch.addmm(weights, left, right)
+        for name, part in self._parts.items():
+            term = part.edge_term(layer, context[name])
+            if term is not None:
+                left, right = term
+                for gate in gates:
+                    left = left * gate
+                weights = torch.addmm(weights, left, right)
         return weights
 
     def pool(self, layer: int, features: Tensor, context: dict[str, Any]) -> Tensor:
         """[N, pool_channels[layer]] -> same shape."""
-        for name in self._hooks["pool"]:
-            features = self.parts[name].pool(layer, features, context[name])
+        for name, part in self._parts.items():
+            features = part.pool(layer, features, context[name])
         return features
 
     def readout(self, layer: int, features: Tensor, context: dict[str, Any]) -> Tensor | None:
         """[N, readout_channels[layer]] -> additional atomic energy [N], or None."""
-        terms = [self.parts[name].readout(layer, features, context[name]) for name in self._hooks["readout"]]
+        offered = [part.readout(layer, features, context[name]) for name, part in self._parts.items()]
+        terms = [term for term in offered if term is not None]
         return torch.stack(terms).sum(0) if terms else None
 
     @torch.no_grad()
     def calibrate(self, geometries: Iterable[EdgeGeometry]) -> None:
         """Standardise the inputs of all parts on the geometries of the training structures."""
-        if not self.parts:
-            return
-        for geometry in geometries:
-            if self.descriptors is not None:
-                self.descriptors.observe(geometry)
-            for part in self.parts.values():
-                part.observe_edges(geometry)
-        if self.descriptors is not None:
-            self.descriptors.finish_observation()
-        for part in self.parts.values():
-            part.finish_observation()
+        observers: list[Any] = [*self._parts.values(), *([self.descriptors] if self.descriptors is not None else [])]
+        for geometry in geometries if observers else ():
+            for observer in observers:
+                observer.observe(geometry)
+        for observer in observers:
+            observer.finish_observation()

@@ -28,6 +28,8 @@ class BesselBasis(nn.Module):
     The frequencies are a buffer so that upstream models with other values can be imported.
     """
 
+    frequencies: Tensor
+
     def __init__(self, size: int, cutoff: float):
         super().__init__()
         self.prefactor = math.sqrt(2.0 / cutoff)
@@ -40,6 +42,8 @@ class BesselBasis(nn.Module):
 
 class GaussianBasis(nn.Module):
     """exp(-(x - x_n)^2 / (2 d^2)), centres spread over [0, cutoff], d their distance."""
+
+    centres: Tensor
 
     def __init__(self, size: int, cutoff: float):
         super().__init__()
@@ -58,6 +62,11 @@ class AgnesiTransform(nn.Module):
     """x = 1 / (1 + a q^s / (1 + q^(s - p))), q = r / mean covalent radius of the pair (arXiv:2206.07697, MACE's
     values)."""
 
+    radii: Tensor
+    q: Tensor
+    p: Tensor
+    a: Tensor
+
     def __init__(self, atomic_numbers: Sequence[int]):
         super().__init__()
         self.register_buffer("radii", torch.tensor(covalent_radii[list(atomic_numbers)], dtype=torch.float64))
@@ -73,6 +82,9 @@ class AgnesiTransform(nn.Module):
 class SoftTransform(nn.Module):
     """x = p0 + (r - p0) (1 + tanh(alpha (r - m))) / 2: constant below p0 = 3/4 of the sum of covalent radii, r above
     4/3."""
+
+    radii: Tensor
+    alpha: Tensor
 
     def __init__(self, atomic_numbers: Sequence[int]):
         super().__init__()

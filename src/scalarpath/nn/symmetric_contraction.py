@@ -54,8 +54,8 @@ def coupling_tensor(l_max: int, l_out: int, nu: int) -> Tensor:
 def symmetrised(coupling: Tensor) -> Tensor:
     """Symmetric part over the nu factors: [2 L + 1, n (nu times), K] -> matrix [(2 L + 1) n^nu, K]."""
     nu = coupling.dim() - 2
-    permutations = list(itertools.permutations(range(1, nu + 1)))
-    return sum(coupling.permute(0, *axes, nu + 1) for axes in permutations).flatten(0, -2) / len(permutations)
+    permutations = itertools.permutations(range(1, nu + 1))
+    return torch.stack([coupling.permute(0, *axes, nu + 1) for axes in permutations]).mean(0).flatten(0, -2)
 
 
 @functools.cache
@@ -78,6 +78,9 @@ class SymmetricContraction(nn.Module):
     Weights [S, K, C] per (L, nu), normal with deviation 1/K, as upstream. Evaluated by Horner's rule over nu as batched
     matrix products over the channels, all L fused, the first two factors packed to pairs a <= b.
     """
+
+    first: Tensor
+    second: Tensor
 
     def __init__(
         self, l_in: int, l_out: int, correlation: int, n_species: int, channels: int, generator: torch.Generator

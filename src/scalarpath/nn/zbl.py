@@ -23,6 +23,15 @@ class ZBL(nn.Module):
     multiplies the repulsion by the energy scale of the network.
     """
 
+    numbers: Tensor
+    radii: Tensor
+    coefficients: Tensor
+    exponents: Tensor
+    screening_exponent: Tensor
+    screening_prefactor: Tensor
+    cutoff_exponent: Tensor
+    amplitude: Tensor
+
     def __init__(self, atomic_numbers: Sequence[int], cutoff_exponent: int = 6):
         super().__init__()
         numbers = list(atomic_numbers)
