@@ -108,17 +108,19 @@ def _potential(
 
 
 def _table(result: Mapping[str, Any]) -> Table:
+    baseline = result["arms"]["baseline"]
     table = Table(
         title=f"{result['structure']}: {result['atoms']} atoms, {result['edges']} edges, {result['dtype']}, "
-        f"{result['device']}, {result['threads']} thread(s), {result['rounds']} interleaved rounds"
+        f"{result['device']}, {result['threads']} thread(s)",
+        caption=f"Ratios to baseline ({baseline['inference_step_s']:.3f} s inference, {baseline['train_step_s']:.3f} s "
+        f"training step): medians of {result['rounds']} interleaved rounds, 95 % intervals",
     )
-    for column in ("head", "parameters", "FLOPs ratio", "inference ratio", "train ratio", "inference s", "train s"):
+    for column in ("head", "parameters", "FLOPs", "inference", "training step"):
         table.add_column(column, justify="left" if column == "head" else "right")
     for name, arm in result["arms"].items():
         ratios = [
             f"{arm[f'{kind}_ratio']:.3f} [{arm[f'{kind}_ratio_low']:.3f}, {arm[f'{kind}_ratio_high']:.3f}]"
             for kind in ("inference", "train")
         ]
-        seconds = [f"{arm[f'{kind}_step_s']:.3f}" for kind in ("inference", "train")]
-        table.add_row(name, f"{arm['parameters']:,}", f"{arm['inference_flops_ratio']:.4f}", *ratios, *seconds)
+        table.add_row(name, f"{arm['parameters']:,}", f"{arm['inference_flops_ratio']:.4f}", *ratios)
     return table

@@ -23,8 +23,9 @@ _KEYS = {"species", "cutoff", "dtype", "backbone", "head", "repulsion"}
 
 
 class Potential(nn.Module):
-    """E = sum_i (E0[z_i] + shift[z_i] + scale[z_i] e_i + ZBL_i), e_i from backbone and head; forces and stress from
-    one gradient.
+    """E = sum_i (E0[z_i] + shift[z_i] + scale[z_i] e_i + ZBL_i), with e_i from backbone and head.
+
+    Forces and stress come from one gradient.
 
     Network parameters have dtype ``config["dtype"]``; references, sums over atoms and geometry are float64.
     Build it with ``build_potential``; ``config`` holds what rebuilds it.
@@ -99,9 +100,11 @@ class Potential(nn.Module):
         if stress:
             virial = vectors.double()[:, :, None] * gradient[:, None, :]
             total = gradient.new_zeros(n_graphs, 3, 3).index_add(0, batch[centre], virial)
-            volume = torch.linalg.det(graph.cell).abs()
-            volume = torch.where(graph.pbc.all(dim=1), volume, torch.nan)
-            out["stress"] = 0.5 * (total + total.transpose(1, 2)) / volume[:, None, None]
+            periodic = graph.pbc.all(dim=1)
+            # chosen twice, since a NaN in the unused branch would reach the gradients
+            volume = torch.where(periodic, torch.linalg.det(graph.cell).abs(), 1.0)[:, None, None]
+            symmetric = 0.5 * (total + total.transpose(1, 2)) / volume
+            out["stress"] = torch.where(periodic[:, None, None], symmetric, torch.nan)
         return out
 
     @staticmethod
@@ -133,8 +136,7 @@ class Potential(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Data]) -> None:
-        """Standardise the inputs of the head on ``batches`` of the training set; the statistics go into the
-        checkpoint."""
+        """Standardise the inputs of the head on ``batches`` of the training set (kept in the checkpoint)."""
 
         def geometries() -> Iterator[EdgeGeometry]:
             for batch in batches:

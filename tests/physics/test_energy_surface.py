@@ -141,6 +141,14 @@ def test_single_precision_second_derivatives_are_finite_for_near_and_far_atoms(h
         assert torch.isfinite(parameter.grad).all(), f"{name} has a non-finite gradient"
 
 
+def test_a_molecule_in_the_batch_leaves_the_gradient_of_a_stress_loss_finite(head):
+    potential = make_potential(head).train()
+    stress = potential(batch_of(quartz_like(), silanol()))["stress"]
+    stress[stress.isfinite()].square().sum().backward()
+    for name, parameter in potential.named_parameters():
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all(), name
+
+
 def test_every_head_but_baseline_acts_once_its_weights_move(head):
     moved, start = (predict(make_potential(head, awake=awake), quartz_like()) for awake in (True, False))
     difference = np.abs(moved["forces"] - start["forces"]).max()

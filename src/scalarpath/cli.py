@@ -1,0 +1,99 @@
+"""Command lines. Nothing heavy is imported before a configuration has been composed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+
+from scalarpath.errors import ConfigError, ScalarPathError
+from scalarpath.resources import CONF_DIR
+from scalarpath.training.job import Job
+from scalarpath.training.processes import run_in_own_process
+
+
+def train() -> None:
+    """``python train.py``: one training job, or several with Hydra's ``--multirun``.
+
+    An error that the user can mend is one line on the standard error and exit status 2 (1 in a multirun, after all jobs
+    have run).
+    """
+    _main("train", _train)
+
+
+def benchmark() -> None:
+    """``python benchmark.py``: the cost of heads; errors as in ``train``."""
+    _main("benchmark", _benchmark)
+
+
+def _main(config_name: str, task: Callable[[DictConfig], None]) -> None:
+    # idle OpenMP threads that spin slow everything down on a busy machine; must be set before torch is loaded
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(_with_errors_as_lines(task))()
+
+
+def _with_errors_as_lines(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+    def guarded(cfg: DictConfig) -> None:
+        try:
+            task(cfg)
+        except ScalarPathError as error:
+            print(f"error: {error}", file=sys.stderr)
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                # Hydra goes on with the other jobs and reports the first failure at the end
+                job = HydraConfig.get().job
+                raise CompactHydraException(f"job {job.num} ({job.override_dirname}) failed: {error}") from None
+            sys.exit(2)
+        except KeyboardInterrupt:
+            # also ends a multirun: Hydra would go on after any other exception
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+
+    return guarded
+
+
+def _benchmark(cfg: DictConfig) -> None:
+    from scalarpath.benchmark import run
+
+    run(cfg)
+
+
+def _train(cfg: DictConfig) -> None:
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        _train_in_multirun(cfg)
+    else:
+        _check_resume(cfg)
+        _run(cfg)
+
+
+def _run(cfg: DictConfig) -> None:
+    # a wrong setting is reported before seconds go by with imports
+    Job.from_hydra(cfg)
+    from scalarpath.training.run import run
+
+    run(cfg)
+
+
+def _train_in_multirun(cfg: DictConfig) -> None:
+    overrides = list(HydraConfig.get().overrides.task)
+    if any(text.lstrip("+").split("=")[0] in ("output_dir", "resume") for text in overrides):
+        raise ConfigError("a multirun names its directories itself; set hydra.sweep.dir, not output_dir or resume.")
+    output_dir = Path(HydraConfig.get().runtime.output_dir)
+    if cfg.trainer.devices * cfg.trainer.num_nodes > 1:
+        run_in_own_process(overrides, output_dir)
+        return
+    with open_dict(cfg):
+        cfg.output_dir = str(output_dir)
+    _run(cfg)
+
+
+def _check_resume(cfg: DictConfig) -> None:
+    others = [text for text in HydraConfig.get().overrides.task if not text.startswith("resume=")]
+    if cfg.get("resume") is not None and others:
+        raise ConfigError(f"resume= takes all settings from the run directory; remove '{others[0]}'.")

@@ -1,0 +1,59 @@
+"""Checkpoints: the best and the last epoch, written atomically."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from scalarpath.errors import TrainingError
+from scalarpath.training.callbacks.monitored import monitored_value
+from scalarpath.training.job import CheckpointSettings
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+
+
+class BestAndLast(pl.callbacks.Checkpoint):
+    """Writes ``last.ckpt`` at the end of every epoch, and the same file as ``best.ckpt`` when ``monitor`` is lowest.
+
+    A file appears under its name only when it is complete. It is a Lightning checkpoint (plain values and tensors, so
+    ``torch.load(weights_only=True)`` reads it) with the potential as used for validation under ``potential``.
+    """
+
+    def __init__(self, settings: CheckpointSettings, directory: Path) -> None:
+        self.settings = settings
+        self.directory = directory
+        self.best = math.inf
+        self.best_epoch = -1
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the checkpoints; this runs after all other callbacks of the epoch."""
+        value = monitored_value(trainer, self.settings.monitor, "callbacks.checkpoint.monitor")
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"{self.settings.monitor} is {value} after epoch {trainer.current_epoch + 1}; lower optimizer.lr or "
+                "look at the validation frames."
+            )
+        improved = value < self.best
+        if improved:
+            self.best, self.best_epoch = value, trainer.current_epoch + 1
+        partial = self.directory / f"{LAST}.part"
+        trainer.save_checkpoint(partial)
+        if trainer.is_global_zero:
+            # the best one first: after a crash in between, resuming comes to the same best epoch again
+            if improved:
+                shutil.copyfile(partial, self.directory / f"{BEST}.part")
+                os.replace(self.directory / f"{BEST}.part", self.directory / BEST)
+            os.replace(partial, self.directory / LAST)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What exact resuming needs."""
+        return {"best": self.best, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]

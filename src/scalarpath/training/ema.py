@@ -1,0 +1,103 @@
+"""Exponential moving average of the weights, used for validation and in checkpoints."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from scalarpath.training.job import EmaSettings
+
+
+class Ema(pl.Callback):
+    """Keeps avg <- d avg + (1 - d) weights after every optimiser step, d = min(decay, (1 + n) / (10 + n)) at step n.
+
+    Validation runs with the average, training goes on with the plain weights, and a checkpoint holds the average under
+    ``potential`` beside what exact resuming needs. Only parameters are averaged: buffers (references, statistics) are
+    constants, and averaging would round them.
+    """
+
+    def __init__(self, settings: EmaSettings) -> None:
+        self.decay = settings.decay
+        self.updates = 0
+        self._average: list[Tensor] | None = None
+        self._last_step = 0
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start from the initial weights, or move the restored average to the device."""
+        parameters = _parameters(pl_module)
+        if self._average is None:
+            self._average = [p.detach().clone() for p in parameters]
+        self._average = [avg.to(p.device) for avg, p in zip(self._average, parameters, strict=True)]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin counting optimiser steps, which Lightning restores later than ``on_fit_start``."""
+        self._last_step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Update the average when an optimiser step was made."""
+        if trainer.global_step == self._last_step:
+            return
+        self._last_step = trainer.global_step
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        current = [p.detach() for p in _parameters(pl_module)]
+        get_ema_multi_avg_fn(decay)(self._average, current, self.updates)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the average in place of the weights."""
+        self._swap(pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the weights back."""
+        self._swap(pl_module)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Store the averaged potential."""
+        with self.averaged(pl_module):
+            # a copy, because the state dict shares memory with the weights that are put back
+            checkpoint["potential"] = copy.deepcopy(_potential(pl_module).to_checkpoint())
+
+    def state_dict(self) -> dict[str, Any]:
+        """What exact resuming needs."""
+        return {"updates": self.updates, "average": self._average}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self.updates, self._average = state_dict["updates"], state_dict["average"]
+
+    @contextmanager
+    def averaged(self, pl_module: pl.LightningModule) -> Iterator[None]:
+        """The module has the averaged weights inside this context."""
+        self._swap(pl_module)
+        try:
+            yield
+        finally:
+            self._swap(pl_module)
+
+    @torch.no_grad()
+    def _swap(self, pl_module: pl.LightningModule) -> None:
+        if self._average is None:
+            return
+        for average, parameter in zip(self._average, _parameters(pl_module), strict=True):
+            weight = parameter.detach().clone()
+            parameter.copy_(average)
+            average.copy_(weight)
+
+
+def _parameters(pl_module: pl.LightningModule) -> list[nn.Parameter]:
+    return list(_potential(pl_module).parameters())
+
+
+def _potential(pl_module: pl.LightningModule) -> Any:
+    return pl_module.potential

@@ -1,0 +1,89 @@
+"""Loggers beside metrics.csv: W&B and TensorBoard."""
+
+from __future__ import annotations
+
+import netrc
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import urlparse
+
+from pytorch_lightning.loggers import Logger
+
+from scalarpath.training.job import LoggerSettings, WandbSettings
+from scalarpath.training.run_directory import RunDirectory
+
+
+def build_loggers(settings: LoggerSettings, directory: RunDirectory, config: Mapping[str, Any]) -> list[Logger]:
+    """Lightning loggers of a run (metrics.csv is written in any case). Call it in the first process only."""
+    if settings.kind == "tensorboard":
+        from pytorch_lightning.loggers import TensorBoardLogger
+
+        return [TensorBoardLogger(directory.path, name="", version="tensorboard")]
+    if settings.wandb is None:
+        return []
+    from pytorch_lightning.loggers import WandbLogger
+
+    run = _start_wandb(settings.wandb, directory, config)
+    return [WandbLogger(experiment=run)]
+
+
+def finish_loggers(loggers: list[Logger], summary: Mapping[str, Any] | None) -> None:
+    """Hand the summary to W&B and close its run; ``summary`` None marks the run as failed."""
+    from pytorch_lightning.loggers import WandbLogger
+
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            if summary is not None:
+                logger.experiment.summary.update(dict(summary))
+            logger.experiment.finish(exit_code=0 if summary is not None else 1)
+
+
+def _start_wandb(settings: WandbSettings, directory: RunDirectory, config: Mapping[str, Any]) -> Any:
+    """Start the run, or continue the one whose id stands in logger.json. Never prompts; falls back to offline."""
+    import wandb
+
+    continued = (directory.path / "logger.json").exists()
+    run_id = directory.read_json("logger.json")["wandb_id"] if continued else secrets.token_hex(4)
+    directory.write_json("logger.json", {"wandb_id": run_id})
+    arguments: dict[str, Any] = {
+        "project": settings.project,
+        "entity": settings.entity,
+        "group": settings.group,
+        "name": settings.name or directory.path.name,
+        "tags": settings.tags,
+        "config": dict(config),
+        "dir": str(directory.path),
+        "id": run_id,
+        "resume": "allow",
+        "settings": wandb.Settings(silent=True, console="off"),
+    }
+    mode = _mode(settings)
+    if mode != "online":
+        return wandb.init(mode=mode, **arguments)
+    try:
+        return wandb.init(mode="online", **arguments)
+    except (wandb.Error, OSError) as error:
+        print(f"W&B cannot be reached ({error}); logging offline, send it later with 'wandb sync'.", file=sys.stderr)
+        return wandb.init(mode="offline", **arguments)
+
+
+def _mode(settings: WandbSettings) -> Literal["online", "offline", "disabled"]:
+    wanted = os.environ.get("WANDB_MODE", "auto") if settings.mode == "auto" else settings.mode
+    if wanted == "disabled":
+        return "disabled"
+    if wanted in ("offline", "dryrun") or not _has_credentials():
+        return "offline"
+    return "online"
+
+
+def _has_credentials() -> bool:
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host or "") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

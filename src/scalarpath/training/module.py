@@ -1,0 +1,108 @@
+"""The Lightning module around a potential: steps, metrics, optimiser and schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from scalarpath.training.losses import WeightedLoss
+from scalarpath.training.metrics import EpochErrors
+from scalarpath.training.optimizers import OptimizerSettings, build_optimizer
+from scalarpath.training.schedules import LearningRateFactor, SchedulerSettings
+
+
+class PotentialModule(pl.LightningModule):
+    """Trains a Potential on energy per atom, forces and stress.
+
+    Logged once per epoch: ``train/...`` and ``val/...`` errors with the names of ``metrics.metric_names``, the number
+    of labels behind them, the loss with its weighted parts, ``lr`` and the gradient norm before clipping. The
+    validation loss always has the weights of the last stage, so that epochs before and after the change compare.
+    """
+
+    def __init__(
+        self, potential: Any, loss: WeightedLoss, optimizer: OptimizerSettings, scheduler: SchedulerSettings
+    ) -> None:
+        super().__init__()
+        self.potential = potential
+        self.loss = loss
+        self.optimizer_settings = optimizer
+        self.scheduler_settings = scheduler
+        self.train_errors = EpochErrors(loss, sharded=True)
+        self.valid_errors = EpochErrors(loss)
+        self.gradient_norms: list[Tensor] = []  # before clipping, of the optimiser steps of this epoch
+
+    @property
+    def progress(self) -> float:
+        """Fraction of all epochs that are done."""
+        return self.current_epoch / (self.trainer.max_epochs or 1)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of one batch (float64 scalar)."""
+        required = self.loss.settings.required
+        prediction = self.potential(batch, forces="forces" in required, stress="stress" in required)
+        self.train_errors.update(prediction, batch)
+        return self.loss(prediction, batch, self.progress)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add one batch to the validation errors."""
+        # forces are a derivative, and Lightning validates without gradients
+        with torch.enable_grad():
+            prediction = self.potential(batch)
+        self.valid_errors.update(prediction, batch)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Log the training errors with the last batch, so that every epoch-end callback finds them."""
+        if not self.trainer.is_last_batch:
+            return
+        self._log_errors("train", self.train_errors, self.progress)
+        norms = torch.stack(self.gradient_norms)
+        self.gradient_norms.clear()
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self._log({"train/grad_norm_mean": norms.mean().item(), "train/grad_norm_max": norms.max().item(), "lr": rate})
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation errors and let the plateau schedule see its monitored value."""
+        self._log_errors("val", self.valid_errors, 1.0)
+        plateau = self.scheduler_settings.plateau
+        if plateau is not None and not self.trainer.sanity_checking:
+            self._factor.observe(float(self.trainer.callback_metrics[plateau.monitor]), plateau)
+
+    def _log_errors(self, stage: str, errors: EpochErrors, progress: float) -> None:
+        values = errors.compute()
+        errors.reset()
+        penalties = {key.removesuffix("_penalty"): values.pop(key) for key in list(values) if key.endswith("_penalty")}
+        self._log({f"{stage}/{key}": x for key, x in (values | self.loss.terms(penalties, progress)).items()})
+
+    def _log(self, values: Mapping[str, float]) -> None:
+        # all processes hold the same numbers up to rounding; the mean makes their decisions the same
+        self.log_dict(dict(values), on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by the norm over all parameters, and keep that norm."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        limit = float("inf") if gradient_clip_val is None else gradient_clip_val
+        self.gradient_norms.append(torch.nn.utils.clip_grad_norm_(parameters, limit).detach())
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Optimiser and per-step schedule."""
+        optimizer = build_optimizer(
+            self.optimizer_settings, self.potential.backbone_parameters(), self.potential.head_parameters()
+        )
+        self._factor = LearningRateFactor(self.scheduler_settings, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, [self._factor] * len(optimizer.param_groups))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the potential in its own format, unless the weight average has put its own there."""
+        checkpoint.setdefault("potential", self.potential.to_checkpoint())

@@ -1,0 +1,108 @@
+"""One training job from configuration to summary.json."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from scalarpath.data.datamodule import AtomicDataModule
+from scalarpath.errors import DataError, TrainingError
+from scalarpath.graph import collate
+from scalarpath.potential import Potential, build_potential
+from scalarpath.timing import head_overhead
+from scalarpath.training.evaluation import evaluate, trivial_errors
+from scalarpath.training.fit import FitResult, fit
+from scalarpath.training.job import Job
+from scalarpath.training.loggers import build_loggers, finish_loggers
+from scalarpath.training.processes import is_first_process, shared_directory
+from scalarpath.training.provenance import provenance
+from scalarpath.training.run_directory import RunDirectory
+from scalarpath.training.summary import build_summary, print_summary
+
+
+def run(cfg: DictConfig) -> dict[str, Any]:
+    """Train, test and describe one potential as ``cfg`` (conf/train.yaml) says; returns the content of summary.json.
+
+    ``resume`` names the directory of an unfinished run, whose own configuration is then used. Processes of a
+    distributed job other than the first return an empty dictionary after training. Raises a ScalarPathError for
+    anything the user can mend; a run that fails before the end of its first epoch leaves no directory behind.
+    """
+    started = time.perf_counter()
+    job, resume = Job.from_hydra(cfg), cfg.get("resume") is not None
+    with shared_directory(Path(cfg.resume if resume else job.output_dir), resume=resume) as directory:
+        data = AtomicDataModule(job.config["data"], cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
+        data.setup()
+        potential = build_potential(job.potential_config(data.species), seed=job.seed)
+        _prepare(potential, data)
+        loggers = []
+        if is_first_process():
+            _describe(directory, job, data, resume=resume)
+            loggers = build_loggers(job.logger, directory, job.config)
+        try:
+            result = fit(potential, data, job, directory, loggers, resume=resume)
+            if not is_first_process():
+                return {}
+            summary = _tested(job, potential, data, directory, result)
+            summary["time/wall_s"] = time.perf_counter() - started
+        except BaseException:
+            finish_loggers(loggers, None)
+            raise
+        finish_loggers(loggers, summary)
+        directory.finish(summary)
+    print_summary(summary, directory)
+    return summary
+
+
+def _prepare(potential: Potential, data: AtomicDataModule) -> None:
+    """References and standardisation from the train split, then one batch as a check that all is finite."""
+    statistics, graphs, size = data.statistics, data.train_graphs, data.config.eval_batch_size
+    potential.set_statistics(statistics.e0s, statistics.scale, statistics.shift, statistics.avg_num_neighbors)
+    potential.calibrate(collate(graphs[start : start + size]) for start in range(0, len(graphs), size))
+    prediction = potential.eval()(collate(graphs[:size]))
+    for prop in ("energy", "forces"):
+        if not torch.isfinite(prediction[prop]).all():
+            raise TrainingError(
+                f"the untrained potential predicts a non-finite {prop} for the first train frames; check their "
+                "geometry or use dtype=float64."
+            )
+
+
+def _describe(directory: RunDirectory, job: Job, data: AtomicDataModule, *, resume: bool) -> None:
+    """Write what is known before training; on resuming check that the data are still the same."""
+    Console().print(data.audit.render())
+    if resume:
+        if directory.read_json("provenance.json")["data_hash"] != data.data_hash:
+            raise DataError(f"resume={directory.path}: the data have changed since this run began; start a new run.")
+        return
+    directory.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(job.config)))
+    directory.write_json("provenance.json", provenance(job.config, data.data_hash))
+    directory.write_json("splits.json", data.splits)
+    directory.write_json("label_audit.json", data.audit.to_json())
+    directory.write_json("statistics.json", data.statistics.to_json())
+
+
+def _tested(
+    job: Job, potential: Potential, data: AtomicDataModule, directory: RunDirectory, result: FitResult
+) -> dict[str, Any]:
+    """The summary: errors of the best checkpoint over the exact test set, and the cost of the head."""
+    best = torch.load(directory.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
+    potential.load_state_dict(best["potential"]["state_dict"])
+    potential.to(result.device)
+    test = evaluate(potential, data.test_graphs, data.config.eval_batch_size)
+    bad = [name for name, value in test.items() if not math.isfinite(value)]
+    if bad:
+        raise TrainingError(f"test/{bad[0]} is not finite; look at the test frames or lower optimizer.lr.")
+    overhead = {}
+    if job.measure_overhead:
+        batch = collate(data.train_graphs[: data.config.batch_size]).to(result.device)
+        overhead = head_overhead(potential, batch)
+    record = directory.read_json("provenance.json")
+    return build_summary(
+        job, potential, result, test, trivial_errors(data.train_graphs, data.test_graphs), overhead, record
+    )

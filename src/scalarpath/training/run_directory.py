@@ -1,0 +1,125 @@
+"""The run directory: what it holds, and how a finished run differs from an unfinished one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scalarpath.errors import CheckpointError, ConfigError
+from scalarpath.training.atomic_files import write_json, write_text
+
+CONTENTS = {
+    "config.yaml": "resolved configuration",
+    "provenance.json": "versions, git revision, machine, hashes",
+    "splits.json": "frame indices of train, valid, test",
+    "label_audit.json": "which labels the data carry, their ranges and signs",
+    "statistics.json": "E0s, scale, shift, neighbours (train split)",
+    "metrics.csv": "one row per epoch",
+    "checkpoints/best.ckpt": "epoch with the best validation value",
+    "checkpoints/last.ckpt": "last epoch, for resume=",
+    "logger.json": "W&B run id",
+    "wandb": "W&B files",
+    "tensorboard": "TensorBoard files",
+    "status.json": "running, failed or finished",
+    "summary.json": "test errors, cost, hashes; present only when the run is finished",
+}
+
+
+class RunDirectory:
+    """One run's directory. ``summary.json`` is written last: a run is finished exactly when it exists."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path) -> RunDirectory:
+        """Make the directory of a new run.
+
+        Raises ConfigError when it cannot be written or already holds something.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            occupied = any(path.iterdir())
+        except OSError as error:
+            raise ConfigError(f"output_dir = {path} cannot be used: {error.strerror}; choose another one.") from error
+        if occupied:
+            if (path / "summary.json").exists():
+                raise ConfigError(f"output_dir = {path} holds a finished run; choose another one.")
+            if (path / "status.json").exists():
+                raise ConfigError(f"output_dir = {path} holds an unfinished run; use resume={path} or another one.")
+            raise ConfigError(f"output_dir = {path} is not empty; choose another one.")
+        directory = cls(path)
+        try:
+            directory.checkpoints.mkdir()
+            directory.set_status("running")
+        except OSError as error:
+            raise ConfigError(f"output_dir = {path} is not writable: {error.strerror}; choose another one.") from error
+        return directory
+
+    @classmethod
+    def reopen(cls, path: Path) -> RunDirectory:
+        """Open the directory of an unfinished run to continue it.
+
+        A run that ended at ``trainer.max_time`` counts as unfinished. Raises CheckpointError when there is nothing to
+        continue.
+        """
+        directory = cls(path)
+        if not (path / "config.yaml").is_file():
+            raise CheckpointError(f"resume={path}: there is no run in this directory (no config.yaml).")
+        if not (directory.checkpoints / "last.ckpt").is_file():
+            raise CheckpointError(f"resume={path}: no epoch of this run was finished (no checkpoints/last.ckpt).")
+        if directory.is_finished:
+            if directory.read_json("summary.json").get("stopped_by") != "max_time":
+                raise CheckpointError(f"resume={path}: this run is finished, there is nothing to continue.")
+            (path / "summary.json").unlink()
+        directory.set_status("running")
+        return directory
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of best.ckpt and last.ckpt."""
+        return self.path / "checkpoints"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run ended well and was tested."""
+        return (self.path / "summary.json").is_file()
+
+    def write_json(self, name: str, data: Mapping[str, Any]) -> None:
+        """Write one of the JSON files of the run."""
+        write_json(self.path / name, data)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write one of the text files of the run."""
+        write_text(self.path / name, text)
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read one of the JSON files of the run; raises CheckpointError when it is missing or damaged."""
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise CheckpointError(f"{self.path / name} cannot be read ({error}); the run is damaged.") from error
+
+    def set_status(self, state: str, error: str | None = None) -> None:
+        """Write status.json: what this run is doing, or what ended it."""
+        self.write_json("status.json", {"state": state, "pid": os.getpid(), "error": error})
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Mark the run as finished."""
+        self.set_status("finished")
+        self.write_json("summary.json", summary)
+
+    def fail(self, error: str) -> None:
+        """Mark the run as failed, or remove it when it has not finished a single epoch."""
+        if (self.checkpoints / "last.ckpt").exists():
+            self.set_status("failed", error)
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def tree(self) -> list[tuple[str, str]]:
+        """What the directory holds now: (name, meaning)."""
+        return [(name, meaning) for name, meaning in CONTENTS.items() if (self.path / name).exists()]

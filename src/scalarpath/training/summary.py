@@ -1,0 +1,100 @@
+"""summary.json, and the tables that end a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from torch import nn
+
+from scalarpath.training.fit import FitResult
+from scalarpath.training.job import PROPERTIES, Job
+from scalarpath.training.metrics import metric_names
+from scalarpath.training.run_directory import RunDirectory
+
+SHOWN_UNITS = {"energy": "meV/atom", "forces": "meV/Å", "stress": "meV/Å³"}
+
+
+def parameter_counts(potential: Any) -> dict[str, int]:
+    """Trainable numbers: total, backbone, head."""
+    return {
+        "parameters/total": _count(potential.parameters()),
+        "parameters/backbone": _count(potential.backbone_parameters()),
+        "parameters/head": _count(potential.head_parameters()),
+    }
+
+
+def build_summary(
+    job: Job,
+    potential: Any,
+    result: FitResult,
+    test: Mapping[str, float],
+    trivial: Mapping[str, float],
+    overhead: Mapping[str, Any],
+    record: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The flat dictionary of summary.json.
+
+    ``test/...`` are the errors of the best epoch, ``trivial/...`` those of a predictor with one energy per element and
+    no forces, ``overhead/...`` the cost of the head against baseline; ``record`` is the provenance with its hashes.
+    A number that does not exist (no label, not measured) is absent.
+    """
+    config = job.config
+    summary: dict[str, Any] = {
+        "data": config["data"].get("name"),
+        "backbone": config["backbone"].get("kind"),
+        "head": config["head"].get("name"),
+        "seed": job.seed,
+        "dtype": job.dtype,
+        "device": str(result.device),
+        "stopped_by": result.stopped_by,
+        "epochs": result.epochs,
+        "steps": result.steps,
+        "best_epoch": result.best_epoch,
+        f"best/{job.callbacks.checkpoint.monitor}": result.best_value,
+    }
+    for prefix, values in (("test", test), ("trivial", trivial), ("overhead", overhead)):
+        summary |= {f"{prefix}/{key}": value for key, value in values.items()}
+    hashes = {"hash/data": record["data_hash"], "hash/config": record["config_hash"]}
+    return summary | parameter_counts(potential) | result.times | hashes
+
+
+def print_summary(summary: Mapping[str, Any], directory: RunDirectory) -> None:
+    """Show test errors, the overhead of the head, and what was written."""
+    parts: list[Any] = [_error_table(summary)]
+    if any(key.startswith("overhead/") for key in summary):
+        parts.append(_overhead_table(summary))
+    files = Table.grid(padding=(0, 2))
+    for name, meaning in directory.tree():
+        files.add_row(f"  {name}", meaning, style=None if name != "summary.json" else "bold")
+    Console().print(Group(*parts, f"\n{directory.path}", files))
+
+
+def _error_table(summary: Mapping[str, Any]) -> Table:
+    table = Table(title=f"Test errors of epoch {summary['best_epoch']} ({summary['backbone']} x {summary['head']})")
+    for column in ("property", "MAE", "RMSE", "unit", "labels", "RMSE of trivial predictor"):
+        table.add_column(column, justify="left" if column in ("property", "unit") else "right")
+    for prop in PROPERTIES:
+        mae, rmse = metric_names(prop)
+        if f"test/{mae}" in summary:
+            values = [f"{summary[key]:.4g}" for key in (f"test/{mae}", f"test/{rmse}")]
+            labels, trivial = f"{summary[f'test/{prop}_labels']:.0f}", f"{summary[f'trivial/{rmse}']:.4g}"
+            table.add_row(prop, *values, SHOWN_UNITS[prop], labels, trivial)
+    return table
+
+
+def _overhead_table(summary: Mapping[str, Any]) -> Table:
+    table = Table(title="Cost of the head: ratio to baseline")
+    for column in ("", "ratio", "low", "high"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name in ("train", "inference", "flops"):
+        keys = [f"overhead/{name}_ratio{suffix}" for suffix in ("", "_low", "_high")]
+        if keys[0] in summary:
+            table.add_row(name, *(f"{summary[key]:.3f}" if key in summary else "" for key in keys))
+    return table
+
+
+def _count(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(p.numel() for p in parameters if p.requires_grad)

@@ -1,0 +1,90 @@
+"""Every file under conf/ composes, is read, and is documented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from scalarpath.errors import ConfigError
+from scalarpath.resources import CONF_DIR
+from scalarpath.training.job import GROUPS, Job, plain_config
+
+OPTIONS = [
+    str(file.relative_to(CONF_DIR))
+    for group in (*GROUPS, "debug", "experiment")
+    for file in sorted((CONF_DIR / group).glob("*.yaml"))
+]
+
+
+def composed(*overrides: str) -> DictConfig:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+def read(*overrides: str) -> Job:
+    return Job.read(plain_config(composed(*overrides)))
+
+
+def test_the_defaults_are_the_documented_job() -> None:
+    job = read()
+    assert (job.config["backbone"]["kind"], job.config["head"]["name"], job.config["data"]["name"]) == (
+        "mace", "baseline", "si",
+    )  # fmt: skip
+    assert (job.seed, job.dtype, job.repulsion) == (0, "float32", None)
+    assert job.output_dir.startswith("outputs/")
+    assert job.output_dir.endswith("_si_mace_baseline_s0")
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_of_every_group_composes_and_is_read(option: str) -> None:
+    group, name = option.removesuffix(".yaml").split("/")
+    job = read(f"{group}={name}")
+    assert job.trainer.max_epochs >= 1
+
+
+@pytest.mark.parametrize("option", ["train.yaml", *OPTIONS])
+def test_every_file_begins_with_a_comment_that_says_what_it_is(option: str) -> None:
+    first, second = (CONF_DIR / option).read_text().splitlines()[:2]
+    text = second if first.startswith("# @package") else first
+    assert text.startswith("# ")
+    assert len(text) > 20
+
+
+def test_an_experiment_can_be_combined_with_any_arm_and_overridden() -> None:
+    job = read("experiment=smoke", "head=panpgs", "trainer.max_epochs=7")
+    assert (job.config["head"]["name"], job.trainer.max_epochs) == ("panpgs", 7)
+
+
+@pytest.mark.parametrize("data", ["ethanol", "rmd17", "md17"])
+def test_a_data_set_without_stress_does_not_weigh_it(data: str) -> None:
+    assert read(f"data={data}").loss.required == {"energy", "forces"}
+    assert "stress" in read(f"data={data}", "loss.stress=1.0").loss.required
+    assert "stress" in read("data=si").loss.required
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+sede=1", "config has no setting 'sede'; known settings: .*seed"),
+        ("+optimizer.momentum=0.9", "optimizer has no setting 'momentum'"),
+        ("+trainer.precision=16", "trainer has no setting 'precision'"),
+        ("seed=-1", "seed must be at least 0"),
+        ("seed=a", "seed must be a whole number"),
+        ("dtype=float16", "dtype must be one of float32, float64"),
+        ("~backbone.cutoff", "backbone lacks the setting 'cutoff'"),
+        ("~head", "cannot be resolved: .*head.name"),
+        ("logger.kind=wandb", r"logger\.wandb .*belongs to logger=wandb"),
+    ],
+)
+def test_an_unknown_or_impossible_setting_is_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read(override)
+
+
+def test_the_configuration_lies_in_the_checkout_or_the_wheel() -> None:
+    assert (Path(CONF_DIR) / "train.yaml").is_file()

@@ -1,0 +1,204 @@
+"""What happens around the steps: stopping, guarding, timing, reporting."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from toy_training import ToyData, ToyPotential, new_directory, toy_job
+
+from scalarpath.errors import ConfigError, TrainingError
+from scalarpath.training.fit import fit
+
+
+def table(directory) -> list[dict[str, str]]:
+    with (directory.path / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def fitted(tmp_path: Path, potential=None, data=None, **changes):
+    directory = new_directory(tmp_path / "run")
+    result = fit(potential or ToyPotential(), data or ToyData(), toy_job(**changes), directory, [])
+    return result, directory
+
+
+def test_metrics_csv_has_one_complete_row_per_epoch(tmp_path: Path) -> None:
+    result, directory = fitted(tmp_path)
+    rows = table(directory)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert (result.stopped_by, result.epochs, result.steps) == ("max_epochs", 4, 12)
+    for row in rows:
+        assert all(value != "" for value in row.values())
+        for stage in ("train", "val"):
+            for column in (
+                "loss", "loss_energy", "loss_forces", "loss_stress", "energy_mae_meV_atom", "energy_rmse_meV_atom",
+                "forces_mae_meV_A", "forces_rmse_meV_A", "stress_mae_meV_A3", "stress_rmse_meV_A3", "forces_labels",
+            ):  # fmt: skip
+                assert float(row[f"{stage}/{column}"]) > 0
+        for column in ("lr", "train/grad_norm_mean", "train/grad_norm_max", "time/step_ms", "time/epoch_s"):
+            assert float(row[column]) > 0
+
+
+def test_training_lowers_the_errors(tmp_path: Path) -> None:
+    _, directory = fitted(tmp_path, trainer={"max_epochs": 30})
+    rows = table(directory)
+    for column in ("val/forces_rmse_meV_A", "val/stress_rmse_meV_A3", "train/loss"):
+        assert float(rows[-1][column]) < 0.7 * float(rows[0][column]), column
+
+
+def test_the_best_checkpoint_is_the_epoch_with_the_smallest_monitored_value(tmp_path: Path) -> None:
+    result, directory = fitted(
+        tmp_path,
+        optimizer={"lr": 0.3},
+        scheduler={"warmup_steps": 0},
+        trainer={"max_epochs": 6},
+        callbacks={"checkpoint": {"monitor": "val/energy_mae_meV_atom"}, "ema": None},
+    )
+    values = [float(row["val/energy_mae_meV_atom"]) for row in table(directory)]
+    assert result.best_value == min(values)
+    assert result.best_epoch == values.index(min(values)) + 1
+    assert torch.load(directory.checkpoints / "best.ckpt", weights_only=True)["epoch"] == result.best_epoch - 1
+    assert torch.load(directory.checkpoints / "last.ckpt", weights_only=True)["epoch"] == 5
+    assert not list(directory.checkpoints.glob("*.part"))
+
+
+def test_a_metric_that_is_not_logged_cannot_be_monitored(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"callbacks\.checkpoint\.monitor = 'val/f1' is not logged.*val/loss"):
+        fitted(tmp_path, callbacks={"checkpoint": {"monitor": "val/f1"}})
+
+
+def test_the_validation_loss_has_the_weights_of_the_last_stage_from_the_first_epoch_on(tmp_path: Path) -> None:
+    """So that the best epoch is chosen by one measure."""
+    _, directory = fitted(tmp_path, loss={"stage_two": {"start": 0.5, "energy": 50.0, "forces": 0.0, "stress": 0.0}})
+    for row, train_weight in zip(table(directory), (1.0, 1.0, 50.0, 50.0), strict=True):
+        for stage, weight in (("val", 50.0), ("train", train_weight)):
+            squared = (float(row[f"{stage}/energy_rmse_meV_atom"]) / 1e3) ** 2
+            assert float(row[f"{stage}/loss_energy"]) == pytest.approx(weight * squared, rel=1e-5)
+
+
+def test_a_plateau_of_the_monitored_metric_lowers_the_learning_rate(tmp_path: Path) -> None:
+    plateau = {"monitor": "val/loss", "factor": 0.5, "patience": 0, "threshold": 0.99, "min_factor": 0.0}
+    _, directory = fitted(
+        tmp_path, scheduler={"kind": "plateau", "warmup_steps": 0, "final_factor": None, "plateau": plateau}
+    )
+    assert [float(row["lr"]) for row in table(directory)] == pytest.approx([0.01, 0.01, 0.005, 0.0025])
+
+
+def test_early_stopping_ends_training_after_patience_bad_epochs(tmp_path: Path) -> None:
+    result, directory = fitted(
+        tmp_path,
+        trainer={"max_epochs": 50},
+        callbacks={"early_stopping": {"monitor": "val/loss", "patience": 2, "min_delta": 100.0}},
+    )
+    assert result.stopped_by == "early_stopping"
+    assert len(table(directory)) == 3
+
+
+def test_max_time_ends_training_after_the_epoch_that_is_late(tmp_path: Path) -> None:
+    result, directory = fitted(tmp_path, trainer={"max_epochs": 50, "max_time": 1e-6})
+    assert result.stopped_by == "max_time"
+    assert len(table(directory)) == 1
+    assert (directory.checkpoints / "last.ckpt").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_a_checkpoint_is_touched(tmp_path: Path) -> None:
+    class Breaks(ToyPotential):
+        calls = 0
+
+        def forward(self, batch, **kwargs):
+            result = super().forward(batch, **kwargs)
+            if self.training:
+                Breaks.calls += 1
+                if Breaks.calls == 5:
+                    result["energy"] = result["energy"] * float("inf")
+            return result
+
+    with pytest.raises(TrainingError, match=r"loss (inf|nan) with .* in epoch 2, step 5 \(frames \["):
+        fitted(tmp_path, potential=Breaks())
+    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["epoch"] == 0
+    assert all(torch.isfinite(x).all() for x in last["potential"]["state_dict"].values())
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_though_the_loss_is_finite(tmp_path: Path) -> None:
+    class Breaks(ToyPotential):
+        def forward(self, batch, **kwargs):
+            result = super().forward(batch, **kwargs)
+            return {**result, "energy": result["energy"] + (self.head * 0).abs().sqrt().sum()}
+
+    with pytest.raises(TrainingError, match="gradient norm nan in epoch 1, step 1"):
+        fitted(tmp_path, potential=Breaks())
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_gradients_are_clipped_by_their_norm_and_logged_before_clipping(tmp_path: Path) -> None:
+    class Watch(ToyPotential):
+        norms: list[float] = []  # noqa: RUF012
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("unused", torch.zeros(1))
+
+    import pytorch_lightning as pl
+
+    seen: list[float] = []
+
+    class Norms(pl.Callback):
+        def on_before_zero_grad(self, trainer, pl_module, optimizer) -> None:
+            grads = [p.grad for p in pl_module.parameters() if p.grad is not None]
+            if grads:
+                seen.append(torch.cat([g.flatten() for g in grads]).norm().item())
+
+    from test_resume import with_extra_callback
+
+    with pytest.MonkeyPatch.context() as patch:
+        with_extra_callback(patch, Norms())
+        _, directory = fitted(tmp_path, potential=Watch(), trainer={"gradient_clip": 0.01})
+    assert max(seen) <= 0.01 * (1 + 1e-6)
+    assert all(float(row["train/grad_norm_max"]) > 0.01 for row in table(directory))
+
+
+def test_the_head_does_not_decay_and_the_backbone_does(tmp_path: Path) -> None:
+    from scalarpath.training.optimizers import build_optimizer
+
+    potential = ToyPotential()
+    with torch.no_grad():
+        potential.head += 1.0
+    before = {name: p.detach().clone() for name, p in potential.named_parameters()}
+    settings = toy_job(optimizer={"weight_decay": 0.5}).optimizer
+    optimizer = build_optimizer(settings, potential.backbone_parameters(), potential.head_parameters())
+    for p in potential.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    assert torch.equal(potential.head, before["head"])
+    torch.testing.assert_close(potential.first.detach(), before["first"] * (1 - 0.01 * 0.5))
+
+
+def test_the_timer_leaves_out_the_warm_up(tmp_path: Path) -> None:
+    result, _ = fitted(tmp_path, callbacks={"step_timer": {"warmup_steps": 7}})
+    assert result.times["time/timed_steps"] == 12 - 7
+    assert 0 < result.times["time/step_ms"] < 1e3
+    assert 0 < result.times["time/data_ms"] < 1e3
+
+
+def test_without_a_terminal_the_progress_is_about_twenty_lines(tmp_path: Path, capsys) -> None:
+    fitted(tmp_path, trainer={"max_epochs": 41}, callbacks={"progress": {"style": "bar"}})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 14
+    assert lines[-1].startswith("epoch 41/41  val MAE ")
+
+
+def test_in_a_terminal_one_bar_counts_the_epochs_and_shows_the_errors(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    fitted(tmp_path, callbacks={"progress": {"style": "bar"}})
+    shown = capsys.readouterr().out
+    assert "4/4" in shown
+    assert "━" in shown
+    assert "meV/Å" in shown
+
+
+def test_quiet_is_quiet(tmp_path: Path, capsys) -> None:
+    fitted(tmp_path)
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,100 @@
+"""Loggers: W&B offline without a key, TensorBoard when it is there."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_training import ToyData, ToyPotential, new_directory, toy_job
+
+from scalarpath.errors import ConfigError
+from scalarpath.training import job as job_module
+from scalarpath.training.fit import fit
+from scalarpath.training.job import LoggerSettings
+from scalarpath.training.loggers import build_loggers, finish_loggers
+from scalarpath.training.run_directory import RunDirectory
+from scalarpath.training.settings import read_settings
+
+WANDB: dict[str, Any] = {
+    "project": "scalarpath", "entity": None, "group": "si_mace_pan", "name": None, "tags": ["a", "b"], "mode": "auto",
+}  # fmt: skip
+
+
+@pytest.fixture
+def without_key(monkeypatch, tmp_path: Path) -> None:
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no_netrc"))
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked for input"))
+
+
+def wandb_settings(**changes: Any) -> LoggerSettings:
+    return read_settings(LoggerSettings, {"kind": "wandb", "wandb": {**WANDB, **changes}}, "logger")
+
+
+def test_wandb_without_a_key_writes_an_offline_run_and_keeps_its_id(tmp_path: Path, without_key: None, capsys) -> None:
+    directory = new_directory(tmp_path / "run")
+    loggers = build_loggers(wandb_settings(), directory, {"seed": 3})
+    fit(ToyPotential(), ToyData(), toy_job(trainer={"max_epochs": 1}), directory, loggers)
+    run = loggers[0].experiment
+    assert run.settings.mode == "offline"
+    assert "cannot be reached" not in capsys.readouterr().err, "offline was chosen, not fallen back to"
+    assert (run.group, list(run.tags), run.name, run.config["seed"]) == ("si_mace_pan", ["a", "b"], "run", 3)
+    assert run.summary["val/forces_mae_meV_A"] > 0
+    finish_loggers(loggers, {"test/forces_mae_meV_A": 5.0})
+    run_id = directory.read_json("logger.json")["wandb_id"]
+    (file,) = (directory.path / "wandb").glob(f"offline-run-*-{run_id}/*.wandb")
+    deadline = time.monotonic() + 20.0  # W&B's own process may write a moment after finish()
+    while b"test/forces_mae_meV_A" not in file.read_bytes() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert b"test/forces_mae_meV_A" in file.read_bytes()
+
+
+def test_a_resumed_run_goes_on_under_the_same_id(tmp_path: Path, without_key: None) -> None:
+    directory = new_directory(tmp_path / "run")
+    ids = []
+    for _ in range(2):
+        loggers = build_loggers(wandb_settings(), directory, {})
+        ids.append(loggers[0].experiment.id)
+        finish_loggers(loggers, None)
+    assert ids[0] == ids[1]
+
+
+def test_a_server_that_cannot_be_reached_means_offline_not_a_crash(tmp_path: Path, monkeypatch, capsys) -> None:
+    import wandb
+
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    real = wandb.init
+
+    def unreachable(**arguments: Any) -> Any:
+        if arguments["mode"] == "online":
+            raise wandb.errors.CommError("no route to host")
+        return real(**arguments)
+
+    monkeypatch.setattr(wandb, "init", unreachable)
+    loggers = build_loggers(wandb_settings(), new_directory(tmp_path / "run"), {})
+    assert loggers[0].experiment.settings.mode == "offline"
+    assert "no route to host" in capsys.readouterr().err
+    finish_loggers(loggers, None)
+
+
+def test_tensorboard_is_refused_when_it_is_not_installed(monkeypatch) -> None:
+    monkeypatch.setattr(job_module, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"needs the package tensorboard; install scalarpath\[tensorboard\]"):
+        LoggerSettings(kind="tensorboard", wandb=None)
+
+
+def test_tensorboard_files_lie_in_the_run_directory(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    directory: RunDirectory = new_directory(tmp_path / "run")
+    loggers = build_loggers(LoggerSettings(kind="tensorboard", wandb=None), directory, {})
+    fit(ToyPotential(), ToyData(), toy_job(trainer={"max_epochs": 1}), directory, loggers)
+    finish_loggers(loggers, {})
+    assert list((directory.path / "tensorboard").glob("events.out.*"))
+
+
+def test_plain_csv_needs_no_logger(tmp_path: Path) -> None:
+    assert build_loggers(LoggerSettings(kind="csv", wandb=None), new_directory(tmp_path / "run"), {}) == []

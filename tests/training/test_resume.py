@@ -1,0 +1,135 @@
+"""Resuming: a run that was cut off continues as if it had never stopped."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from toy_training import ToyData, ToyPotential, new_directory, toy_job
+
+from scalarpath.training import fit as fit_module
+from scalarpath.training.fit import fit
+
+TIMES = ("time/data_ms", "time/step_ms", "time/epoch_s")
+
+
+class CutOffError(Exception):
+    """Stands for the machine going down."""
+
+
+class CutOffAt(pl.Callback):
+    """Goes down in the middle of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        if trainer.current_epoch == self.epoch and batch_idx == 1:
+            raise CutOffError
+
+
+class HookCounter(pl.Callback):
+    """Notes for which epochs the epoch hooks ran."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int]] = []
+
+    def on_train_epoch_start(self, trainer, pl_module) -> None:
+        self.seen.append(("start", trainer.current_epoch))
+
+    def on_validation_epoch_end(self, trainer, pl_module) -> None:
+        self.seen.append(("valid", trainer.current_epoch))
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        self.seen.append(("end", trainer.current_epoch))
+
+
+def rows(directory) -> list[dict[str, str]]:
+    with (directory.path / "metrics.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)]
+
+
+def with_extra_callback(monkeypatch: pytest.MonkeyPatch, extra: pl.Callback) -> None:
+    build = fit_module._callbacks
+    monkeypatch.setattr(fit_module, "_callbacks", lambda *args: {"extra": extra, **build(*args)})
+
+
+def assert_same(a, b, where: str = "") -> None:
+    assert type(a) is type(b), where
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, list):
+        assert len(a) == len(b), where
+        for k, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}/{k}")
+    else:
+        assert a == b, where
+
+
+PLATEAU = {
+    "kind": "plateau",
+    "final_factor": None,
+    "plateau": {"monitor": "val/loss", "factor": 0.5, "patience": 0, "threshold": 0.2, "min_factor": 0.01},
+}
+STAGE_TWO = {"stage_two": {"start": 0.5, "energy": 100.0, "forces": 1.0, "stress": 0.0}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"scheduler": PLATEAU, "loss": STAGE_TWO},
+        {"callbacks": {"ema": None, "early_stopping": {"monitor": "val/loss", "patience": 50, "min_delta": 0.0}}},
+        {"trainer": {"accumulate_batches": 2}},
+    ],
+    ids=["cosine", "plateau+stage_two", "no_ema", "accumulate"],
+)
+@pytest.mark.parametrize("cut", [1, 3])
+def test_resuming_after_a_crash_gives_the_same_run_bit_by_bit(tmp_path: Path, monkeypatch, changes, cut: int) -> None:
+    trainer = {"max_epochs": 5, **changes.get("trainer", {})}
+    settings = toy_job(**{**changes, "trainer": trainer})
+    whole, cut_off = new_directory(tmp_path / "whole"), new_directory(tmp_path / "cut")
+    expected = fit(ToyPotential(), ToyData(), settings, whole, [])
+    with monkeypatch.context() as patch:
+        with_extra_callback(patch, CutOffAt(cut))
+        with pytest.raises(CutOffError):
+            fit(ToyPotential(), ToyData(), settings, cut_off, [])
+    counter = HookCounter()
+    with_extra_callback(monkeypatch, counter)
+    result = fit(ToyPotential(), ToyData(), settings, cut_off, [], resume=True)
+
+    assert (result.best_epoch, result.best_value) == (expected.best_epoch, expected.best_value)
+    assert rows(cut_off) == rows(whole)
+    for name in ("best.ckpt", "last.ckpt"):
+        checkpoints = [torch.load(d.checkpoints / name, weights_only=True) for d in (whole, cut_off)]
+        for key in ("state_dict", "optimizer_states", "lr_schedulers", "callbacks", "potential"):
+            assert_same(*(c[key] for c in checkpoints), where=f"{name}/{key}")
+    assert counter.seen == [(hook, epoch) for epoch in range(cut, 5) for hook in ("start", "valid", "end")]
+
+
+def test_rows_beyond_the_checkpoint_are_dropped(tmp_path: Path, monkeypatch) -> None:
+    """A crash between metrics.csv and the checkpoint leaves a row too many."""
+    directory = new_directory(tmp_path / "run")
+    with_extra_callback(monkeypatch, CutOffAt(2))
+    with pytest.raises(CutOffError):
+        fit(ToyPotential(), ToyData(), toy_job(), directory, [])
+    path = directory.path / "metrics.csv"
+    text = path.read_text()
+    path.write_text(text + "3," + text.splitlines()[-1].split(",", 1)[1] + "\n")
+    monkeypatch.undo()
+    fit(ToyPotential(), ToyData(), toy_job(), directory, [], resume=True)
+    assert [row["epoch"] for row in rows(directory)] == ["1", "2", "3", "4"]
+
+
+def test_two_runs_of_one_seed_give_the_same_numbers(tmp_path: Path) -> None:
+    runs = [new_directory(tmp_path / name) for name in "ab"]
+    for directory in runs:
+        fit(ToyPotential(dtype=torch.float32), ToyData(), toy_job(), directory, [])
+    assert rows(runs[0]) == rows(runs[1])

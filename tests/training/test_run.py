@@ -1,0 +1,143 @@
+"""The whole job on bundled silicon, with the real potential."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from test_resume import TIMES, CutOffAt, CutOffError, assert_same, with_extra_callback
+
+from scalarpath.errors import CheckpointError, ConfigError, DataError
+from scalarpath.potential import load_potential
+from scalarpath.resources import CONF_DIR
+from scalarpath.training.evaluation import evaluate
+from scalarpath.training.run import run
+
+SMOKE = ("experiment=smoke", "callbacks.progress.style=none", "measure_overhead=false")
+
+
+def job(*overrides: str):
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "run"
+    run(job(*SMOKE, "head=panpgs", f"output_dir={path}"))
+    return path
+
+
+def test_a_run_directory_is_complete(finished: Path) -> None:
+    for name in (
+        "config.yaml", "provenance.json", "splits.json", "label_audit.json", "statistics.json", "metrics.csv",
+        "checkpoints/best.ckpt", "checkpoints/last.ckpt", "status.json", "summary.json",
+    ):  # fmt: skip
+        assert (finished / name).stat().st_size > 0, name
+    splits = json.loads((finished / "splits.json").read_text())
+    assert {name: len(frames) for name, frames in splits.items()} == {"train": 10, "valid": 4, "test": 4}
+    provenance = json.loads((finished / "provenance.json").read_text())
+    assert provenance["versions"]["torch"] == torch.__version__
+    assert str(finished) not in (finished / "provenance.json").read_text()
+
+
+def test_the_summary_holds_test_errors_sizes_times_and_hashes(finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    for prop, unit in (("energy", "meV_atom"), ("forces", "meV_A"), ("stress", "meV_A3")):
+        for statistic in ("mae", "rmse"):
+            assert summary[f"test/{prop}_{statistic}_{unit}"] > 0
+            assert summary[f"trivial/{prop}_{statistic}_{unit}"] > 0
+    assert summary["test/energy_labels"] == 4
+    assert summary["parameters/total"] == summary["parameters/backbone"] + summary["parameters/head"]
+    assert summary["parameters/head"] > 0
+    assert (summary["head"], summary["epochs"], summary["stopped_by"]) == ("panpgs", 2, "max_epochs")
+    assert summary["time/wall_s"] > 0
+    assert len(summary["hash/data"]) == len(summary["hash/config"]) == 64
+
+
+def test_the_best_checkpoint_gives_the_test_errors_again(finished: Path) -> None:
+    from scalarpath.data.datamodule import AtomicDataModule
+
+    config = job(*SMOKE)
+    data = AtomicDataModule(dict(config.data), cutoff=config.backbone.cutoff, seed=0)
+    data.setup()
+    summary = json.loads((finished / "summary.json").read_text())
+    values = evaluate(load_potential(finished), data.test_graphs, batch_size=3)
+    for name, value in values.items():
+        assert summary[f"test/{name}"] == pytest.approx(value, rel=1e-4), name
+
+
+def test_a_finished_run_is_neither_overwritten_nor_resumed(finished: Path) -> None:
+    before = (finished / "summary.json").read_bytes()
+    with pytest.raises(ConfigError, match="holds a finished run"):
+        run(job(*SMOKE, f"output_dir={finished}"))
+    with pytest.raises(CheckpointError, match="this run is finished"):
+        run(job(f"resume={finished}"))
+    assert (finished / "summary.json").read_bytes() == before
+
+
+def test_a_cut_off_run_resumes_with_its_own_settings_to_the_same_weights(
+    finished: Path, tmp_path: Path, monkeypatch
+) -> None:
+    path = tmp_path / "cut"
+    with monkeypatch.context() as patch:
+        with_extra_callback(patch, CutOffAt(1))
+        with pytest.raises(CutOffError):
+            run(job(*SMOKE, "head=panpgs", f"output_dir={path}"))
+    assert json.loads((path / "status.json").read_text())["state"] == "failed"
+    assert not (path / "summary.json").exists()
+
+    summary = run(job(f"resume={path}"))
+    expected = json.loads((finished / "summary.json").read_text())
+    varies = {*TIMES, "time/wall_s", "time/timed_steps", "hash/config"}
+    assert {k: v for k, v in summary.items() if k not in varies} == {
+        k: v for k, v in expected.items() if k not in varies
+    }
+    assert summary["hash/config"] == expected["hash/config"]
+    checkpoints = [torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True) for run_dir in (path, finished)]
+    for key in ("state_dict", "potential", "optimizer_states", "callbacks"):
+        assert_same(*(c[key] for c in checkpoints), where=key)
+
+
+def test_ctrl_c_keeps_the_run_for_resuming_and_is_passed_on(tmp_path: Path, monkeypatch, capsys) -> None:
+    class CtrlC(CutOffAt):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+            if trainer.current_epoch == self.epoch:
+                raise KeyboardInterrupt
+
+    with_extra_callback(monkeypatch, CtrlC(1))
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(job(*SMOKE, f"output_dir={tmp_path / 'run'}"))
+    assert signal.getsignal(signal.SIGINT) is before
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["error"] == "interrupted"
+    assert f"resume={tmp_path / 'run'}" in capsys.readouterr().err
+
+
+def test_changed_data_are_noticed_on_resuming(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "cut"
+    with monkeypatch.context() as patch:
+        with_extra_callback(patch, CutOffAt(1))
+        with pytest.raises(CutOffError):
+            run(job(*SMOKE, f"output_dir={path}"))
+    provenance = json.loads((path / "provenance.json").read_text())
+    (path / "provenance.json").write_text(json.dumps({**provenance, "data_hash": "0" * 64}))
+    with pytest.raises(DataError, match="the data have changed"):
+        run(job(f"resume={path}"))
+
+
+def test_baseline_and_panpgs_begin_from_the_same_energies(tmp_path: Path) -> None:
+    """With the learning rate next to nothing both arms keep their common start, so their test errors agree."""
+    frozen = ("optimizer.lr=1e-30", "optimizer.weight_decay=0", "trainer.max_epochs=1")
+    base, arm = (
+        run(job(*SMOKE, *frozen, f"head={head}", f"output_dir={tmp_path / head}")) for head in ("baseline", "panpgs")
+    )
+    for key in base:
+        if key.startswith("test/"):
+            assert base[key] == arm[key], key
