@@ -30,7 +30,7 @@ HEIGHT = 0.95
 def anchor(name: str, towards: str) -> tuple[float, float]:
     """Middle of the side of a box that faces another box."""
     x, y, width, *_ = BOXES[name]
-    ox, oy, owidth, *_ = BOXES[towards]
+    ox, oy, *_ = BOXES[towards]
     if abs(oy - y) > 0.5:
         return x + width / 2, y + (HEIGHT if oy > y else 0.0)
     return (x + width if ox > x else x), y + HEIGHT / 2
@@ -38,7 +38,9 @@ def anchor(name: str, towards: str) -> tuple[float, float]:
 
 def arrow(axes: plt.Axes, start: tuple[float, float], end: tuple[float, float], style: str) -> None:
     """One arrow between two points."""
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle=style, mutation_scale=11, color=LINE, lw=1.2, shrinkA=2, shrinkB=2))
+    axes.add_patch(
+        FancyArrowPatch(start, end, arrowstyle=style, mutation_scale=11, color=LINE, lw=1.2, shrinkA=2, shrinkB=2)
+    )
 
 
 def main() -> None:
@@ -46,9 +48,8 @@ def main() -> None:
     plt.rcParams.update({"font.family": "sans-serif", "svg.fonttype": "none", "svg.hashsalt": "scalarpath"})
     figure, axes = plt.subplots(figsize=(10.6, 4.9))
     for x, y, width, text, kind in BOXES.values():
-        axes.add_patch(
-            FancyBboxPatch((x, y), width, HEIGHT, boxstyle="round,pad=0,rounding_size=0.12", fc=FILL[kind], ec=LINE, lw=1.0)
-        )
+        shape = "round,pad=0,rounding_size=0.12"
+        axes.add_patch(FancyBboxPatch((x, y), width, HEIGHT, boxstyle=shape, fc=FILL[kind], ec=LINE, lw=1.0))
         title, rest = text.split("\n")
         axes.text(x + width / 2, y + 0.62, title, ha="center", va="center", fontsize=10, weight="bold", color=INK)
         axes.text(x + width / 2, y + 0.30, rest, ha="center", va="center", fontsize=7.6, color=INK)

@@ -1,5 +1,4 @@
-"""MACE: higher-order equivariant message passing (Batatia et al., arXiv:2206.07697), in parity with mace-torch
-0.3.16."""
+"""MACE, higher-order equivariant message passing (arXiv:2206.07697), in parity with mace-torch 0.3.16."""
 
 from __future__ import annotations
 

@@ -71,8 +71,7 @@ class _Arrays:
         self._copy(target, self.get(name).flatten(), name)
 
     def fill_blocks(self, targets: list[Tensor] | nn.ParameterList, name: str, transposed: bool = False) -> None:
-        """Cut the flat array ``name`` into the blocks of one degree after the other; ``transposed``: [in, S, out]
-        blocks."""
+        """Cut the flat array ``name`` into one block per degree; ``transposed``: stored as [in, S, out]."""
         flat = self.get(name).flatten()
         sizes = [target.numel() for target in targets]
         if flat.numel() != sum(sizes):

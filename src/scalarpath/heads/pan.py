@@ -90,10 +90,9 @@ class Injection(LayerNetworks):
 
 
 class EdgeGate(PathwayPart):
-    """W_ij <- g_ij W_ij with g = exp(strength tanh(w2 . silu(A R_ij + B d_i + T_{Zi,Zj}))), one number per edge and
-    layer.
+    """W_ij <- g_ij W_ij with g = exp(strength tanh(w2 . silu(A R_ij + B d_i + T_{Zi,Zj}))).
 
-    R_ij are the backbone's radial features, d_i the descriptors of the centre.
+    One number per edge and layer. R_ij are the backbone's radial features, d_i the descriptors of the centre.
     """
 
     def __init__(

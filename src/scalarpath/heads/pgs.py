@@ -81,13 +81,12 @@ class EdgeBand(PathwayPart):
 
 
 class SpectralReadout(PathwayPart):
-    """psi = sum_c sum_k taper_k / omega_k [a_ck sin(omega_k t_c) + b_ck (cos(omega_k t_c) - 1)], added to the atomic
-    energy.
+    """E_i <- E_i + sum_c sum_k taper_k / omega_k [a_ck sin(omega_k t_c) + b_ck (cos(omega_k t_c) - 1)].
 
     t = tanh(P h), P a random projection of the layer's scalars to a few channels, omega_k = k pi / 2. psi(0) = 0
     keeps the isolated-atom limit; a = b = 0 at the start. The factors 1/omega_k and 1/sqrt(number of coefficients)
     give every coefficient the same leverage on the forces as a weight of the backbone's own linear readout; without
-    them Adam's equal steps on all coefficients disturb training (METHOD, section 9.4).
+    them Adam's equal steps on all coefficients disturb training.
     """
 
     omega: Tensor

@@ -1,5 +1,4 @@
-"""Angular algebra on e3nn's conventions: real spherical harmonics and Clebsch-Gordan tensors, component
-normalisation."""
+"""Real spherical harmonics and Clebsch-Gordan tensors, on e3nn's conventions (component normalisation)."""
 
 from __future__ import annotations
 

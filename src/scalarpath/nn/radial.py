@@ -59,8 +59,7 @@ RADIAL_BASES: dict[str, type[nn.Module]] = {"bessel": BesselBasis, "gaussian": G
 
 
 class AgnesiTransform(nn.Module):
-    """x = 1 / (1 + a q^s / (1 + q^(s - p))), q = r / mean covalent radius of the pair (arXiv:2206.07697, MACE's
-    values)."""
+    """x = 1 / (1 + a y^q / (1 + y^(q - p))), y = r / mean covalent radius of the pair (doi:10.1063/5.0158783)."""
 
     radii: Tensor
     q: Tensor
@@ -80,8 +79,7 @@ class AgnesiTransform(nn.Module):
 
 
 class SoftTransform(nn.Module):
-    """x = p0 + (r - p0) (1 + tanh(alpha (r - m))) / 2: constant below p0 = 3/4 of the sum of covalent radii, r above
-    4/3."""
+    """x = p0 + (r - p0) (1 + tanh(alpha (r - m))) / 2: from p0, 3/4 of the sum of covalent radii, over to r."""
 
     radii: Tensor
     alpha: Tensor

@@ -103,8 +103,7 @@ class SymmetricContraction(nn.Module):
                 self.register_buffer(f"mixing_{degree}_{nu}", mixing, persistent=False)
 
     def _pack(self, basis: Tensor, nu: int) -> Tensor:
-        """[M, n (nu times), r] -> [r, n^(nu-2), M * pairs] (nu > 1: last factors first, then M and packed pairs) or
-        [r, n, M]."""
+        """[M, n (nu times), r] -> [r, n^(nu-2), M * pairs], last factors first; [r, n, M] for nu = 1."""
         if nu == 1:
             return basis.permute(2, 1, 0).contiguous()
         multiplicity = torch.where(self.first == self.second, 1.0, 2.0).to(basis.dtype)
