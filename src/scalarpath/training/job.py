@@ -207,6 +207,7 @@ class Job:
     logger: LoggerSettings
     dtype: Literal["float32", "float64"]
     repulsion: str | None
+    shift: Literal["zero", "mean"]
     measure_overhead: bool
     output_dir: str
     seed: int = bounded(at_least=0)

@@ -39,7 +39,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         data = AtomicDataModule(job.config["data"], cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
         potential = build_potential(job.potential_config(data.species), seed=job.seed)
-        _prepare(potential, data)
+        _prepare(potential, data, job)
         loggers = []
         if is_first_process():
             _describe(directory, job, data, resume=resume)
@@ -59,10 +59,11 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     return summary
 
 
-def _prepare(potential: Potential, data: AtomicDataModule) -> None:
+def _prepare(potential: Potential, data: AtomicDataModule, job: Job) -> None:
     """References and standardisation from the train split, then one batch as a check that all is finite."""
     statistics, graphs, size = data.statistics, data.train_graphs, data.config.eval_batch_size
-    potential.set_statistics(statistics.e0s, statistics.scale, statistics.shift, statistics.avg_num_neighbors)
+    shift = statistics.shift if job.shift == "mean" else 0.0
+    potential.set_statistics(statistics.e0s, statistics.scale, shift, statistics.avg_num_neighbors)
     potential.calibrate(collate(graphs[start : start + size]) for start in range(0, len(graphs), size))
     prediction = potential.eval()(collate(graphs[:size]))
     for prop in ("energy", "forces"):
