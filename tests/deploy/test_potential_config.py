@@ -39,7 +39,7 @@ GOOD = {
         ({"backbone": SMALL_MACE | {"correlation": [3]}}, "1 entries for 2 interactions"),
         ({"backbone": SMALL_MACE | {"interaction": "attention"}}, "interaction = attention is not possible"),
         ({"backbone": SMALL_MACE | {"distance_transform": "log"}}, "distance_transform = log is not possible"),
-        ({"backbone": SMALL_MACE | {"gate": "gelu"}}, "activation 'gelu' is unknown"),
+        ({"backbone": SMALL_MACE | {"gate": "gelu"}}, "gate = gelu is not possible"),
     ],
 )
 def test_impossible_settings_are_refused_in_one_sentence(change, complaint):

@@ -15,7 +15,7 @@ from scalarpath.heads.scalar_pathway import PathwaySpec, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics
 from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
 from scalarpath.nn.linear import DegreeLinear, SpeciesGroups, SpeciesLinear
-from scalarpath.nn.mlp import MLP, activation
+from scalarpath.nn.mlp import ACTIVATIONS, MLP
 from scalarpath.nn.neighbour_sum import neighbour_sum, to_slots
 from scalarpath.nn.radial import DISTANCE_TRANSFORMS, RADIAL_BASES, polynomial_cutoff
 from scalarpath.nn.symmetric_contraction import SymmetricContraction
@@ -201,6 +201,7 @@ class MACE(Backbone):
         choice("backbone", RADIAL_BASES, radial_type=radial_type)
         choice("backbone", (None, *DISTANCE_TRANSFORMS), distance_transform=distance_transform)
         choice("backbone", ("features", "weights"), envelope_on=envelope_on)
+        choice("backbone", (None, *ACTIVATIONS), gate=gate)
         choice("backbone", range(2, 13), num_polynomial_cutoff=num_polynomial_cutoff)
         choice("backbone", range(5), max_ell=max_ell, max_L=max_L)
         orders = [correlation] * num_interactions if isinstance(correlation, int) else list(correlation)
@@ -238,7 +239,7 @@ class MACE(Backbone):
         # a single layer has the linear readout, as upstream
         self.readouts = nn.ModuleList(MLP([c, 1], generator) for _ in range(max(last, 1)))
         if num_interactions > 1:
-            self.readouts.append(GatedReadout(c, readout_mlp, gate, generator))
+            self.readouts.append(MLP([c, readout_mlp, 1], generator, gate))
         self.pathway = PathwaySpec(
             cutoff=cutoff,
             n_species=n_species,
@@ -274,16 +275,3 @@ class MACE(Backbone):
             if extra is not None:
                 energy = energy + extra
         return energy
-
-
-class GatedReadout(nn.Module):
-    """Linear - activation - linear, [N, C] -> [N, 1]; a null gate leaves out the activation."""
-
-    def __init__(self, channels: int, hidden: int, gate: str | None, generator: torch.Generator):
-        super().__init__()
-        self.first, self.second = MLP([channels, hidden], generator), MLP([hidden, 1], generator)
-        self.act = activation(gate) if gate else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C] -> [N, 1]."""
-        return self.second(self.act(self.first(x)))

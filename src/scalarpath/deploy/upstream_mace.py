@@ -11,7 +11,7 @@ from e3nn import o3
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from scalarpath.backbones.mace import MACE, GatedReadout, InteractionLayer
+from scalarpath.backbones.mace import MACE, InteractionLayer
 from scalarpath.errors import UpstreamError
 from scalarpath.nn.mlp import ACTIVATIONS, MLP
 from scalarpath.nn.radial import RADIAL_BASES
@@ -102,11 +102,10 @@ def import_mace(state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[st
         for t, layer in enumerate(backbone.layers):
             _fill_layer(arrays, cast(InteractionLayer, layer), f"interactions.{t}.", f"products.{t}.")
         for t, readout in enumerate(backbone.readouts):
-            if isinstance(readout, GatedReadout):
-                arrays.fill(readout.first.weights[0], f"readouts.{t}.linear_1.weight")
-                arrays.fill(readout.second.weights[0], f"readouts.{t}.linear_2.weight")
-            else:
-                arrays.fill(cast(MLP, readout).weights[0], f"readouts.{t}.linear.weight")
+            weights = cast(MLP, readout).weights
+            names = ("linear",) if len(weights) == 1 else ("linear_1", "linear_2")
+            for name, weight in zip(names, weights, strict=True):
+                arrays.fill(weight, f"readouts.{t}.{name}.weight")
         e0s = arrays.get("atomic_energies_fn.atomic_energies").flatten().tolist()
         scale, shift = (
             float(arrays.get(f"scale_shift.{name}").flatten()[0]) if f"scale_shift.{name}" in arrays else neutral

@@ -5,58 +5,62 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from scalarpath.errors import ConfigError
+
+class Activation(NamedTuple):
+    """A function, and the scale that gives it unit second moment on a standard normal."""
+
+    function: Callable[[Tensor], Tensor]
+    scale: float
 
 
-def _scaled(function: Callable[[Tensor], Tensor], scale: float) -> Callable[[Tensor], Tensor]:
-    return lambda x: scale * function(x)
+def _identity(x: Tensor) -> Tensor:
+    return x
 
 
-# Scales that give each activation unit second moment on a standard normal, with the digits of e3nn.math.normalize2mom
-# (a fixed Monte Carlo sample, so the digits matter for parity; a test compares them).
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "silu": _scaled(nn.functional.silu, 1.6791767923989418),
-    "tanh": _scaled(torch.tanh, 1.5937334472592695),
-    "abs": _scaled(torch.abs, 1.001110600838467),  # has a kink: there for imported models that were trained with it
+# The scales have the digits of e3nn.math.normalize2mom (a fixed Monte Carlo sample), which parity needs.
+ACTIVATIONS: dict[str, Activation] = {
+    "silu": Activation(nn.functional.silu, 1.6791767923989418),
+    "tanh": Activation(torch.tanh, 1.5937334472592695),
+    "abs": Activation(torch.abs, 1.001110600838467),  # has a kink: there for imported models that were trained with it
 }
-
-
-def activation(name: str) -> Callable[[Tensor], Tensor]:
-    """The normalised activation called ``name``; raises ConfigError for an unknown one."""
-    if name not in ACTIVATIONS:
-        raise ConfigError(f"activation '{name}' is unknown; use one of: {', '.join(ACTIVATIONS)}.")
-    return ACTIVATIONS[name]
+IDENTITY = Activation(_identity, 1.0)
 
 
 class MLP(nn.Module):
-    """x <- act(x W / sqrt(fan_in)) for every hidden layer, then a linear layer x W / sqrt(fan_in), without bias.
+    """x <- c act(x W / sqrt(fan_in)) for every hidden layer, then a linear layer x W / sqrt(fan_in), without bias.
 
-    ``widths`` = [in, hidden..., out]. Without bias a zero input gives a zero output, so that an envelope on the input
-    switches the output off as well.
+    ``widths`` = [in, hidden..., out]; ``act`` None is linear; c is the scale of the activation, folded into the next
+    layer's weights. Without bias a zero input gives a zero output, so that an envelope on the input switches the
+    output off as well.
     """
 
-    def __init__(self, widths: Sequence[int], generator: torch.Generator, act: str = "silu"):
+    def __init__(self, widths: Sequence[int], generator: torch.Generator, act: str | None = "silu"):
         super().__init__()
-        self.act = activation(act)
+        self.act = ACTIVATIONS[act] if act else IDENTITY
         self.weights = nn.ParameterList(
             nn.Parameter(torch.randn(n_in, n_out, generator=generator, dtype=torch.float64))
             for n_in, n_out in itertools.pairwise(widths)
         )
 
+    def _map(self, layer: int) -> Tensor:
+        weight = self.weights[layer]
+        scale = self.act.scale if layer > 0 else 1.0
+        return weight * (scale / math.sqrt(weight.shape[0]))
+
     def hidden(self, x: Tensor) -> Tensor:
-        """x [..., in] -> output of the last hidden layer [..., widths[-2]]."""
-        for weight in self.weights[:-1]:
-            x = self.act(x @ (weight / math.sqrt(weight.shape[0])))
+        """x [..., in] -> activations of the last hidden layer, without their scale [..., widths[-2]]."""
+        for layer in range(len(self.weights) - 1):
+            x = self.act.function(x @ self._map(layer))
         return x
 
     def last(self) -> Tensor:
-        """The linear map of the last layer, its scale included: [widths[-2], out]."""
-        weight = self.weights[-1]
-        return weight / math.sqrt(weight.shape[0])
+        """The linear map from ``hidden`` to the output, all scales included: [widths[-2], out]."""
+        return self._map(len(self.weights) - 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> [..., out]."""

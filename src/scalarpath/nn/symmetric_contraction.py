@@ -89,7 +89,8 @@ class SymmetricContraction(nn.Module):
         self.l_in, self.l_out, self.correlation = l_in, l_out, correlation
         self.channels = channels
         self.size = (l_in + 1) ** 2
-        first, second = torch.triu_indices(self.size, self.size)
+        # selections [n, pairs] of the two factors of each pair a <= b; products with them are faster than indexing
+        first, second = torch.nn.functional.one_hot(torch.triu_indices(self.size, self.size)).double().transpose(1, 2)
         self.register_buffer("first", first, persistent=False)
         self.register_buffer("second", second, persistent=False)
         self.weights = nn.ParameterDict()
@@ -106,8 +107,9 @@ class SymmetricContraction(nn.Module):
         """[M, n (nu times), r] -> [r, n^(nu-2), M * pairs], last factors first; [r, n, M] for nu = 1."""
         if nu == 1:
             return basis.permute(2, 1, 0).contiguous()
-        multiplicity = torch.where(self.first == self.second, 1.0, 2.0).to(basis.dtype)
-        packed = basis[:, self.first, self.second]  # [M, pairs, n (nu - 2 times), r]
+        first, second = self.first.argmax(0), self.second.argmax(0)
+        multiplicity = torch.where(first == second, 1.0, 2.0).to(basis.dtype)
+        packed = basis[:, first, second]  # [M, pairs, n (nu - 2 times), r]
         packed = packed * multiplicity.view(1, -1, *[1] * (nu - 1))
         axes = range(packed.dim())
         return packed.permute(axes[-1], *axes[-2:1:-1], 0, 1).reshape(basis.shape[-1], self.size ** (nu - 2), -1)
@@ -134,7 +136,7 @@ class SymmetricContraction(nn.Module):
         out = torch.bmm(a, self._coefficients(1, species))  # [C, N, M]
         if self.correlation > 1:
             # Horner: innermost factor first; t_ab... collects everything that multiplies the pair A_a A_b
-            pairs = a.index_select(2, self.first) * a.index_select(2, self.second)  # [C, N, pairs]
+            pairs = (a @ self.first) * (a @ self.second)  # [C, N, pairs]
             t = self._coefficients(self.correlation, species)  # [C, n^(nu-2), M pairs]
             if self.correlation == 2:
                 t = t.view(c, (self.l_out + 1) ** 2, pairs.shape[2])  # [C, M, pairs]
