@@ -74,7 +74,11 @@ def _train(cfg: DictConfig) -> None:
 
 def _run(cfg: DictConfig) -> None:
     # a wrong setting is reported before seconds go by with imports
-    Job.from_hydra(cfg)
+    threads = Job.from_hydra(cfg).trainer.threads
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
     from scalarpath.training.run import run
 
     run(cfg)

@@ -112,6 +112,7 @@ class TrainerSettings:
     accelerator: Literal["cpu", "gpu", "auto"]
     strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"]
     deterministic: bool
+    threads: int | None = bounded(at_least=1)
     devices: int = bounded(at_least=1)
     num_nodes: int = bounded(at_least=1)
     max_epochs: int = bounded(at_least=1)
