@@ -119,7 +119,8 @@ def toy_config(**changes: dict[str, Any]) -> dict[str, Any]:
         "scheduler": {"kind": "cosine", "warmup_steps": 2, "final_factor": 0.01, "plateau": None},
         "trainer": {
             "accelerator": "cpu", "strategy": "auto", "devices": 1, "num_nodes": 1,
-            "deterministic": False, "threads": None, "max_epochs": 4, "max_time": None, "gradient_clip": 10.0, "accumulate_batches": 1,
+            "deterministic": False, "threads": None, "max_epochs": 4, "max_time": None,
+            "gradient_clip": 10.0, "accumulate_batches": 1,
         },
         "callbacks": {
             "ema": {"decay": 0.9}, "checkpoint": {"monitor": "val/loss"}, "early_stopping": None,
