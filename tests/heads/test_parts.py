@@ -168,6 +168,19 @@ def test_a_calibrated_band_has_unit_mean_square():
     np.testing.assert_allclose((band._band(geometry) / band.rms).square().mean(0), 1.0, rtol=1e-10)
 
 
+def test_embedding_energy_grows_from_zero_as_a_neighbour_comes_near():
+    head = awake({"embedding_readout": {}})
+
+    def energy(distance: float) -> float:
+        geometry = geometry_of(Atoms("SiO", [[0, 0, 0], [0, 0, distance]]))
+        context = head.prepare(geometry, torch.zeros(2, 3, dtype=torch.float64))
+        assert head.readout(0, torch.zeros(2, 4, dtype=torch.float64), context) is None, "once, not with every layer"
+        return head.readout(1, torch.zeros(2, 4, dtype=torch.float64), context).abs().sum().item()
+
+    assert energy(CUTOFF - 1e-4) == pytest.approx(0.0, abs=1e-9)
+    assert energy(1.6) > 1e-3
+
+
 def test_spectral_readout_of_nothing_is_nothing():
     head = awake({"spectral_readout": {}})
     assert not head.readout(0, torch.zeros(3, 4, dtype=torch.float64), {"spectral_readout": None}).any()

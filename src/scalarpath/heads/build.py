@@ -12,7 +12,7 @@ import torch
 from scalarpath.errors import ConfigError
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.heads.pan import EdgeGate, Injection, NodeGate
-from scalarpath.heads.pgs import EdgeBand, SpectralReadout
+from scalarpath.heads.pgs import EdgeBand, EmbeddingReadout, SpectralReadout
 from scalarpath.heads.scalar_pathway import PathwayPart, PathwaySpec, ScalarPathway
 from scalarpath.options import known, positive
 
@@ -23,6 +23,7 @@ PARTS: dict[str, type[PathwayPart]] = {
     "node_gate": NodeGate,
     "injection": Injection,
     "spectral_readout": SpectralReadout,
+    "embedding_readout": EmbeddingReadout,
 }
 GIVEN = ("spec", "descriptors", "generator", "cutoff", "n_species")
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.heads.descriptors import ENVELOPE_EXPONENT
+from scalarpath.heads.descriptors import ENVELOPE_EXPONENT, NeighbourhoodDescriptors
 from scalarpath.heads.scalar_pathway import PathwayInputs, PathwayPart, PathwaySpec
 from scalarpath.nn.radial import polynomial_cutoff, semicircle_taper
 
@@ -80,25 +80,72 @@ class EdgeBand(PathwayPart):
         self._squares = []
 
 
-class SpectralReadout(PathwayPart):
-    """E_i <- E_i + sum_c sum_k taper_k / omega_k [a_ck sin(omega_k t_c) + b_ck (cos(omega_k t_c) - 1)].
+class SpectralExpansion(nn.Module):
+    """psi(t) = sum_c sum_k taper_k / omega_k [a_ck sin(omega_k t_c) + b_ck (cos(omega_k t_c) - 1)], omega_k = k pi / 2.
 
-    t = tanh(P h), P a random projection of the layer's scalars to a few channels, omega_k = k pi / 2. psi(0) = 0
-    keeps the isolated-atom limit; a = b = 0 at the start. The factors 1/omega_k and 1/sqrt(number of coefficients)
-    give every coefficient the same leverage on the forces as a weight of the backbone's own linear readout; without
-    them Adam's equal steps on all coefficients disturb training.
+    psi(0) = 0. The factors 1/omega_k and 1/sqrt(number of coefficients) give every coefficient the same leverage on the
+    forces as a weight of a linear readout; without them Adam's equal steps on all coefficients disturb training.
     """
 
     omega: Tensor
     weight: Tensor
 
-    def __init__(
-        self, spec: PathwaySpec, generator: torch.Generator, channels: int = 16, orders: int = 4, beta: float = 4.0
-    ):
+    def __init__(self, channels: int, orders: int, beta: float):
         super().__init__()
         omega = torch.arange(1, orders + 1, dtype=torch.float64) * math.pi / 2.0
         self.register_buffer("omega", omega)
         self.register_buffer("weight", semicircle_taper(orders, beta) / omega / math.sqrt(2 * channels * orders))
+
+    def forward(self, t: Tensor, sine: Tensor, cosine: Tensor) -> Tensor:
+        """t [N, C] within (-2, 2), coefficients a and b [C, orders] or one set per atom [N, C, orders] -> [N]."""
+        phase = t[:, :, None] * self.omega
+        return ((torch.sin(phase) * sine + (torch.cos(phase) - 1.0) * cosine) * self.weight).sum((1, 2))
+
+
+class EmbeddingReadout(PathwayPart):
+    """E_i <- E_i + psi_Zi(t_i - t_isolated), t = tanh(d / 2) of the local descriptors, once, with the last layer.
+
+    A tapered spectral expansion of an embedding energy, in the sense of the embedded-atom method. Zero for an isolated
+    atom; its coefficients, one set per species, start at zero.
+    """
+
+    def __init__(
+        self,
+        spec: PathwaySpec,
+        descriptors: NeighbourhoodDescriptors,
+        generator: torch.Generator,
+        orders: int = 4,
+        beta: float = 4.0,
+    ):
+        super().__init__()
+        self.layer = len(spec.readout_channels) - 1
+        self.expansion = SpectralExpansion(descriptors.size, orders, beta)
+        shape = (spec.n_species, descriptors.size, orders)
+        self.sine = nn.Parameter(torch.zeros(shape, dtype=torch.float64))
+        self.cosine = nn.Parameter(torch.zeros(shape, dtype=torch.float64))
+
+    def prepare(self, inputs: PathwayInputs) -> Tensor:
+        """Embedding energies [N]."""
+        species, local = inputs.geometry.species, inputs.descriptors
+        t = torch.tanh(0.5 * local.values) - torch.tanh(0.5 * local.isolated)[species]
+        return self.expansion(t, self.sine[species], self.cosine[species])
+
+    def readout(self, layer: int, features: Tensor, prepared: Any) -> Tensor | None:
+        """The embedding energies, with the last layer's readout."""
+        return prepared if layer == self.layer else None
+
+
+class SpectralReadout(PathwayPart):
+    """E_i <- E_i + psi(tanh(P h_i)) with every layer, P a random projection of its scalars h to a few channels.
+
+    Zero for an atom without neighbours, whose scalars are zero; the coefficients start at zero.
+    """
+
+    def __init__(
+        self, spec: PathwaySpec, generator: torch.Generator, channels: int = 16, orders: int = 4, beta: float = 4.0
+    ):
+        super().__init__()
+        self.expansion = SpectralExpansion(channels, orders, beta)
         self.projections = nn.ParameterList(
             nn.Parameter(torch.randn(width, channels, generator=generator, dtype=torch.float64) / math.sqrt(width))
             for width in spec.readout_channels
@@ -112,7 +159,5 @@ class SpectralReadout(PathwayPart):
 
     def readout(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
         """[N, readout_channels] -> [N]."""
-        t = torch.tanh(features @ self.projections[layer])  # [N, channels]
-        phase = t[:, :, None] * self.omega  # [N, channels, orders]
-        a, b = self.sine[layer] * self.weight, self.cosine[layer] * self.weight
-        return (torch.sin(phase) * a + (torch.cos(phase) - 1.0) * b).sum((1, 2))
+        t = torch.tanh(features @ self.projections[layer])
+        return self.expansion(t, self.sine[layer], self.cosine[layer])
