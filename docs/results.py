@@ -17,7 +17,7 @@ METRICS = {
     "forces_mae_meV_A": "forces MAE (meV/Å)",
     "stress_mae_meV_A3": "stress MAE (meV/Å³)",
 }
-COLOURS = ["#33475b", "#d1495b", "#2a9d8f", "#e9a23b", "#7b5ea7"]
+COLOURS = ["#33475b", "#d1495b", "#2a9d8f", "#e9a23b", "#7b5ea7", "#5aa9e6", "#8d6b48"]
 
 
 def rows(runs: list[Path]) -> list[dict[str, str | float]]:
@@ -48,9 +48,8 @@ def curves(runs: list[Path], file: Path) -> None:
             values = [float(row[f"val/{metric}"]) for row in table]
             axis.semilogy([int(row["epoch"]) for row in table], values, color=COLOURS[heads.index(head)], lw=1.2)
             axis.set(xlabel="epoch", title=METRICS[metric])
-    for k, head in enumerate(heads):
-        axes[0].plot([], [], color=COLOURS[k], label=head)
-    axes[0].legend(frameon=False)
+    lines = [plt.Line2D([], [], color=colour, label=head) for head, colour in zip(heads, COLOURS, strict=False)]
+    figure.legend(handles=lines, loc="outside lower center", ncols=len(heads), frameon=False)
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, metadata={"Date": None})
