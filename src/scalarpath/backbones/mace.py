@@ -204,13 +204,7 @@ class MACE(Backbone):
         choice("backbone", (None, *ACTIVATIONS), gate=gate)
         choice("backbone", range(2, 13), num_polynomial_cutoff=num_polynomial_cutoff)
         choice("backbone", range(5), max_ell=max_ell, max_L=max_L)
-        orders = [correlation] * num_interactions if isinstance(correlation, int) else list(correlation)
-        if len(orders) != num_interactions:
-            raise ConfigError(
-                f"backbone.correlation has {len(orders)} entries for {num_interactions} interactions; give one number, "
-                "or one per interaction."
-            )
-        choice("backbone", range(1, 5), **{f"correlation[{t}]": order for t, order in enumerate(orders)})
+        orders = _correlation_per_layer(correlation, num_interactions)
         n_species, c = len(atomic_numbers), num_channels
         self.n_species, self.envelope_on = n_species, envelope_on
         self.register_buffer("mean_degree", torch.ones((), dtype=torch.float64))
@@ -275,3 +269,15 @@ class MACE(Backbone):
             if extra is not None:
                 energy = energy + extra
         return energy
+
+
+def _correlation_per_layer(correlation: int | Sequence[int], layers: int) -> list[int]:
+    """One correlation for every layer, or the given ones; raises ConfigError."""
+    orders = [correlation] * layers if isinstance(correlation, int) else list(correlation)
+    if len(orders) != layers:
+        raise ConfigError(
+            f"backbone.correlation has {len(orders)} entries for {layers} interactions; give one number, or one per "
+            "interaction."
+        )
+    choice("backbone", range(1, 5), **{f"correlation[{t}]": order for t, order in enumerate(orders)})
+    return orders
