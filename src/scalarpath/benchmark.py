@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from ase.build import bulk
 from ase.io import read
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from torch_geometric.data import Data
 
@@ -22,7 +20,7 @@ from scalarpath.errors import ConfigError
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.potential import Potential, build_potential
 from scalarpath.resources import BUNDLED_DIR, CONF_DIR
-from scalarpath.timing import flops, inference_step, interleaved_times, paired_ratio, training_step
+from scalarpath.timing import compare
 
 
 def structures(name: str) -> list[Atoms]:
@@ -49,23 +47,10 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         for name in dict.fromkeys(["baseline", *cfg.heads])
     }
     batch = batch.to(device)
-    arms: dict[str, dict[str, Any]] = {
-        name: {"parameters": sum(p.numel() for p in potential.parameters())} for name, potential in potentials.items()
-    }
-    for kind, make in track((("inference", inference_step), ("train", training_step)), "measuring"):
-        steps = {name: make(potential, batch) for name, potential in potentials.items()}
-        counts = {name: flops(step) for name, step in steps.items()}
-        times = interleaved_times(steps, cfg.rounds, device)
-        for name, arm in arms.items():
-            ratio = paired_ratio(times[name], times["baseline"])
-            arm |= {
-                f"{kind}_step_s": statistics.median(times[name]),
-                f"{kind}_ratio": ratio.median,
-                f"{kind}_ratio_low": ratio.low,
-                f"{kind}_ratio_high": ratio.high,
-                f"{kind}_flops": counts[name],
-                f"{kind}_flops_ratio": counts[name] / counts["baseline"],
-            }
+    with Console().status("measuring"):
+        arms = compare(potentials, batch, cfg.rounds, baseline="baseline")
+    for name, potential in potentials.items():
+        arms[name]["parameters"] = sum(p.numel() for p in potential.parameters())
     result = {
         "structure": cfg.structure,
         "atoms": len(batch.z),

@@ -98,25 +98,44 @@ def baseline_twin(potential: Potential) -> Potential:
     return twin.to(potential.device)
 
 
+def compare(
+    potentials: Mapping[str, Potential], batch: Data, rounds: int, baseline: str
+) -> dict[str, dict[str, float]]:
+    """Cost of several potentials against the one called ``baseline``, interleaved on ``batch``.
+
+    Per potential and kind of step (``inference``, ``train``): kind_step_s (median, s), kind_ratio (median of paired
+    step times) with _low and _high (95 % interval of the median), kind_flops (matrix products) and kind_flops_ratio.
+    """
+    arms: dict[str, dict[str, float]] = {name: {} for name in potentials}
+    for kind, make in (("inference", inference_step), ("train", training_step)):
+        steps = {name: make(potential, batch) for name, potential in potentials.items()}
+        counts = {name: flops(step) for name, step in steps.items()}
+        times = interleaved_times(steps, rounds, potentials[baseline].device)
+        for name, arm in arms.items():
+            ratio = paired_ratio(times[name], times[baseline])
+            arm |= {
+                f"{kind}_step_s": statistics.median(times[name]),
+                f"{kind}_ratio": ratio.median,
+                f"{kind}_ratio_low": ratio.low,
+                f"{kind}_ratio_high": ratio.high,
+                f"{kind}_flops": counts[name],
+                f"{kind}_flops_ratio": counts[name] / counts[baseline],
+            }
+    return arms
+
+
 def head_overhead(potential: Potential, batch: Data, rounds: int = 15) -> dict[str, float]:
     """Cost of the head of ``potential`` against its baseline twin on ``batch``.
 
-    Keys: train_ratio, inference_ratio (medians of paired step times) with _low and _high (95 % interval of the median),
-    train_step_s, inference_step_s and their baseline_ twins (medians, s), flops_ratio, train_flops_ratio, flops and
-    baseline_flops (inference, matrix products). The potential is a copy: its weights and mode stay as they are.
+    Keys: train_ratio, inference_ratio with _low and _high, train_step_s, inference_step_s and their baseline_ twins,
+    flops_ratio, train_flops_ratio, flops, train_flops and their baseline_ twins (flops: of inference); see ``compare``.
+    The potential is a copy: its weights and mode stay as they are.
     """
-    arms = {"": potential.copy_to(device=potential.device), "baseline_": baseline_twin(potential)}
-    out: dict[str, float] = {}
-    for name, make in (("inference", inference_step), ("train", training_step)):
-        steps = {prefix: make(arm, batch) for prefix, arm in arms.items()}
-        counts = {prefix: flops(step) for prefix, step in steps.items()}
-        times = interleaved_times(steps, rounds, potential.device)
-        ratio = paired_ratio(times[""], times["baseline_"])
-        out |= {f"{name}_ratio": ratio.median, f"{name}_ratio_low": ratio.low, f"{name}_ratio_high": ratio.high}
-        out |= {f"{prefix}{name}_step_s": statistics.median(times[prefix]) for prefix in arms}
-        key = "flops" if name == "inference" else "train_flops"
-        out |= {f"{prefix}{key}": float(counts[prefix]) for prefix in arms}
-        out[f"{key}_ratio"] = counts[""] / counts["baseline_"]
+    pair = {"head": potential.copy_to(device=potential.device), "twin": baseline_twin(potential)}
+    arms = compare(pair, batch, rounds, baseline="twin")
+    out = {key.replace("inference_flops", "flops"): value for key, value in arms["head"].items()}
+    for key in ("inference_step_s", "inference_flops", "train_step_s", "train_flops"):
+        out[f"baseline_{key.replace('inference_flops', 'flops')}"] = arms["twin"][key]
     return out
 
 

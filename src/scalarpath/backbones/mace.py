@@ -45,8 +45,7 @@ class RadialEmbedding(nn.Module):
         """Basis without envelope [E, size], envelope [E, 1]."""
         x = r = geometry.distances
         if self.transform is not None:
-            species = geometry.species
-            x = self.transform(r, species[geometry.centre], species[geometry.neighbour])
+            x = self.transform(r, geometry.centre_species, geometry.neighbour_species)
         return self.basis(x), polynomial_cutoff(r / geometry.cutoff, self.envelope_exponent)
 
 

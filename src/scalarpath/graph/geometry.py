@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -53,3 +54,17 @@ class EdgeGeometry:
             max_degree=max_degree,
             cutoff=cutoff,
         )
+
+    @cached_property
+    def centre_species(self) -> Tensor:
+        """Species index of the centre of every edge [E]."""
+        return self.species.index_select(0, self.centre)
+
+    @cached_property
+    def neighbour_species(self) -> Tensor:
+        """Species index of the neighbour of every edge [E]."""
+        return self.species.index_select(0, self.neighbour)
+
+    def species_pairs(self, n_species: int) -> Tensor:
+        """Index of the ordered pair (centre, neighbour) of species of every edge [E], below n_species^2."""
+        return self.centre_species * n_species + self.neighbour_species

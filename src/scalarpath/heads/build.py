@@ -16,7 +16,7 @@ from scalarpath.heads.pgs import EdgeBand, EmbeddingReadout, SpectralReadout
 from scalarpath.heads.scalar_pathway import PathwayPart, PathwaySpec, ScalarPathway
 from scalarpath.options import known, positive
 
-# In the order in which they act: the band widens the edge weights before the gate scales them.
+# In the order in which they act on the pooled scalars; on edge weights every term comes before every gate.
 PARTS: dict[str, type[PathwayPart]] = {
     "edge_band": EdgeBand,
     "edge_gate": EdgeGate,

@@ -115,10 +115,8 @@ class EdgeGate(PathwayPart):
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
         """Gates of every layer: [E, 1] each."""
         geometry = inputs.geometry
-        species_i = geometry.species.index_select(0, geometry.centre)
-        species_j = geometry.species.index_select(0, geometry.neighbour)
         local = (inputs.descriptors.values @ self.local).index_select(0, geometry.centre)  # [E, layers * hidden]
-        pair = self.embedding.index_select(0, species_i * self.n_species + species_j)
+        pair = self.embedding.index_select(0, geometry.species_pairs(self.n_species))
         hidden = nn.functional.silu(torch.addmm(local + pair, inputs.radial, self.radial))
         logits = (hidden.view(len(local), *self.w2.shape) * self.w2).sum(-1) / math.sqrt(self.hidden)  # [E, layers]
         return torch.exp(self.strength * torch.tanh(logits)).split(1, dim=1)

@@ -60,9 +60,7 @@ class EdgeBand(PathwayPart):
         """Low-rank pair features [E, rank]."""
         geometry = inputs.geometry
         mixed = self._band(geometry) @ (self.mix * (self.taper / self.rms)[:, None])
-        species_i = geometry.species.index_select(0, geometry.centre)
-        species_j = geometry.species.index_select(0, geometry.neighbour)
-        return mixed * self.pair.index_select(0, species_i * self.n_species + species_j)
+        return mixed * self.pair.index_select(0, geometry.species_pairs(self.n_species))
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor]:
         """Pair features [E, rank] and their map V [rank, edge_channels]."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -102,7 +102,10 @@ class ScalarPathway(nn.Module):
         super().__init__()
         self.parts = nn.ModuleDict(parts or {})
         self.descriptors = descriptors
-        self._parts: dict[str, PathwayPart] = dict(parts or {})
+
+    @property
+    def _parts(self) -> Mapping[str, PathwayPart]:
+        return cast("Mapping[str, PathwayPart]", self.parts)
 
     def prepare(self, geometry: EdgeGeometry, radial: Tensor) -> dict[str, Any]:
         """Once per forward pass; the result goes to every hook as ``context``."""

@@ -47,8 +47,7 @@ class ZBL(nn.Module):
     def forward(self, geometry: EdgeGeometry) -> Tensor:
         """Atomic energies [N], eV."""
         r = geometry.distances
-        species_i = geometry.species.index_select(0, geometry.centre)
-        species_j = geometry.species.index_select(0, geometry.neighbour)
+        species_i, species_j = geometry.centre_species, geometry.neighbour_species
         z_i, z_j = self.numbers[species_i][:, None], self.numbers[species_j][:, None]
         exponent = self.screening_exponent
         length = self.screening_prefactor * BOHR / (z_i.pow(exponent) + z_j.pow(exponent))
