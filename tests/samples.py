@@ -13,6 +13,13 @@ from scalarpath.resources import CONF_DIR
 
 HEADS = sorted(path.stem for path in (CONF_DIR / "head").glob("*.yaml"))
 SMALL_MACE = {"kind": "mace", "num_channels": 4, "max_ell": 2, "radial_mlp": [8], "readout_mlp": 4}
+SMALL_NEQUIP = {"kind": "nequip", "num_layers": 2, "l_max": 1, "num_features": [4, 3], "radial_mlp_width": 8}
+SMALL_ALLEGRO = {
+    "kind": "allegro", "l_max": 1, "num_scalar_features": 4, "num_tensor_features": 3,
+    "scalar_embed_mlp_hidden_layers_width": 6, "allegro_mlp_hidden_layers_width": 6,
+    "readout_mlp_hidden_layers_width": 4,
+}  # fmt: skip
+SMALL = {"mace": SMALL_MACE, "nequip": SMALL_NEQUIP, "allegro": SMALL_ALLEGRO}
 CUTOFF = 4.0
 
 
@@ -45,14 +52,23 @@ def batch_of(*frames: Atoms, cutoff: float = CUTOFF):
 
 
 def make_potential(
-    head: str, *, dtype: str = "float64", seed: int = 0, awake: bool = True, scale: float = 1.3, **backbone
+    head: str,
+    *,
+    kind: str = "mace",
+    dtype: str = "float64",
+    seed: int = 0,
+    awake: bool = True,
+    scale: float = 1.3,
+    pair_cutoffs: dict | None = None,
+    **backbone,
 ) -> Potential:
-    """A small calibrated MACE with the named head; ``awake`` moves the head away from its identity start."""
+    """A small calibrated potential with the named head; ``awake`` moves the head away from its identity start."""
     config = {
         "species": [8, 14],
         "cutoff": CUTOFF,
+        "pair_cutoffs": pair_cutoffs,
         "dtype": dtype,
-        "backbone": SMALL_MACE | backbone,
+        "backbone": SMALL[kind] | backbone,
         "head": head_config(head),
         "repulsion": None,
     }

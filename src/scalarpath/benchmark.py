@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from ase import Atoms
@@ -18,7 +18,7 @@ from torch_geometric.data import Data
 
 from scalarpath.errors import ConfigError
 from scalarpath.graph import AtomicGraph, collate
-from scalarpath.potential import Potential, build_potential
+from scalarpath.potential import Potential, build_potential, potential_config
 from scalarpath.resources import BUNDLED_DIR, CONF_DIR
 from scalarpath.timing import compare
 
@@ -40,10 +40,9 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     device = torch.device(cfg.device)
     frames = structures(cfg.structure)
     backbone = dict(OmegaConf.to_container(cfg.backbone, resolve=True))  # type: ignore[arg-type]
-    cutoff = float(backbone.pop("cutoff"))
-    batch = collate([AtomicGraph.from_atoms(atoms, cutoff) for atoms in frames])
+    batch = collate([AtomicGraph.from_atoms(atoms, float(backbone["cutoff"])) for atoms in frames])
     potentials = {
-        name: _potential(name, backbone, cutoff, sorted(set(batch.z.tolist())), batch, cfg)
+        name: _potential(name, backbone, sorted(set(batch.z.tolist())), batch, cfg)
         for name in dict.fromkeys(["baseline", *cfg.heads])
     }
     batch = batch.to(device)
@@ -55,7 +54,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         "structure": cfg.structure,
         "atoms": len(batch.z),
         "edges": batch.edge_index.shape[1],
-        "backbone": backbone | {"cutoff": cutoff},
+        "backbone": backbone,
         "dtype": cfg.dtype,
         "device": str(device),
         "threads": cfg.threads,
@@ -70,21 +69,13 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     return result
 
 
-def _potential(
-    head: str, backbone: Mapping[str, Any], cutoff: float, species: list[int], batch: Data, cfg: DictConfig
-) -> Potential:
+def _potential(head: str, backbone: Mapping[str, Any], species: list[int], batch: Data, cfg: DictConfig) -> Potential:
     file = CONF_DIR / "head" / f"{head}.yaml"
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml")))
         raise ConfigError(f"heads: '{head}' is unknown; use {known}.")
-    config = {
-        "species": species,
-        "cutoff": cutoff,
-        "dtype": cfg.dtype,
-        "backbone": backbone,
-        "head": OmegaConf.to_container(OmegaConf.load(file)),
-        "repulsion": None,
-    }
+    arm = OmegaConf.to_container(OmegaConf.load(file))
+    config = potential_config(species, backbone, cast("dict[str, Any]", arm), dtype=cfg.dtype)
     potential = build_potential(config, seed=cfg.seed)
     degree = batch.edge_index.shape[1] / len(batch.z)
     potential.set_statistics(dict.fromkeys(species, 0.0), scale=1.0, shift=0.0, avg_num_neighbors=degree)

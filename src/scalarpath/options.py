@@ -25,6 +25,14 @@ def positive(where: str, **options: Any) -> None:
                 raise ConfigError(f"{where}.{name} = {value} must be positive.")
 
 
+def count(where: str, *, at_least: int = 1, **options: Any) -> None:
+    """Raise ConfigError for the first option that is no whole number of at least so much (every entry, for a list)."""
+    for name, value in options.items():
+        for entry in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(entry, bool) or not isinstance(entry, int) or entry < at_least:
+                raise ConfigError(f"{where}.{name} = {value} must be a whole number of at least {at_least}.")
+
+
 def choice(where: str, allowed: Collection[Any], **options: Any) -> None:
     """Raise ConfigError for the first option whose value is not one of ``allowed``."""
     for name, value in options.items():

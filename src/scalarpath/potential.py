@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from ase.data import chemical_symbols
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
@@ -19,7 +20,7 @@ from scalarpath.options import known
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
 CHECKPOINT_FORMAT = 1
-_KEYS = {"species", "cutoff", "dtype", "backbone", "head", "repulsion"}
+_KEYS = {"species", "cutoff", "pair_cutoffs", "dtype", "backbone", "head", "repulsion"}
 
 
 class Potential(nn.Module):
@@ -35,6 +36,7 @@ class Potential(nn.Module):
     scale: Tensor
     shift: Tensor
     species_index: Tensor
+    pair_cutoffs: Tensor | None
 
     def __init__(self, config: Mapping[str, Any], *, seed: int = 0):
         super().__init__()
@@ -49,6 +51,8 @@ class Potential(nn.Module):
         self.backbone = cls(self.species, self.cutoff, torch.Generator().manual_seed(seed), **options).to(self.dtype)
         self.head = build_head(config["head"], self.backbone.pathway, seed).to(self.dtype)
         self.repulsion = ZBL(self.species).to(self.dtype) if config.get("repulsion") else None
+        pairs = _pair_cutoffs(config, self.species, self.cutoff)
+        self.register_buffer("pair_cutoffs", None if pairs is None else pairs.to(self.dtype), persistent=False)
         index = torch.full((120,), -1)
         index[self.species] = torch.arange(len(self.species))
         self.register_buffer("species_index", index, persistent=False)
@@ -79,9 +83,7 @@ class Potential(nn.Module):
         if derivatives and not vectors.requires_grad:
             vectors.requires_grad_(True)
         centre, neighbour = graph.edge_index
-        geometry = EdgeGeometry.from_vectors(
-            vectors, centre, neighbour, graph.edge_slot, species, graph.max_degree, self.cutoff
-        )
+        geometry = self._geometry(graph, vectors, species)
         # 2. atomic energies; sums in float64                                                       [N], [G]
         network = self.backbone(geometry, self.head).double()
         node_energy = self.scale[species] * network + (self.shift + self.e0)[species]
@@ -114,6 +116,13 @@ class Potential(nn.Module):
         shift = torch.bmm(graph.edge_shift[:, None, :], graph.cell[batch[centre]]).squeeze(1)
         return graph.pos[neighbour] - graph.pos[centre] + shift
 
+    def _geometry(self, graph: Data, vectors: Tensor, species: Tensor) -> EdgeGeometry:
+        """Geometry from edge vectors [E, 3] in the network's dtype and species indices [N]."""
+        centre, neighbour = graph.edge_index
+        return EdgeGeometry.from_vectors(
+            vectors, centre, neighbour, graph.edge_slot, species, graph.max_degree, self.cutoff, self.pair_cutoffs
+        )
+
     def _species(self, z: Tensor) -> Tensor:
         species = self.species_index[z]
         if bool((species < 0).any()):
@@ -141,11 +150,7 @@ class Potential(nn.Module):
         def geometries() -> Iterator[EdgeGeometry]:
             for batch in batches:
                 vectors = self._edge_vectors(batch, batch.batch).to(self.dtype)
-                centre, neighbour = batch.edge_index
-                species = self._species(batch.z)
-                yield EdgeGeometry.from_vectors(
-                    vectors, centre, neighbour, batch.edge_slot, species, batch.max_degree, self.cutoff
-                )
+                yield self._geometry(batch, vectors, self._species(batch.z))
 
         self.head.calibrate(geometries())
 
@@ -174,11 +179,31 @@ class Potential(nn.Module):
         return {"format": CHECKPOINT_FORMAT, "config": self.config, "state_dict": state}
 
 
+def potential_config(
+    species: Sequence[int],
+    backbone: Mapping[str, Any],
+    head: Mapping[str, Any],
+    dtype: str = "float32",
+    repulsion: str | None = None,
+) -> dict[str, Any]:
+    """Configuration for ``build_potential`` from config groups: cutoff and pair_cutoffs stand in that of the backbone."""
+    return {
+        "species": list(species),
+        "cutoff": backbone["cutoff"],
+        "pair_cutoffs": backbone.get("pair_cutoffs"),
+        "dtype": dtype,
+        "backbone": {key: value for key, value in backbone.items() if key not in ("cutoff", "pair_cutoffs")},
+        "head": head,
+        "repulsion": repulsion,
+    }
+
+
 def build_potential(config: Mapping[str, Any], *, seed: int = 0) -> Potential:
     """Potential of a plain configuration; backbone and head draw their parameters from separate generators of ``seed``.
 
-    Keys: species (atomic numbers), cutoff (Å), dtype (float32 | float64), backbone {kind, options}, head {name, parts},
-    repulsion (null | zbl). Raises ConfigError for an unknown or impossible setting.
+    Keys: species (atomic numbers), cutoff (Å), pair_cutoffs (null, or shorter cutoffs of ordered pairs by chemical
+    symbols, {centre: {neighbour: Å}} or {centre: Å}), dtype (float32 | float64), backbone {kind, options}, head {name,
+    parts}, repulsion (null | zbl). Raises ConfigError for an unknown or impossible setting.
     """
     return Potential(config, seed=seed)
 
@@ -224,3 +249,21 @@ def _check(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"dtype = {config['dtype']} is not possible; use one of: {', '.join(DTYPES)}.")
     if config.get("repulsion") not in (None, "zbl"):
         raise ConfigError(f"repulsion = {config['repulsion']} is not possible; use null or zbl.")
+
+
+def _pair_cutoffs(config: Mapping[str, Any], species: Sequence[int], cutoff: float) -> Tensor | None:
+    """Cutoffs of the ordered pairs (centre, neighbour) of species: float64 [S, S], or None where all are equal."""
+    given = config.get("pair_cutoffs")
+    if given is None:
+        return None
+    symbols = [chemical_symbols[z] for z in species]
+    table = torch.full((len(symbols), len(symbols)), cutoff, dtype=torch.float64)
+    for centre, row in given.items():
+        for neighbour, value in (row if isinstance(row, Mapping) else dict.fromkeys(symbols, row)).items():
+            for symbol in (centre, neighbour):
+                if symbol not in symbols:
+                    raise ConfigError(f"pair_cutoffs: '{symbol}' is none of the elements {', '.join(symbols)}.")
+            if not 0 < value <= cutoff:
+                raise ConfigError(f"pair_cutoffs.{centre}.{neighbour} = {value} must lie in (0, cutoff = {cutoff}] Å.")
+            table[symbols.index(centre), symbols.index(neighbour)] = value
+    return table

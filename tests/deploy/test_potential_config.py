@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from samples import SMALL_MACE
+from samples import SMALL_ALLEGRO, SMALL_MACE, SMALL_NEQUIP
 
 from scalarpath.errors import ConfigError
 from scalarpath.potential import build_potential
@@ -33,13 +33,24 @@ GOOD = {
         ({"backbone": SMALL_MACE | {"kind": "json:loads"}}, "is not a subclass"),
         ({"backbone": SMALL_MACE | {"kind": "no_module:X"}}, "cannot be imported"),
         ({"backbone": SMALL_MACE | {"layers": 3}}, "option 'layers' is unknown; the options are: correlation"),
-        ({"backbone": SMALL_MACE | {"num_channels": 0}}, "num_channels = 0 must be positive"),
-        ({"backbone": SMALL_MACE | {"num_channels": "many"}}, "num_channels = many must be positive"),
+        ({"backbone": SMALL_MACE | {"num_channels": 0}}, "num_channels = 0 must be a whole number"),
+        ({"backbone": SMALL_MACE | {"num_channels": "many"}}, "num_channels = many must be a whole number"),
+        ({"backbone": SMALL_MACE | {"num_interactions": 1.5}}, "num_interactions = 1.5 must be a whole number"),
+        ({"backbone": SMALL_NEQUIP | {"num_features": [4, 3, 2]}}, "3 entries for degrees 0..1"),
+        ({"backbone": SMALL_NEQUIP | {"parity": "odd"}}, "parity = odd is not possible"),
+        ({"backbone": SMALL_NEQUIP | {"l_max": 9}}, "l_max = 9 is not possible"),
+        ({"backbone": SMALL_NEQUIP | {"readout_mlp_nonlinearity": "relu"}}, "relu is not possible"),
+        ({"backbone": SMALL_ALLEGRO | {"two_body": "gaussian"}}, "two_body = gaussian is not possible"),
+        ({"backbone": SMALL_ALLEGRO | {"num_scalar_features": 5}}, "radial_chemical_embed_dim = 5 must be even"),
+        ({"backbone": SMALL_ALLEGRO | {"two_body": "spline", "spline_span": 17}}, "spline_span = 17 is not possible"),
+        ({"backbone": SMALL_ALLEGRO | {"allegro_mlp_hidden_layers_depth": -1}}, "whole number of at least 0"),
+        ({"pair_cutoffs": {"Au": 3.0}}, "'Au' is none of the elements Si"),
+        ({"pair_cutoffs": {"Si": {"Si": 9.0}}}, "pair_cutoffs.Si.Si = 9.0 must lie in"),
         ({"backbone": SMALL_MACE | {"correlation": 7}}, "correlation\\[0\\] = 7 is not possible"),
         ({"backbone": SMALL_MACE | {"correlation": [3]}}, "1 entries for 2 interactions"),
         ({"backbone": SMALL_MACE | {"interaction": "attention"}}, "interaction = attention is not possible"),
         ({"backbone": SMALL_MACE | {"distance_transform": "log"}}, "distance_transform = log is not possible"),
-        ({"backbone": SMALL_MACE | {"gate": "gelu"}}, "gate = gelu is not possible"),
+        ({"backbone": SMALL_MACE | {"gate": "relu"}}, "gate = relu is not possible"),
     ],
 )
 def test_impossible_settings_are_refused_in_one_sentence(change, complaint):

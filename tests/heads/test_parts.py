@@ -95,8 +95,11 @@ def test_gating_weights_is_gating_messages():
     convolution = potential.backbone.layers[1].convolution
     geometry = geometry_of(quartz_like())
     generator = torch.Generator().manual_seed(0)
-    n_edges, channels = len(geometry.centre), convolution.channels
-    features = torch.randn(geometry.n_atoms, 4, channels, generator=generator, dtype=torch.float64)
+    n_edges, channels = len(geometry.centre), 4
+    features = [
+        torch.randn(geometry.n_atoms, 2 * degree + 1, channels, generator=generator, dtype=torch.float64)
+        for degree in range(2)
+    ]
     weights = list(torch.randn(len(convolution.paths), n_edges, channels, generator=generator, dtype=torch.float64))
     harmonics = torch.randn(geometry.n_atoms, geometry.max_degree, 9, generator=generator, dtype=torch.float64)
     gate = torch.rand(geometry.n_atoms, 1, generator=generator, dtype=torch.float64)

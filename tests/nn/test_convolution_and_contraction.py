@@ -10,9 +10,10 @@ from e3nn.math import normalize2mom
 from samples import batch_of, quartz_like, silanol
 
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.nn.angular import SphericalHarmonics, natural_parity_paths
+from scalarpath.nn.angular import SphericalHarmonics, couplings, natural_irreps
 from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
-from scalarpath.nn.linear import DegreeLinear, SpeciesGroups, SpeciesLinear
+from scalarpath.nn.edge_tensor_product import EdgeTensorProduct
+from scalarpath.nn.linear import AttributeLinear, DegreeLinear, SpeciesGroups, SpeciesLinear
 from scalarpath.nn.mlp import ACTIVATIONS, MLP
 from scalarpath.nn.neighbour_sum import to_slots
 from scalarpath.nn.symmetric_contraction import SymmetricContraction, coupling_tensor, symmetric_basis, symmetrised
@@ -51,36 +52,83 @@ def flat(per_degree: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat([x.transpose(1, 2).flatten(1) for x in per_degree], dim=1)
 
 
-@pytest.mark.parametrize(("l_in", "l_edge", "l_out"), [(0, 3, 3), (1, 3, 3), (2, 2, 3), (2, 1, 1)])
-def test_convolution_equals_e3nn_tensor_product_and_scatter(l_in, l_edge, l_out, geometry, generator, e3nn_in_double):
-    channels = 3
-    convolution = ChannelwiseConvolution(l_in, l_edge, l_out, channels)
-    paths = natural_parity_paths(l_in, l_edge, l_out)
-    out = o3.Irreps([(channels, (l3, (-1) ** l3)) for _, _, l3 in paths])
+@pytest.mark.parametrize(
+    ("irreps_in", "l_edge", "targets"),
+    [
+        ("3x0e", 3, "0e+1o+2e+3o"),
+        ("3x0e+3x1o", 3, "0e+1o+2e+3o"),
+        ("5x0e+3x1o+2x2e", 2, "0e+1o+2e"),
+        ("4x0e+2x0o+3x1o+1x1e", 2, "0e+0o+1e+1o+2o"),
+    ],
+)
+def test_convolution_equals_e3nn_tensor_product_and_scatter(
+    irreps_in, l_edge, targets, geometry, generator, e3nn_in_double
+):
+    irreps_in, targets = o3.Irreps(irreps_in), [ir for _, ir in o3.Irreps(targets)]
+    convolution = ChannelwiseConvolution(irreps_in, l_edge, targets)
+    out = o3.Irreps([(irreps_in[source].mul, targets[target]) for source, _, target in convolution.paths])
     product = o3.TensorProduct(
-        irreps(l_in, channels), irreps(l_edge, 1), out, shared_weights=False, internal_weights=False,
-        instructions=[(l1, l2, k, "uvu", True) for k, (l1, l2, _) in enumerate(paths)],
+        irreps_in, irreps(l_edge, 1), out, shared_weights=False, internal_weights=False,
+        instructions=[(source, l2, k, "uvu", True) for k, (source, l2, _) in enumerate(convolution.paths)],
     )  # fmt: skip
-    n_edges = len(geometry.centre)
-    features = torch.randn(geometry.n_atoms, (l_in + 1) ** 2, channels, generator=generator, dtype=torch.float64)
-    weights = torch.randn(n_edges, len(paths), channels, generator=generator, dtype=torch.float64)
+    features = [
+        torch.randn(geometry.n_atoms, ir.dim, channels, generator=generator, dtype=torch.float64)
+        for channels, ir in irreps_in
+    ]
+    shape = len(geometry.centre), sum(convolution.weight_widths)
+    weights = torch.randn(shape, generator=generator, dtype=torch.float64)
     harmonics = SphericalHarmonics(l_edge)(geometry.units)
-    ours = convolution(features, list(weights.unbind(1)), to_slots(harmonics, geometry), geometry)
+    per_path = weights.split(convolution.weight_widths, dim=1)
+    ours = convolution(features, per_path, to_slots(harmonics, geometry), geometry)
 
-    blocks = [features[:, degree**2 : (degree + 1) ** 2] for degree in range(l_in + 1)]
-    messages = product(flat(blocks)[geometry.neighbour], harmonics, weights.flatten(1))
+    messages = product(flat(features)[geometry.neighbour], harmonics, weights)
     theirs = torch.zeros(geometry.n_atoms, out.dim, dtype=torch.float64).index_add(0, geometry.centre, messages)
-    for l3 in range(l_out + 1):
-        columns = [theirs[:, s] for s, (_, _, path_l3) in zip(out.slices(), paths, strict=True) if path_l3 == l3]
-        expected = torch.cat([x.unflatten(1, (channels, -1)).transpose(1, 2) for x in columns], dim=2)
-        torch.testing.assert_close(ours[l3], expected, rtol=1e-12, atol=1e-12)
+    for index, values in enumerate(ours):
+        blocks = [
+            theirs[:, where].unflatten(1, (channels, -1)).transpose(1, 2)
+            for where, (channels, _), path in zip(out.slices(), out, convolution.paths, strict=True)
+            if path.target == index
+        ]
+        torch.testing.assert_close(values, torch.cat(blocks, dim=2), rtol=1e-12, atol=1e-12)
 
 
-def test_paths_put_scalar_outputs_first():
-    paths = natural_parity_paths(1, 3, 3)
+def test_paths_put_scalar_outputs_first_and_conserve_parity():
+    paths = couplings(natural_irreps(1), 3, [ir for _, ir in natural_irreps(3)])
     assert paths[:2] == [(0, 0, 0), (1, 1, 0)]
-    assert [l3 for _, _, l3 in paths] == sorted(l3 for _, _, l3 in paths)
+    assert [path.target for path in paths] == sorted(path.target for path in paths)
     assert len(paths) == 10
+    assert not couplings(o3.Irreps("0o"), 2, [o3.Irrep("0e"), o3.Irrep("1o")])
+
+
+@pytest.mark.parametrize("coupled", [True, False])
+def test_edge_tensor_product_equals_the_couplings_written_out(coupled, geometry, generator):
+    irreps_in, irreps_out = ([ir for _, ir in o3.Irreps(x)] for x in ("0e+1o+1e+2e", "0e+0o+1o+2e"))
+    c, l_edge, size_in = 3, 2, 12
+    product = EdgeTensorProduct(irreps_in, l_edge, irreps_out, c if coupled else 1, generator)
+    values = torch.randn(c, 2, 4, size_in, generator=generator, dtype=torch.float64)
+    environment = torch.randn(c, 2, (l_edge + 1) ** 2, generator=generator, dtype=torch.float64)
+    single_in, single_out = (o3.Irreps([(1, ir) for ir in irreps]) for irreps in (irreps_in, irreps_out))
+    expected = torch.zeros(c, 2, 4, single_out.dim, dtype=torch.float64)
+    for p, (source, l2, target) in enumerate(couplings(single_in, l_edge, irreps_out)):
+        w3j = o3.wigner_3j(irreps_in[source].l, l2, irreps_out[target].l, dtype=torch.float64)
+        weight = product.weights[:, p].expand(c) * irreps_out[target].dim ** 0.5
+        left, right = values[..., single_in.slices()[source]], environment[..., l2**2 : (l2 + 1) ** 2]
+        expected[..., single_out.slices()[target]] += torch.einsum("c,ijk,cnei,cnj->cnek", weight, w3j, left, right)
+    torch.testing.assert_close(product(values, environment), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_attribute_linear_equals_e3nn_fully_connected_tensor_product(generator, e3nn_in_double):
+    module = AttributeLinear(4, [3, 2], [5, 6], generator)
+    product = o3.FullyConnectedTensorProduct("3x0e+2x1o", "4x0e", "5x0e+6x1o", shared_weights=True)
+    with torch.no_grad():
+        product.weight.copy_(torch.cat([weight.flatten() for weight in module.weights]))
+    attributes = torch.randn(2, 4, generator=generator, dtype=torch.float64)
+    features = [
+        torch.randn(5, 2 * degree + 1, c, generator=generator, dtype=torch.float64) for degree, c in enumerate((3, 2))
+    ]
+    species = torch.tensor([1, 0, 0, 1, 1])
+    ours = module(features, attributes, SpeciesGroups.from_species(species, 2))
+    torch.testing.assert_close(flat(ours), product(flat(features), attributes[species]), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("correlation", [1, 2, 3, 4])
@@ -141,7 +189,16 @@ def test_species_linear_equals_e3nn_product_with_one_hot(generator):
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activations_carry_the_digits_of_e3nn(name):
+def test_activations_have_unit_second_moment(name):
+    function, scale = ACTIVATIONS[name]
+    x = torch.linspace(-12.0, 12.0, 200_001, dtype=torch.float64)
+    density = torch.exp(-0.5 * x.square()) / (2.0 * torch.pi) ** 0.5
+    moment = torch.trapezoid((scale * function(x)).square() * density, x)
+    torch.testing.assert_close(moment.item(), 1.0, rtol=5e-3, atol=0.0)
+
+
+@pytest.mark.parametrize("name", ["silu", "tanh", "abs"])
+def test_activations_of_upstream_mace_carry_the_digits_of_e3nn(name):
     function, scale = ACTIVATIONS[name]
     x = torch.linspace(-3, 3, 20, dtype=torch.float64)
     torch.testing.assert_close(scale * function(x), normalize2mom(function)(x), rtol=1e-14, atol=0.0)

@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import pytest
 import torch
-from samples import HEADS, batch_of, make_potential, quartz_like, silanol
+from samples import HEADS, SMALL, batch_of, make_potential, quartz_like, silanol
 
-OPTIONS = [
-    {},
-    {"max_L": 0},
-    {"max_L": 2, "num_channels": 12},
-    {"num_channels": 32, "max_ell": 3},
-    {"interaction_first": "density", "interaction": "density_residual"},
-]
+OPTIONS = {
+    "mace": {},
+    "mace scalar": {"max_L": 0},
+    "mace L=2": {"max_L": 2, "num_channels": 12},
+    "mace 32 channels": {"num_channels": 32, "max_ell": 3},
+    "mace density": {"interaction_first": "density", "interaction": "density_residual"},
+    "nequip": {},
+    "nequip parity": {"parity": True, "l_max": 2, "num_features": 16, "num_layers": 3},
+    "allegro": {},
+    "allegro 32 features": {"num_scalar_features": 32, "num_tensor_features": 16, "l_max": 2, "num_layers": 3},
+    "allegro spline": {"two_body": "spline", "readout_mlp_hidden_layers_depth": 0},
+}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("backbone", OPTIONS)
 @pytest.mark.parametrize("head", [name for name in HEADS if name != "baseline"])
-def test_energies_forces_and_stress_equal_those_of_baseline(head, options, dtype):
+def test_energies_forces_and_stress_equal_those_of_baseline(head, backbone, dtype):
     batch = batch_of(quartz_like(), silanol())
-    arm, baseline = (make_potential(name, dtype=dtype, awake=False, **options)(batch) for name in (head, "baseline"))
+    kind, options = backbone.split()[0], OPTIONS[backbone]
+    arm, baseline = (
+        make_potential(name, kind=kind, dtype=dtype, awake=False, **options)(batch) for name in (head, "baseline")
+    )
     for key, value in baseline.items():
         assert torch.equal(arm[key].nan_to_num(), value.nan_to_num()), key
 
 
+@pytest.mark.parametrize("kind", SMALL)
 @pytest.mark.parametrize("head", HEADS)
-def test_backbone_weights_depend_on_the_seed_and_not_on_the_head(head):
+def test_backbone_weights_depend_on_the_seed_and_not_on_the_head(head, kind):
     arm, baseline, other = (
-        make_potential(name, awake=False, seed=seed) for name, seed in ((head, 1), ("baseline", 1), ("baseline", 2))
+        make_potential(name, kind=kind, awake=False, seed=seed)
+        for name, seed in ((head, 1), ("baseline", 1), ("baseline", 2))
     )
     for a, b, c in zip(
         arm.backbone_parameters(), baseline.backbone_parameters(), other.backbone_parameters(), strict=True
@@ -42,9 +52,10 @@ def test_heads_that_share_a_part_share_its_start():
     assert torch.equal(pan.head.parts["node_gate"].w1, both.head.parts["node_gate"].w1)
 
 
+@pytest.mark.parametrize("kind", SMALL)
 @pytest.mark.parametrize("head", [name for name in HEADS if name != "baseline"])
-def test_every_part_leaves_its_identity_with_the_first_gradient(head):
-    potential = make_potential(head, awake=False).train()
+def test_every_part_leaves_its_identity_with_the_first_gradient(head, kind):
+    potential = make_potential(head, kind=kind, awake=False).train()
     out = potential(batch_of(quartz_like()))
     (out["energy"].square().sum() + out["forces"].square().sum()).backward()
     for name, part in potential.head.parts.items():

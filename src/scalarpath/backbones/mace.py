@@ -8,45 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scalarpath.backbones.edge_weights import split_edge_weights
 from scalarpath.backbones.registry import Backbone
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.scalar_pathway import PathwaySpec, ScalarPathway
-from scalarpath.nn.angular import SphericalHarmonics
+from scalarpath.nn.angular import SphericalHarmonics, natural_irreps
 from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
 from scalarpath.nn.linear import DegreeLinear, SpeciesGroups, SpeciesLinear
 from scalarpath.nn.mlp import ACTIVATIONS, MLP
 from scalarpath.nn.neighbour_sum import neighbour_sum, to_slots
-from scalarpath.nn.radial import DISTANCE_TRANSFORMS, RADIAL_BASES, polynomial_cutoff
+from scalarpath.nn.radial import DISTANCE_TRANSFORMS, RADIAL_BASES, RadialEmbedding
 from scalarpath.nn.symmetric_contraction import SymmetricContraction
-from scalarpath.options import choice, positive
+from scalarpath.options import choice, count
 
 INTERACTIONS = ("plain", "residual", "density", "density_residual")
-
-
-class RadialEmbedding(nn.Module):
-    """Radial features R_n(r) u(r / rc); the basis may read a transformed distance, the envelope always the true one."""
-
-    def __init__(
-        self,
-        atomic_numbers: Sequence[int],
-        cutoff: float,
-        size: int,
-        basis: str,
-        envelope_exponent: int,
-        distance_transform: str | None,
-    ):
-        super().__init__()
-        self.envelope_exponent = envelope_exponent
-        self.basis = RADIAL_BASES[basis](size, cutoff)
-        self.transform = DISTANCE_TRANSFORMS[distance_transform](atomic_numbers) if distance_transform else None
-
-    def forward(self, geometry: EdgeGeometry) -> tuple[Tensor, Tensor]:
-        """Basis without envelope [E, size], envelope [E, 1]."""
-        x = r = geometry.distances
-        if self.transform is not None:
-            x = self.transform(r, geometry.centre_species, geometry.neighbour_species)
-        return self.basis(x), polynomial_cutoff(r / geometry.cutoff, self.envelope_exponent)
 
 
 class InteractionLayer(nn.Module):
@@ -67,18 +43,18 @@ class InteractionLayer(nn.Module):
         generator: torch.Generator,
     ):
         super().__init__()
-        self.layer, self.channels, self.l_in = layer, channels, l_in
+        self.layer = layer
         self.residual, self.density = "residual" in interaction, "density" in interaction
         every_l = [channels] * (l_edge + 1)
         # 1. linear map of the features, and the skip connection of residual interactions
         self.linear_up = DegreeLinear([channels] * (l_in + 1), [channels] * (l_in + 1), generator)
         # 2. weights of the convolution from the radial features
-        self.convolution = ChannelwiseConvolution(l_in, l_edge, l_edge, channels)
-        self.radial_mlp = MLP([*radial_widths, self.convolution.weight_numel], generator)
+        targets = [ir for _, ir in natural_irreps(l_edge)]
+        self.convolution = ChannelwiseConvolution(natural_irreps(l_in, channels), l_edge, targets)
+        self.radial_mlp = MLP([*radial_widths, sum(self.convolution.weight_widths)], generator)
         self.density_mlp = MLP([radial_widths[0], 1], generator) if self.density else None
         # 4. atomic basis A
-        fan_in = [self.convolution.paths_to(degree) * channels for degree in range(l_edge + 1)]
-        self.linear = DegreeLinear(fan_in, every_l, generator)
+        self.linear = DegreeLinear(self.convolution.fan_out, every_l, generator)
         shared = min(l_in, l_out) + 1
         self.skip = (
             SpeciesLinear(n_species, [channels] * shared, [channels] * shared, generator)
@@ -88,11 +64,6 @@ class InteractionLayer(nn.Module):
         # 6. product basis and update
         self.contraction = SymmetricContraction(l_edge, l_out, correlation, n_species, channels, generator)
         self.update = DegreeLinear([channels] * (l_out + 1), [channels] * (l_out + 1), generator)
-
-    @property
-    def edge_channels(self) -> int:
-        """Width of the head's hook on the edge weights: paths with scalar output x channels."""
-        return self.convolution.n_scalar_paths * self.channels
 
     def forward(
         self,
@@ -115,7 +86,7 @@ class InteractionLayer(nn.Module):
         # 2. weights of every path and channel; the head has its say on the scalar ones   per path [E, C]
         weights = self._path_weights(radial, envelope, head, context)
         # 3. channelwise convolution, summed over neighbours                        per l [N, 2l + 1, P_l C]
-        messages = self.convolution(torch.cat(up, dim=1), weights, harmonics, geometry)
+        messages = self.convolution(up, weights, harmonics, geometry)
         # 4. atomic basis A, normalised by the mean degree or by the learnt density  per l [N, 2l + 1, C]
         norm = mean_degree
         if self.density_mlp is not None:
@@ -124,11 +95,7 @@ class InteractionLayer(nn.Module):
         if not self.residual:
             basis = self.skip(basis, groups)
         # 5. the head pools the scalar channels of A                                [N, C]
-        scalars = basis[0].squeeze(1)
-        if scalars.requires_grad:
-            # gradients arrive here in one memory layout whatever the head does, so that arms start bit-identical
-            scalars.register_hook(torch.Tensor.contiguous)
-        basis[0] = head.pool(self.layer, scalars, context).unsqueeze(1)
+        basis[0] = head.pool(self.layer, basis[0].squeeze(1), context).unsqueeze(1)
         # 6. product basis B and update, with skip connection                       per l [N, 2l + 1, C]
         new = self.update(self.contraction(torch.cat(basis, dim=1), groups))
         if self.residual:
@@ -143,9 +110,8 @@ class InteractionLayer(nn.Module):
         hidden, matrix = self.radial_mlp.hidden(radial), self.radial_mlp.last()
         if envelope is not None:
             hidden = hidden * envelope
-        scalar, other = matrix.tensor_split([self.edge_channels], dim=1)
-        parts = (head.edge_weights(self.layer, hidden, scalar, context), hidden @ other)
-        return [path for part in parts for path in part.unflatten(1, (-1, self.channels)).unbind(1)]
+        conv = self.convolution
+        return split_edge_weights(hidden, matrix, conv.weight_widths, conv.n_scalar_paths, head, self.layer, context)
 
     @staticmethod
     def _density(mlp: MLP, radial: Tensor, envelope: Tensor | None, geometry: EdgeGeometry) -> Tensor:
@@ -194,8 +160,8 @@ class MACE(Backbone):
         envelope_on: str = "features",
     ):
         super().__init__()
-        positive("backbone", num_channels=num_channels, num_interactions=num_interactions, num_bessel=num_bessel)
-        positive("backbone", radial_mlp=list(radial_mlp), readout_mlp=readout_mlp)
+        count("backbone", num_channels=num_channels, num_interactions=num_interactions, num_bessel=num_bessel)
+        count("backbone", radial_mlp=list(radial_mlp), readout_mlp=readout_mlp)
         choice("backbone", INTERACTIONS, interaction_first=interaction_first, interaction=interaction)
         choice("backbone", RADIAL_BASES, radial_type=radial_type)
         choice("backbone", (None, *DISTANCE_TRANSFORMS), distance_transform=distance_transform)
@@ -208,9 +174,8 @@ class MACE(Backbone):
         self.n_species, self.envelope_on = n_species, envelope_on
         self.register_buffer("mean_degree", torch.ones((), dtype=torch.float64))
         self.node_embedding = nn.Parameter(torch.randn(n_species, c, generator=generator, dtype=torch.float64))
-        self.radial = RadialEmbedding(
-            atomic_numbers, cutoff, num_bessel, radial_type, num_polynomial_cutoff, distance_transform
-        )
+        transform = DISTANCE_TRANSFORMS[distance_transform](atomic_numbers) if distance_transform else None
+        self.radial = RadialEmbedding(RADIAL_BASES[radial_type](num_bessel, cutoff), num_polynomial_cutoff, transform)
         self.harmonics = SphericalHarmonics(max_ell)
         last = num_interactions - 1
         layers = [
@@ -237,7 +202,7 @@ class MACE(Backbone):
             cutoff=cutoff,
             n_species=n_species,
             n_radial=num_bessel,
-            edge_channels=tuple(layer.edge_channels for layer in layers),
+            edge_channels=tuple(layer.convolution.scalar_width for layer in layers),
             pool_channels=(c,) * num_interactions,
             readout_channels=(c,) * num_interactions,
         )

@@ -11,7 +11,11 @@ from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.scalar_pathway import PathwaySpec, ScalarPathway
 
-BACKBONES: dict[str, str] = {"mace": "scalarpath.backbones.mace:MACE"}
+BACKBONES: dict[str, str] = {
+    "mace": "scalarpath.backbones.mace:MACE",
+    "nequip": "scalarpath.backbones.nequip:NequIP",
+    "allegro": "scalarpath.backbones.allegro:Allegro",
+}
 
 
 class Backbone(nn.Module, abc.ABC):

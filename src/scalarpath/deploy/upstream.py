@@ -7,18 +7,25 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from scalarpath.deploy.upstream_allegro import import_allegro
 from scalarpath.deploy.upstream_mace import import_mace
+from scalarpath.deploy.upstream_nequip import import_nequip
 from scalarpath.errors import UpstreamError
 from scalarpath.potential import Potential
 
-IMPORTERS: dict[str, Callable[[Mapping[str, ArrayLike], Mapping[str, Any]], Potential]] = {"mace": import_mace}
+IMPORTERS: dict[str, Callable[[Mapping[str, ArrayLike], Mapping[str, Any]], Potential]] = {
+    "mace": import_mace,
+    "nequip": import_nequip,
+    "allegro": import_allegro,
+}
 
 
 def from_upstream(kind: str, state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[str, Any]) -> Potential:
     """Native potential with the weights of an upstream model; energies, forces and stress agree to rounding.
 
-    kind: "mace"; state_dict: upstream parameter names to arrays or tensors; hyperparameters: the arguments of the
-    upstream constructor (MACE: r_max, hidden_irreps, correlation, interaction_cls, ...; strings as in the CLI).
+    kind: "mace" | "nequip" | "allegro"; state_dict: upstream parameter names to arrays or tensors; hyperparameters: the
+    arguments of the upstream constructor (MACE: r_max, hidden_irreps, correlation, interaction_cls, ...; strings as in
+    the CLI; NequIPGNNModel and AllegroModel: r_max, type_names, num_layers, ...).
     The potential has the precision of the arrays and is in evaluation mode.
     Raises UpstreamError for an unknown kind, an option without native equivalent, or a missing or misshapen array.
     """

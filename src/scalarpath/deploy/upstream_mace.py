@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-import numpy as np
 import torch
 from e3nn import o3
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
+from torch import Tensor
 
 from scalarpath.backbones.mace import MACE, InteractionLayer
+from scalarpath.deploy.upstream_arrays import UpstreamArrays, check_hyperparameters
 from scalarpath.errors import UpstreamError
 from scalarpath.nn.mlp import ACTIVATIONS, MLP
 from scalarpath.nn.radial import RADIAL_BASES
@@ -51,49 +51,9 @@ REQUIRED = (
 )
 
 
-class _Arrays:
-    """The upstream state dict, read by name and shape."""
-
-    def __init__(self, state_dict: Mapping[str, ArrayLike]):
-        self.state = state_dict
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.state
-
-    def get(self, name: str) -> Tensor:
-        if name not in self.state:
-            raise UpstreamError(f"the upstream state dict has no '{name}'; pass the whole state dict of the model.")
-        value = self.state[name]
-        return value.detach().cpu() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
-
-    def fill(self, target: Tensor, name: str) -> None:
-        """Copy the array ``name``, reshaped, into ``target``."""
-        self._copy(target, self.get(name).flatten(), name)
-
-    def fill_blocks(self, targets: list[Tensor] | nn.ParameterList, name: str, transposed: bool = False) -> None:
-        """Cut the flat array ``name`` into one block per degree; ``transposed``: stored as [in, S, out]."""
-        flat = self.get(name).flatten()
-        sizes = [target.numel() for target in targets]
-        if flat.numel() != sum(sizes):
-            raise UpstreamError(f"'{name}' has {flat.numel()} entries where the hyperparameters ask for {sum(sizes)}.")
-        for target, block in zip(targets, flat.split(sizes), strict=True):
-            if transposed:
-                species, fan_in, fan_out = target.shape
-                block = block.view(fan_in, species, fan_out).transpose(0, 1).reshape(-1)
-            self._copy(target, block, name)
-
-    @staticmethod
-    def _copy(target: Tensor, flat: Tensor, name: str) -> None:
-        if flat.numel() != target.numel():
-            raise UpstreamError(
-                f"'{name}' has {flat.numel()} entries where the hyperparameters ask for {target.numel()}."
-            )
-        target.data.copy_(flat.view(target.shape))
-
-
 def import_mace(state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[str, Any]) -> Potential:
     """Native potential from a mace-torch state dict and constructor arguments (see ``from_upstream``)."""
-    arrays = _Arrays(state_dict)
+    arrays = UpstreamArrays(state_dict)
     potential = build_potential(_config(arrays, hyperparameters))
     backbone = cast(MACE, potential.backbone)
     with torch.no_grad():
@@ -118,18 +78,9 @@ def import_mace(state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[st
     return potential
 
 
-def _config(arrays: _Arrays, hp: Mapping[str, Any]) -> dict[str, Any]:
+def _config(arrays: UpstreamArrays, hp: Mapping[str, Any]) -> dict[str, Any]:
     """Native configuration; raises UpstreamError for an option without native equivalent."""
-    for name in REQUIRED:
-        if name not in hp:
-            raise UpstreamError(
-                f"the upstream hyperparameter '{name}' is missing; pass the arguments of the constructor."
-            )
-    for name, neutral in UNSUPPORTED.items():
-        if hp.get(name, neutral[0]) not in neutral:
-            raise UpstreamError(
-                f"upstream option {name} = {hp[name]} has no native equivalent; import a model without it."
-            )
+    check_hyperparameters(hp, REQUIRED, UNSUPPORTED)
     if len(hp.get("heads") or [None]) > 1:
         raise UpstreamError(f"the upstream model has {len(hp['heads'])} heads; select one before importing it.")
     hidden = o3.Irreps(str(hp["hidden_irreps"]))
@@ -184,7 +135,7 @@ def _config(arrays: _Arrays, hp: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fill_radial(arrays: _Arrays, backbone: MACE) -> None:
+def _fill_radial(arrays: UpstreamArrays, backbone: MACE) -> None:
     prefix, radial = "radial_embedding.", backbone.radial
     for ours, theirs in (("frequencies", "bessel_weights"), ("centres", "gaussian_weights")):
         if hasattr(radial.basis, ours):
@@ -194,7 +145,7 @@ def _fill_radial(arrays: _Arrays, backbone: MACE) -> None:
             arrays.fill(getattr(radial.transform, name), f"{prefix}distance_transform.{name}")
 
 
-def _fill_layer(arrays: _Arrays, layer: InteractionLayer, interaction: str, product: str) -> None:
+def _fill_layer(arrays: UpstreamArrays, layer: InteractionLayer, interaction: str, product: str) -> None:
     arrays.fill_blocks(layer.linear_up.weights, interaction + "linear_up.weight")
     for k, weight in enumerate(layer.radial_mlp.weights):
         arrays.fill(weight, f"{interaction}conv_tp_weights.layer{k}.weight")
@@ -213,7 +164,7 @@ def _fill_layer(arrays: _Arrays, layer: InteractionLayer, interaction: str, prod
     arrays.fill_blocks(layer.update.weights, product + "linear.weight")
 
 
-def _native_weights(arrays: _Arrays, l_max: int, degree: int, nu: int, name: str, coupling_name: str) -> Tensor:
+def _native_weights(arrays: UpstreamArrays, l_max: int, degree: int, nu: int, name: str, coupling_name: str) -> Tensor:
     """Weights [S, K, C] of the native couplings that give the same symmetric contraction as upstream's.
 
     The native couplings are upstream's column by column (max_ell up to 3). Where the state dict holds others, from
@@ -234,7 +185,7 @@ def _native_weights(arrays: _Arrays, l_max: int, degree: int, nu: int, name: str
     return torch.einsum("kq,sqc->skc", solution, weight.double())
 
 
-def _fill_repulsion(arrays: _Arrays, potential: Potential, scale: float) -> None:
+def _fill_repulsion(arrays: UpstreamArrays, potential: Potential, scale: float) -> None:
     """Upstream adds the repulsion to the network's energy, before the scale."""
     if potential.repulsion is None:
         return

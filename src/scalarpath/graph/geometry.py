@@ -15,7 +15,8 @@ class EdgeGeometry:
 
     centre, neighbour: [E] atom indices, sorted by centre; slot: [E] position on the padded [N * max_degree] layout;
     vectors: [E, 3] from centre to neighbour, Å; distances: [E, 1], Å; units: [E, 3] vectors / distances;
-    species: [N] index of each atom's element in the model's list; cutoff in Å.
+    species: [N] index of each atom's element in the model's list; cutoff in Å, the longest one where edge_cutoff [E, 1]
+    gives every edge its own.
     """
 
     centre: Tensor
@@ -28,6 +29,7 @@ class EdgeGeometry:
     n_atoms: int
     max_degree: int
     cutoff: float
+    edge_cutoff: Tensor | None = None
 
     @classmethod
     def from_vectors(
@@ -39,8 +41,12 @@ class EdgeGeometry:
         species: Tensor,
         max_degree: int,
         cutoff: float,
+        pair_cutoffs: Tensor | None = None,
     ) -> EdgeGeometry:
-        """Geometry from edge vectors [E, 3] and the graph's indices (see AtomicGraph)."""
+        """Geometry from edge vectors [E, 3] and the graph's indices (see AtomicGraph).
+
+        pair_cutoffs [S, S]: cutoff of every ordered pair (centre, neighbour) of species, where they differ.
+        """
         distances = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
         return cls(
             centre=centre,
@@ -53,7 +59,18 @@ class EdgeGeometry:
             n_atoms=species.shape[0],
             max_degree=max_degree,
             cutoff=cutoff,
+            edge_cutoff=None if pair_cutoffs is None else pair_cutoffs[species[centre], species[neighbour], None],
         )
+
+    @cached_property
+    def scaled_distances(self) -> Tensor:
+        """Distance / cutoff of the edge [E, 1]: 1 is where every function on the energy path vanishes."""
+        return self.distances / (self.cutoff if self.edge_cutoff is None else self.edge_cutoff)
+
+    @cached_property
+    def stretched_distances(self) -> Tensor:
+        """Distances such that every edge's cutoff lies at the longest one [E, 1], Å: what radial bases read."""
+        return self.distances if self.edge_cutoff is None else self.scaled_distances * self.cutoff
 
     @cached_property
     def centre_species(self) -> Tensor:

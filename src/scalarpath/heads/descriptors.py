@@ -29,9 +29,8 @@ class NeighbourhoodDescriptors(nn.Module):
     Soft shells F_k(r) = sigmoid((R_k - r) / s_k), envelope u, neighbour weights q_{k,Z} > 0:
 
     * coordination n^k = sum_j q_{k,Zj} F_k(r_ij) u_ij and zeta^k = (n^k - nbar^k_Z) / (n^k + nbar^k_Z);
-    * with w = F_K u, W = sum_j w + 0.1: spread sum(w x^2)/W - (sum(w x)/W)^2 of x = r / cutoff, polarity |sum w
-    r|^2/W^2,
-      quadrupole |sum w (r r^T - I/3)|_F^2 / W^2 (unit vectors r).
+    * with w = F_K u, W = sum_j w + 0.1: spread sum(w x^2)/W - (sum(w x)/W)^2 of x = r / cutoff, polarity
+      |sum w r|^2/W^2, quadrupole |sum w (r r^T - I/3)|_F^2 / W^2 (unit vectors r).
 
     All are C2 across the cutoff, intensive, invariant, and see only the neighbours of atom i. The standardised value
     z is passed through asinh: linear within the training spread, logarithmic outside, so that an unseen neighbourhood
@@ -70,7 +69,7 @@ class NeighbourhoodDescriptors(nn.Module):
 
     def _moments(self, geometry: EdgeGeometry) -> tuple[Tensor, Tensor]:
         """(coordination [N, K], [spread, polarity, quadrupole] [N, 3])."""
-        x = geometry.distances / geometry.cutoff
+        x = geometry.scaled_distances
         envelope = polynomial_cutoff(x, ENVELOPE_EXPONENT)  # [E, 1]
         widths = self.min_width + nn.functional.softplus(self.raw_widths)
         shells = torch.sigmoid((self.radii - geometry.distances) / widths) * envelope  # [E, K]

@@ -52,8 +52,8 @@ class EdgeBand(PathwayPart):
 
     def _band(self, geometry: EdgeGeometry) -> Tensor:
         """sin(k r) / r times the envelope: [E, size]."""
-        r = geometry.distances
-        envelope = polynomial_cutoff(r / geometry.cutoff, ENVELOPE_EXPONENT)
+        r = geometry.stretched_distances
+        envelope = polynomial_cutoff(geometry.scaled_distances, ENVELOPE_EXPONENT)
         return torch.sin(self.frequencies * r) * (envelope / r)
 
     def prepare(self, inputs: PathwayInputs) -> Tensor:

@@ -34,9 +34,10 @@ from scalarpath.heads.descriptors import LocalDescriptors, NeighbourhoodDescript
 
 @dataclass(frozen=True)
 class PathwaySpec:
-    """What a backbone offers to its head: per layer the widths of the hooks, and what the inputs look like.
+    """What a backbone offers to its head: the widths of the hooks, and what the inputs look like.
 
-    cutoff in Å; n_radial: width of the radial features passed to ``prepare``; one entry per layer in each tuple.
+    cutoff in Å; n_radial: width of the radial features passed to ``prepare``. Each tuple has one entry per call of its
+    hook, and ``layer`` counts these calls: a backbone may pool more often than it reads out.
     """
 
     cutoff: float
@@ -130,6 +131,9 @@ class ScalarPathway(nn.Module):
 
     def pool(self, layer: int, features: Tensor, context: dict[str, Any]) -> Tensor:
         """[N, pool_channels[layer]] -> same shape."""
+        if features.requires_grad:
+            # gradients arrive here in one memory layout whatever the parts do, so that arms start bit-identical
+            features.register_hook(_contiguous)
         for name, part in self._parts.items():
             features = part.pool(layer, features, context[name])
         return features
@@ -149,3 +153,7 @@ class ScalarPathway(nn.Module):
                 observer.observe(geometry)
         for observer in observers:
             observer.finish_observation()
+
+
+def _contiguous(gradient: Tensor | None) -> Tensor | None:
+    return None if gradient is None else gradient.contiguous()

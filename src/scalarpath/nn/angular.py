@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from e3nn import o3
@@ -36,15 +38,28 @@ def clebsch_gordan(l1: int, l2: int, l3: int) -> Tensor:
     return math.sqrt(2 * l3 + 1) * o3.wigner_3j(l1, l2, l3, dtype=torch.float64)
 
 
-def natural_parity_paths(l_in: int, l_edge: int, l_out: int) -> list[tuple[int, int, int]]:
-    """Couplings (l1, l2, l3) of features 0..l_in with harmonics 0..l_edge to 0..l_out that conserve parity (-1)^l.
+class Coupling(NamedTuple):
+    """One path of a tensor product with harmonics: indices of input and output irrep, degree of the harmonic."""
 
-    Ordered by l3, then l1, then l2, so that the scalar outputs come first (the order of upstream MACE's weights).
+    source: int
+    l_edge: int
+    target: int
+
+
+def natural_irreps(l_max: int, channels: int = 1) -> o3.Irreps:
+    """channels x (0e + 1o + 2e + ...) up to l_max."""
+    return o3.Irreps([(channels, (l, (-1) ** l)) for l in range(l_max + 1)])  # noqa: E741
+
+
+def couplings(irreps_in: o3.Irreps, l_edge: int, targets: Sequence[o3.Irrep]) -> list[Coupling]:
+    """All couplings of ``irreps_in`` with the harmonics 0..l_edge to ``targets`` that conserve parity.
+
+    Ordered by target, then source, then harmonic (within a target the order of upstream MACE and NequIP).
     """
     return [
-        (l1, l2, l3)
-        for l3 in range(l_out + 1)
-        for l1 in range(l_in + 1)
-        for l2 in range(l_edge + 1)
-        if abs(l1 - l2) <= l3 <= l1 + l2 and (l1 + l2 + l3) % 2 == 0
+        Coupling(source, degree, target)
+        for target, ir_out in enumerate(targets)
+        for source, (_, ir_in) in enumerate(irreps_in)
+        for degree in range(l_edge + 1)
+        if ir_out in ir_in * o3.Irrep(degree, (-1) ** degree)
     ]

@@ -54,6 +54,11 @@ class DegreeLinear(nn.Module):
         return [x @ (w / math.sqrt(w.shape[0])) for x, w in zip(features, self.weights, strict=True)]
 
 
+def species_linear(values: Tensor, weight: Tensor, groups: SpeciesGroups) -> Tensor:
+    """values [N, 2l + 1, fan_in] times the matrix of each atom's species, weight [S, fan_in, fan_out]."""
+    return groups.join([x @ w for x, w in zip(groups.split(values), weight, strict=True)])
+
+
 class SpeciesLinear(nn.Module):
     """y^l_i = x^l_i W_l[z_i] / sqrt(fan_in S): e3nn's FullyConnectedTensorProduct with a one-hot of the species."""
 
@@ -68,13 +73,28 @@ class SpeciesLinear(nn.Module):
     def forward(self, features: Sequence[Tensor], groups: SpeciesGroups) -> list[Tensor]:
         """Per degree [N, 2l + 1, fan_in] -> per degree [N, 2l + 1, fan_out]."""
         return [
-            groups.join(
-                [
-                    x @ w
-                    for x, w in zip(
-                        groups.split(value), weight / math.sqrt(weight[0].shape[0] * self.n_species), strict=True
-                    )
-                ]
-            )
+            species_linear(value, weight / math.sqrt(weight.shape[1] * self.n_species), groups)
             for value, weight in zip(features, self.weights, strict=True)
         ]
+
+
+class AttributeLinear(nn.Module):
+    """y^l_i = x^l_i (sum_v t_v[z_i] W_lv) / sqrt(fan_in V): e3nn's FullyConnectedTensorProduct with V atom attributes.
+
+    The attributes t depend on the species only, so the matrices are formed once per species.
+    """
+
+    def __init__(self, n_attributes: int, fan_in: Sequence[int], fan_out: Sequence[int], generator: torch.Generator):
+        super().__init__()
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.randn(n_in, n_attributes, n_out, generator=generator, dtype=torch.float64))
+            for n_in, n_out in zip(fan_in, fan_out, strict=True)
+        )
+
+    def forward(self, features: Sequence[Tensor], attributes: Tensor, groups: SpeciesGroups) -> list[Tensor]:
+        """Per irrep [N, 2l + 1, fan_in], attributes of the species [S, V] -> per irrep [N, 2l + 1, fan_out]."""
+        matrices = [
+            torch.einsum("sv,uvw->suw", attributes, weight) / math.sqrt(weight.shape[0] * weight.shape[1])
+            for weight in self.weights
+        ]
+        return [species_linear(value, matrix, groups) for value, matrix in zip(features, matrices, strict=True)]

@@ -13,8 +13,10 @@ import torch
 from ase.data import covalent_radii
 from torch import Tensor, nn
 
+from scalarpath.graph.geometry import EdgeGeometry
 
-def polynomial_cutoff(x: Tensor, p: int | Tensor) -> Tensor:
+
+def polynomial_cutoff(x: Tensor, p: float | Tensor) -> Tensor:
     """Envelope u_p(x) of x = r / cutoff, zero for x >= 1, C2 there (DimeNet, arXiv:2003.03123, eq. 8)."""
     a, b, c = (p + 1.0) * (p + 2.0) / 2.0, p * (p + 2.0), p * (p + 1.0) / 2.0
     xp = x.pow(p)
@@ -23,17 +25,22 @@ def polynomial_cutoff(x: Tensor, p: int | Tensor) -> Tensor:
 
 
 class BesselBasis(nn.Module):
-    """sqrt(2/rc) sin(n pi x / rc) / x for n = 1..size (DimeNet, eq. 7), without envelope.
+    """sin(n pi x / rc) / x for n = 1..size times ``prefactor``, without envelope.
 
-    The frequencies are a buffer so that upstream models with other values can be imported.
+    The prefactor is sqrt(2/rc) (DimeNet, eq. 7) where none is given. The frequencies are a buffer, so that upstream
+    models with other values can be imported, or trainable parameters.
     """
 
     frequencies: Tensor
 
-    def __init__(self, size: int, cutoff: float):
+    def __init__(self, size: int, cutoff: float, prefactor: float | None = None, trainable: bool = False):
         super().__init__()
-        self.prefactor = math.sqrt(2.0 / cutoff)
-        self.register_buffer("frequencies", math.pi / cutoff * torch.arange(1, size + 1, dtype=torch.float64))
+        self.prefactor = math.sqrt(2.0 / cutoff) if prefactor is None else prefactor
+        frequencies = math.pi / cutoff * torch.arange(1, size + 1, dtype=torch.float64)
+        if trainable:
+            self.frequencies = nn.Parameter(frequencies)
+        else:
+            self.register_buffer("frequencies", frequencies)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [E, 1] (Å, or a transformed distance) -> [E, size]."""
@@ -53,6 +60,26 @@ class GaussianBasis(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [E, 1] -> [E, size]."""
         return torch.exp(self.coefficient * (x - self.centres).square())
+
+
+class CosineSplineBasis(nn.Module):
+    """Bumps (1 - cos(2 pi (y - y_k) / w))^2 / 4 on [y_k, y_k + w], y = x / cutoff: zero beyond the cutoff, C3.
+
+    ``span`` of the ``size`` bumps overlap; w = (span + 1) / size, y_k = (k - span) / size (Allegro's spline embedding).
+    """
+
+    lower: Tensor
+
+    def __init__(self, size: int, cutoff: float, span: int):
+        super().__init__()
+        self.cutoff = cutoff
+        self.width = (span + 1) / size
+        self.register_buffer("lower", torch.arange(-span, size - span, dtype=torch.float64) / size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [E, 1] -> [E, size]."""
+        inside = (x / self.cutoff - self.lower).clamp(0.0, self.width)
+        return 0.25 * (1.0 - torch.cos(2.0 * math.pi / self.width * inside)).square()
 
 
 RADIAL_BASES: dict[str, type[nn.Module]] = {"bessel": BesselBasis, "gaussian": GaussianBasis}
@@ -98,6 +125,21 @@ class SoftTransform(nn.Module):
 
 
 DISTANCE_TRANSFORMS: dict[str, type[nn.Module]] = {"agnesi": AgnesiTransform, "soft": SoftTransform}
+
+
+class RadialEmbedding(nn.Module):
+    """Radial features R_n(r) u(r / rc); the basis may read a transformed distance, the envelope always the true one."""
+
+    def __init__(self, basis: nn.Module, envelope_exponent: float, transform: nn.Module | None = None):
+        super().__init__()
+        self.basis, self.envelope_exponent, self.transform = basis, envelope_exponent, transform
+
+    def forward(self, geometry: EdgeGeometry) -> tuple[Tensor, Tensor]:
+        """Basis without envelope [E, size], envelope [E, 1]."""
+        x = geometry.stretched_distances
+        if self.transform is not None:
+            x = self.transform(geometry.distances, geometry.centre_species, geometry.neighbour_species)
+        return self.basis(x), polynomial_cutoff(geometry.scaled_distances, self.envelope_exponent)
 
 
 def semicircle_taper(size: int, beta: float) -> Tensor:

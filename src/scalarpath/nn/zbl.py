@@ -1,4 +1,4 @@
-"""Ziegler-Biersack-Littmark screened nuclear repulsion, switched off at the sum of covalent radii."""
+"""Ziegler-Biersack-Littmark screened nuclear repulsion, switched off at the sum of two radii."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ BOHR = 0.529  # Å; two constants with the digits that upstream MACE uses
 class ZBL(nn.Module):
     """E_i = 1/2 sum_j 14.3996 Z_i Z_j / r phi(r / a) u_p(r / (R_i + R_j)), a = 0.4543 0.529 / (Z_i^0.3 + Z_j^0.3) Å.
 
-    ``amplitude`` is 1 for the physical repulsion (eV); an imported MACE has its scale there, because upstream
-    multiplies the repulsion by the energy scale of the network.
+    R are the covalent radii and ``amplitude`` is 1 (eV), except in imported models: upstream MACE multiplies the
+    repulsion by the energy scale of the network, and nequip switches it off at the cutoff of the model.
     """
 
     numbers: Tensor
@@ -36,7 +36,7 @@ class ZBL(nn.Module):
         super().__init__()
         numbers = list(atomic_numbers)
         self.register_buffer("numbers", torch.tensor(numbers, dtype=torch.float64), persistent=False)
-        self.register_buffer("radii", torch.tensor(covalent_radii[numbers], dtype=torch.float64), persistent=False)
+        self.register_buffer("radii", torch.tensor(covalent_radii[numbers], dtype=torch.float64))
         self.register_buffer("coefficients", torch.tensor([0.1818, 0.5099, 0.2802, 0.02817], dtype=torch.float64))
         self.register_buffer("exponents", torch.tensor([3.2, 0.9423, 0.4028, 0.2016], dtype=torch.float64))
         self.register_buffer("screening_exponent", torch.tensor(0.300, dtype=torch.float64))

@@ -244,14 +244,11 @@ class Job:
 
     def potential_config(self, species: list[int]) -> dict[str, Any]:
         """Plain configuration of the potential for atoms of ``species`` (atomic numbers, sorted)."""
-        return {
-            "species": species,
-            "cutoff": self.cutoff,
-            "dtype": self.dtype,
-            "backbone": {key: value for key, value in self.config["backbone"].items() if key != "cutoff"},
-            "head": self.config["head"],
-            "repulsion": self.repulsion,
-        }
+        from scalarpath.potential import potential_config  # here: torch would slow down --help and config errors
+
+        return potential_config(
+            species, self.config["backbone"], self.config["head"], dtype=self.dtype, repulsion=self.repulsion
+        )
 
 
 def plain_config(cfg: DictConfig | ListConfig) -> dict[str, Any]:

@@ -1,0 +1,241 @@
+"""NequIP, equivariant message passing with gates (arXiv:2101.03164), in parity with nequip 0.19."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from e3nn import o3
+from torch import Tensor, nn
+
+from scalarpath.backbones.edge_weights import split_edge_weights
+from scalarpath.backbones.registry import Backbone
+from scalarpath.errors import ConfigError
+from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.heads.scalar_pathway import PathwaySpec, ScalarPathway
+from scalarpath.nn.angular import SphericalHarmonics, couplings
+from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
+from scalarpath.nn.linear import AttributeLinear, DegreeLinear, SpeciesGroups
+from scalarpath.nn.mlp import ACTIVATIONS, MLP, unit_uniform
+from scalarpath.nn.neighbour_sum import to_slots
+from scalarpath.nn.radial import BesselBasis, RadialEmbedding
+from scalarpath.options import choice, count
+
+SCALAR = o3.Irrep("0e")
+GAIN = 2.0**0.5  # of the activations in MLPs; those of the gates have unit second moment instead
+SILU, TANH = ACTIVATIONS["silu"], ACTIVATIONS["tanh"]
+
+
+class Gate(nn.Module):
+    """Scalars pass through silu (even) or tanh (odd); every other irrep is multiplied by silu of its own gate."""
+
+    def __init__(self, scalars: o3.Irreps, gated: o3.Irreps):
+        super().__init__()
+        self.odd = [ir.p == -1 for _, ir in scalars]
+        self.n_scalars = scalars[0].mul
+        self.n_gates = [channels for channels, _ in gated]
+        self.irreps_out = scalars + gated
+        self.irreps_in = o3.Irreps([(self.n_scalars + sum(self.n_gates), SCALAR), *scalars[1:], *gated])
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Per irrep of ``irreps_in`` [N, 2l + 1, C] -> per irrep of ``irreps_out``."""
+        first, *rest = features
+        scalars, *gates = first.split([self.n_scalars, *self.n_gates], dim=2)
+        n_odd = len(self.odd) - 1
+        return [
+            SILU.scale * SILU.function(scalars),
+            *(TANH.scale * TANH.function(values) for values in rest[:n_odd]),
+            *(values * (SILU.scale * SILU.function(g)) for values, g in zip(rest[n_odd:], gates, strict=True)),
+        ]
+
+
+class InteractionLayer(nn.Module):
+    """One NequIP layer: message passing, skip connection, gate."""
+
+    def __init__(
+        self,
+        *,
+        layer: int,
+        irreps_in: o3.Irreps,
+        irreps_hidden: o3.Irreps,
+        l_edge: int,
+        n_attributes: int,
+        radial_widths: Sequence[int],
+        generator: torch.Generator,
+    ):
+        super().__init__()
+        self.layer = layer
+        reachable = [(c, ir) for c, ir in irreps_hidden if couplings(irreps_in, l_edge, [ir])]
+        self.gate = Gate(
+            o3.Irreps([(c, ir) for c, ir in reachable if ir.l == 0]),
+            o3.Irreps([(c, ir) for c, ir in reachable if ir.l > 0]),
+        )
+        channels_in = [c for c, _ in irreps_in]
+        channels_out = [c for c, _ in self.gate.irreps_in]
+        targets = [ir for _, ir in self.gate.irreps_in]
+        # 1. skip connection; the first layer has none, so that an isolated atom has no features
+        self.shared = [(s, targets.index(ir)) for s, (_, ir) in enumerate(irreps_in) if ir in targets and layer > 0]
+        self.skip = AttributeLinear(
+            n_attributes, [channels_in[s] for s, _ in self.shared], [channels_out[t] for _, t in self.shared], generator
+        )
+        # 2. linear map of the features
+        self.linear_up = DegreeLinear(channels_in, channels_in, generator)
+        # 3. weights of the convolution from the radial features
+        self.convolution = ChannelwiseConvolution(irreps_in, l_edge, targets)
+        widths = [*radial_widths, sum(self.convolution.weight_widths)]
+        self.radial_mlp = MLP(widths, generator, gain=GAIN, uniform=True)
+        # 5. linear map to scalars, gates and gated features
+        self.linear = DegreeLinear(self.convolution.fan_out, channels_out, generator)
+
+    def forward(
+        self,
+        features: Sequence[Tensor],
+        attributes: Tensor,
+        radial: Tensor,
+        harmonics: Tensor,
+        norm: Tensor,
+        geometry: EdgeGeometry,
+        groups: SpeciesGroups,
+        head: ScalarPathway,
+        context: dict[str, Any],
+    ) -> list[Tensor]:
+        """features per irrep [N, 2l + 1, C], attributes of the species [S, V], radial [E, B], harmonics [N, K, n],
+        norm [N, 1, 1] -> features per irrep.
+        """
+        # 1. skip connection, a linear map that depends on the species                    per irrep [N, 2l + 1, C']
+        skipped = self.skip([features[s] for s, _ in self.shared], attributes, groups)
+        # 2. linear map of the features, over the root of the mean degree                 per irrep [N, 2l + 1, C]
+        up = [values * norm for values in self.linear_up(features)]
+        # 3. weights of every path; the head has its say on those with scalar output      per path [E, C]
+        conv = self.convolution
+        hidden, matrix = self.radial_mlp.hidden(radial), self.radial_mlp.last()
+        weights = split_edge_weights(hidden, matrix, conv.weight_widths, conv.n_scalar_paths, head, self.layer, context)
+        # 4. channelwise convolution, summed over neighbours                              per irrep [N, 2l + 1, paths C]
+        messages = conv(up, weights, harmonics, geometry)
+        # 5. linear map to scalars and gates [N, 1, C0 + gates] and gated features        per irrep [N, 2l + 1, C']
+        mixed = self.linear(messages)
+        # 6. the head pools the scalars, not the gates                                    [N, C0]
+        scalars, gates = mixed[0].squeeze(1).tensor_split([self.gate.n_scalars], dim=1)
+        mixed[0] = torch.cat([head.pool(self.layer, scalars, context), gates], dim=1).unsqueeze(1)
+        # 7. skip connection and gate                                                     per irrep [N, 2l + 1, C]
+        for (_, target), values in zip(self.shared, skipped, strict=True):
+            mixed[target] = mixed[target] + values
+        return self.gate(mixed)
+
+
+class NequIP(Backbone):
+    """NequIP. Options carry upstream's names and meaning.
+
+    num_layers layers with features up to l_max, of both parities with ``parity``, else natural parity; num_features
+    channels (one number, or one per l); type_embed_num_features width of the species embedding (null: as l = 0);
+    radial network with radial_mlp_depth hidden layers of radial_mlp_width; num_bessels radial functions
+    (bessel_trainable: with trainable frequencies) under a polynomial envelope of exponent polynomial_cutoff_p; readout
+    with readout_mlp_hidden_layers_depth hidden layers of readout_mlp_hidden_layers_width (null: as l = 0) and
+    readout_mlp_nonlinearity silu | mish | gelu | tanh | null.
+
+    An atom without neighbours has network energy zero, so that E = E0. Raises ConfigError for a value out of range.
+    """
+
+    mean_degree: Tensor
+
+    def __init__(
+        self,
+        atomic_numbers: Sequence[int],
+        cutoff: float,
+        generator: torch.Generator,
+        *,
+        num_layers: int = 3,
+        l_max: int = 1,
+        parity: bool = False,
+        num_features: int | Sequence[int] = 32,
+        type_embed_num_features: int | None = None,
+        radial_mlp_depth: int = 1,
+        radial_mlp_width: int = 128,
+        num_bessels: int = 8,
+        bessel_trainable: bool = False,
+        polynomial_cutoff_p: float = 6,
+        readout_mlp_hidden_layers_depth: int = 0,
+        readout_mlp_hidden_layers_width: int | None = None,
+        readout_mlp_nonlinearity: str | None = "silu",
+    ):
+        super().__init__()
+        channels = _channels_per_degree(num_features, l_max)
+        attributes = channels[0] if type_embed_num_features is None else type_embed_num_features
+        width = channels[0] if readout_mlp_hidden_layers_width is None else readout_mlp_hidden_layers_width
+        count("backbone", num_layers=num_layers, num_features=channels, num_bessels=num_bessels)
+        count("backbone", type_embed_num_features=attributes, radial_mlp_width=radial_mlp_width)
+        count("backbone", readout_mlp_hidden_layers_width=width)
+        count("backbone", at_least=0, radial_mlp_depth=radial_mlp_depth)
+        count("backbone", at_least=0, readout_mlp_hidden_layers_depth=readout_mlp_hidden_layers_depth)
+        choice("backbone", (True, False), parity=parity, bessel_trainable=bessel_trainable)
+        choice("backbone", range(2, 13), polynomial_cutoff_p=polynomial_cutoff_p)
+        choice("backbone", (None, *ACTIVATIONS), readout_mlp_nonlinearity=readout_mlp_nonlinearity)
+        self.n_species = len(atomic_numbers)
+        self.register_buffer("mean_degree", torch.ones(self.n_species, dtype=torch.float64))
+        self.type_embedding = nn.Parameter(unit_uniform(self.n_species, attributes, generator=generator))
+        basis = BesselBasis(num_bessels, cutoff, 2.0 / cutoff, bessel_trainable)
+        self.radial = RadialEmbedding(basis, polynomial_cutoff_p)
+        self.harmonics = SphericalHarmonics(l_max)
+        hidden = o3.Irreps([(c, (l, p)) for l, c in enumerate(channels) for p in ((1, -1) if parity else ((-1) ** l,))])  # noqa: E741
+        irreps, layers = o3.Irreps([(attributes, SCALAR)]), []
+        for t in range(num_layers):
+            layer = InteractionLayer(
+                layer=t,
+                irreps_in=irreps,
+                irreps_hidden=hidden if t < num_layers - 1 else o3.Irreps([(channels[0], SCALAR)]),
+                l_edge=l_max,
+                n_attributes=attributes,
+                radial_widths=[num_bessels, *[radial_mlp_width] * radial_mlp_depth],
+                generator=generator,
+            )
+            irreps = layer.gate.irreps_out
+            layers.append(layer)
+        self.layers = nn.ModuleList(layers)
+        widths = [channels[0], *[width] * readout_mlp_hidden_layers_depth, 1]
+        self.readout = MLP(widths, generator, readout_mlp_nonlinearity, gain=GAIN, uniform=True)
+        self.pathway = PathwaySpec(
+            cutoff=cutoff,
+            n_species=self.n_species,
+            n_radial=num_bessels,
+            edge_channels=tuple(layer.convolution.scalar_width for layer in layers),
+            pool_channels=(channels[0],) * num_layers,
+            readout_channels=(channels[0],),
+        )
+
+    def set_mean_degree(self, mean_degree: float) -> None:
+        """Normalisation of the neighbour sums, which divide by its root."""
+        self.mean_degree.fill_(mean_degree)
+
+    def forward(self, geometry: EdgeGeometry, head: ScalarPathway) -> Tensor:
+        """Atomic energies [N] before scale, shift and E0."""
+        groups = SpeciesGroups.from_species(geometry.species, self.n_species)
+        norm = self.mean_degree.rsqrt().index_select(0, geometry.species)[:, None, None]
+        # 1. species embedding, the first features and the attributes of all layers       [S, V], [N, 1, V]
+        attributes = self.type_embedding
+        features = [attributes.index_select(0, geometry.species).unsqueeze(1)]
+        # 2. radial features [E, B] and harmonics of the vectors centre -> neighbour, padded [N, K, (l_max + 1)^2]
+        basis, envelope = self.radial(geometry)
+        radial = basis * envelope
+        harmonics = to_slots(self.harmonics(geometry.units), geometry)
+        context = head.prepare(geometry, radial)
+        # 3. layers                                                                       per irrep [N, 2l + 1, C]
+        for layer in self.layers:
+            features = layer(features, attributes, radial, harmonics, norm, geometry, groups, head, context)
+        # 4. readout of the last layer's scalars                                          [N]
+        scalars = features[0].squeeze(1)
+        energy = self.readout(scalars).squeeze(1)
+        extra = head.readout(0, scalars, context)
+        return energy if extra is None else energy + extra
+
+
+def _channels_per_degree(num_features: int | Sequence[int], l_max: int) -> list[int]:
+    """Channels of every degree 0..l_max; raises ConfigError."""
+    choice("backbone", range(5), l_max=l_max)
+    channels = [num_features] * (l_max + 1) if isinstance(num_features, int) else list(num_features)
+    if len(channels) != l_max + 1:
+        raise ConfigError(
+            f"backbone.num_features has {len(channels)} entries for degrees 0..{l_max}; give one number, or "
+            "one per degree."
+        )
+    return channels
