@@ -186,7 +186,7 @@ def potential_config(
     dtype: str = "float32",
     repulsion: str | None = None,
 ) -> dict[str, Any]:
-    """Configuration for ``build_potential`` from config groups: cutoff and pair_cutoffs stand in that of the backbone."""
+    """Configuration for ``build_potential`` from config groups; that of the backbone holds the cutoffs."""
     return {
         "species": list(species),
         "cutoff": backbone["cutoff"],

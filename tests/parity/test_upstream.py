@@ -112,3 +112,49 @@ def test_missing_arrays_and_unknown_kinds_are_named():
     del arrays["interactions.0.linear_up.weight"]
     with pytest.raises(UpstreamError, match=r"has no 'interactions.0.linear_up.weight'"):
         from_upstream("mace", arrays, hyperparameters)
+
+
+NEQUIP_MODEL, ALLEGRO_MODEL = OWN / "nequip" / "HOSi_1_layer.json", OWN / "allegro" / "HOSi_spline.json"
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "change", "complaint"),
+    [
+        ("nequip", NEQUIP_MODEL, {"type_names": ["H", "Oxide", "Si"]}, "type 'Oxide' is no chemical symbol"),
+        ("nequip", NEQUIP_MODEL, {"avg_num_neighbors": None}, "'avg_num_neighbors' is missing"),
+        ("nequip", NEQUIP_MODEL, {"convnet_nonlinearity_type": "norm"}, "convnet_nonlinearity_type = norm"),
+        ("nequip", NEQUIP_MODEL, {"readout_mlp_nonlinearity": "ssp"}, "readout_mlp_nonlinearity ssp is not known"),
+        ("nequip", NEQUIP_MODEL, {"num_features": 7}, "entries where the hyperparameters ask for"),
+        ("nequip", NEQUIP_MODEL, {"radial_mlp_width": 5}, "where the hyperparameters ask for"),
+        ("nequip", NEQUIP_MODEL, {"num_layers": 2}, "where the hyperparameters ask for"),
+        ("nequip", OWN / "nequip" / "HSi_l0.json", {"num_layers": 1}, "layer1_convnet.* has no place in a model"),
+        ("nequip", OWN / "nequip" / "HSi_l0.json", {"num_layers": 3}, "has no '.*layer2_convnet"),
+        ("mace", CLI_MODEL, {"num_interactions": 1}, "has no place in a model|where the hyperparameters"),
+        (
+            "nequip",
+            NEQUIP_MODEL,
+            {"pair_potential": {"_target_": "nequip.nn.pair_potential.LennardJones"}},
+            "LennardJones",
+        ),
+        ("allegro", ALLEGRO_MODEL, {"weight_individual_irreps": False}, "weight_individual_irreps = False"),
+        ("allegro", ALLEGRO_MODEL, {"radial_chemical_embed": {"_target_": "my.Embed"}}, "radial_chemical_embed Embed"),
+        ("allegro", ALLEGRO_MODEL, {"l_max": None}, "'l_max' is missing"),
+        ("allegro", ALLEGRO_MODEL, {"num_tensor_features": 9}, "where the hyperparameters ask for"),
+    ],
+)
+def test_what_cannot_be_imported_faithfully_by_its_kind_is_refused(kind, file, change, complaint):
+    arrays, hyperparameters = load(file)
+    changed = {key: value for key, value in (hyperparameters | change).items() if value is not None}
+    with pytest.raises(UpstreamError, match=complaint):
+        from_upstream(kind, arrays, changed)
+
+
+@pytest.mark.parametrize("kind", ["nequip", "allegro"])
+def test_a_native_backbone_has_as_many_parameters_as_upstream(kind):
+    for file in sorted((OWN / kind).glob("*.json")):
+        arrays, hyperparameters = load(file)
+        potential = from_upstream(kind, arrays, hyperparameters)
+        trained = ("per_type_energy_scales_trainable", "per_type_energy_shifts_trainable")  # buffers here
+        references = sum(len(potential.species) for option in trained if hyperparameters.get(option))
+        count = sum(parameter.numel() for parameter in potential.parameters())
+        assert count + references == hyperparameters["param_count"], file.stem

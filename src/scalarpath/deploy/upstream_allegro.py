@@ -46,6 +46,7 @@ def import_allegro(state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping
             if t < len(native.latents) - 1:
                 latent.weights[-1].copy_(latent.weights[-1][:, columns])
         model.fill_mlp(native.readout, "edge_readout.mlp_module", "readout_mlp_nonlinearity")
+        arrays.refuse_unread_weights()
     return potential
 
 

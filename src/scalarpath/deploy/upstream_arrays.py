@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from scalarpath.errors import UpstreamError
 
+_WEIGHT = re.compile(r"\.weights?(_max|\.\d+)?$")
+
 
 class UpstreamArrays:
     """The upstream state dict, read by name and shape; ``prefix`` stands before every name.
@@ -21,6 +24,7 @@ class UpstreamArrays:
 
     def __init__(self, state_dict: Mapping[str, ArrayLike], prefix: str = ""):
         self.state, self.prefix = state_dict, prefix
+        self.unread = set(state_dict)
 
     def __contains__(self, name: str) -> bool:
         return self.prefix + name in self.state
@@ -31,6 +35,7 @@ class UpstreamArrays:
             raise UpstreamError(
                 f"the upstream state dict has no '{self.prefix}{name}'; pass the whole state dict of the model."
             )
+        self.unread.discard(self.prefix + name)
         value = self.state[self.prefix + name]
         return value.detach().cpu() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
 
@@ -60,6 +65,12 @@ class UpstreamArrays:
                 species, fan_in, fan_out = target.shape
                 block = block.view(fan_in, species, fan_out).transpose(0, 1).reshape(-1)
             self._copy(target, block, name)
+
+    def refuse_unread_weights(self) -> None:
+        """Raise UpstreamError for weights that nothing has read: the model has more than the hyperparameters say."""
+        for name in sorted(self.unread):
+            if _WEIGHT.search(name) and 0 not in np.shape(self.state[name]):
+                raise UpstreamError(f"'{name}' has no place in a model with these hyperparameters; check them.")
 
     def _copy(self, target: Tensor, flat: Tensor, name: str) -> None:
         if flat.numel() != target.numel():

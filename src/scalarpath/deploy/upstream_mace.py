@@ -75,6 +75,7 @@ def import_mace(state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[st
             dict(zip(potential.species, e0s, strict=True)), scale, shift, float(hyperparameters["avg_num_neighbors"])
         )
         _fill_repulsion(arrays, potential, scale)
+        arrays.refuse_unread_weights()
     return potential
 
 

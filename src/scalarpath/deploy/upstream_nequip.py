@@ -56,6 +56,7 @@ def import_nequip(state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[
         for t, layer in enumerate(native.layers):
             _fill_layer(model, cast(InteractionLayer, layer), f"layer{t}_convnet.conv.")
         model.fill_mlp(native.readout, "per_atom_energy_readout.mlp_module", "readout_mlp_nonlinearity")
+        model.arrays.refuse_unread_weights()
     return potential
 
 
