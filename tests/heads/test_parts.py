@@ -95,15 +95,17 @@ def test_gating_weights_is_gating_messages():
     convolution = potential.backbone.layers[1].convolution
     geometry = geometry_of(quartz_like())
     generator = torch.Generator().manual_seed(0)
-    n_edges, channels = len(geometry.centre), 4
+    channels = 4
     features = [
         torch.randn(geometry.n_atoms, 2 * degree + 1, channels, generator=generator, dtype=torch.float64)
         for degree in range(2)
     ]
-    weights = list(torch.randn(len(convolution.paths), n_edges, channels, generator=generator, dtype=torch.float64))
+    shape = geometry.n_atoms * geometry.max_degree, convolution.weight_numel
+    weights = torch.randn(shape, generator=generator, dtype=torch.float64).split(convolution.group_widths, dim=1)
     harmonics = torch.randn(geometry.n_atoms, geometry.max_degree, 9, generator=generator, dtype=torch.float64)
     gate = torch.rand(geometry.n_atoms, 1, generator=generator, dtype=torch.float64)
-    gated = [w * gate[geometry.centre] if k < convolution.n_scalar_paths else w for k, w in enumerate(weights)]
+    per_edge = gate.repeat_interleave(geometry.max_degree, dim=0)
+    gated = [w * per_edge if k < convolution.n_scalar_groups else w for k, w in enumerate(weights)]
     plain, changed = (convolution(features, w, harmonics, geometry) for w in (weights, gated))
     torch.testing.assert_close(changed[0], plain[0] * gate[:, :, None])
     for before, after in zip(plain[1:], changed[1:], strict=True):

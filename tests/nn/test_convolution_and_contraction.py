@@ -75,11 +75,10 @@ def test_convolution_equals_e3nn_tensor_product_and_scatter(
         torch.randn(geometry.n_atoms, ir.dim, channels, generator=generator, dtype=torch.float64)
         for channels, ir in irreps_in
     ]
-    shape = len(geometry.centre), sum(convolution.weight_widths)
-    weights = torch.randn(shape, generator=generator, dtype=torch.float64)
+    weights = torch.randn(len(geometry.centre), convolution.weight_numel, generator=generator, dtype=torch.float64)
     harmonics = SphericalHarmonics(l_edge)(geometry.units)
-    per_path = weights.split(convolution.weight_widths, dim=1)
-    ours = convolution(features, per_path, to_slots(harmonics, geometry), geometry)
+    padded = to_slots(convolution.by_group(weights), geometry).flatten(0, 1).split(convolution.group_widths, dim=1)
+    ours = convolution(features, padded, to_slots(harmonics, geometry), geometry)
 
     messages = product(flat(features)[geometry.neighbour], harmonics, weights)
     theirs = torch.zeros(geometry.n_atoms, out.dim, dtype=torch.float64).index_add(0, geometry.centre, messages)

@@ -7,7 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.scalar_pathway import ScalarPathway
+from scalarpath.nn.neighbour_sum import to_slots
 
 
 def split_edge_weights(
@@ -18,12 +20,18 @@ def split_edge_weights(
     head: ScalarPathway,
     layer: int,
     context: dict[str, Any],
+    padded_for: EdgeGeometry | None = None,
 ) -> list[Tensor]:
     """hidden [E, H] times matrix [H, sum(widths)], cut into blocks [E, width]; the head makes the first ``n_scalar``.
 
-    Only the columns that end in scalars pass through the head, so that it cannot touch the others.
+    Only the columns that end in scalars pass through the head, so that it cannot touch the others. With ``padded_for``
+    the blocks are on the padded layout [N K, width], zero in its free places.
     """
-    scalar, other = widths[:n_scalar], widths[n_scalar:]
+
+    def padded(values: Tensor) -> Tensor:
+        return values if padded_for is None else to_slots(values, padded_for).flatten(0, 1)
+
+    scalar, other = list(widths[:n_scalar]), list(widths[n_scalar:])
     scalar_columns, other_columns = matrix.split([sum(scalar), sum(other)], dim=1)
-    made = head.edge_weights(layer, hidden, scalar_columns, context).split(list(scalar), dim=1)
-    return [*made, *(hidden @ other_columns).split(list(other), dim=1)] if other else list(made)
+    made = padded(head.edge_weights(layer, hidden, scalar_columns, context)).split(scalar, dim=1)
+    return [*made, *(padded(hidden) @ other_columns).split(other, dim=1)] if other else list(made)

@@ -51,7 +51,7 @@ class InteractionLayer(nn.Module):
         # 2. weights of the convolution from the radial features
         targets = [ir for _, ir in natural_irreps(l_edge)]
         self.convolution = ChannelwiseConvolution(natural_irreps(l_in, channels), l_edge, targets)
-        self.radial_mlp = MLP([*radial_widths, sum(self.convolution.weight_widths)], generator)
+        self.radial_mlp = MLP([*radial_widths, self.convolution.weight_numel], generator)
         self.density_mlp = MLP([radial_widths[0], 1], generator) if self.density else None
         # 4. atomic basis A
         self.linear = DegreeLinear(self.convolution.fan_out, every_l, generator)
@@ -83,8 +83,8 @@ class InteractionLayer(nn.Module):
         """
         # 1. linear map of the features                                             per l [N, 2l + 1, C]
         up = self.linear_up(features)
-        # 2. weights of every path and channel; the head has its say on the scalar ones   per path [E, C]
-        weights = self._path_weights(radial, envelope, head, context)
+        # 2. weights of every path and channel; the head has its say on the scalar ones   per group [N K, P C]
+        weights = self._path_weights(radial, envelope, geometry, head, context)
         # 3. channelwise convolution, summed over neighbours                        per l [N, 2l + 1, P_l C]
         messages = self.convolution(up, weights, harmonics, geometry)
         # 4. atomic basis A, normalised by the mean degree or by the learnt density  per l [N, 2l + 1, C]
@@ -104,14 +104,21 @@ class InteractionLayer(nn.Module):
         return new
 
     def _path_weights(
-        self, radial: Tensor, envelope: Tensor | None, head: ScalarPathway, context: dict[str, Any]
+        self,
+        radial: Tensor,
+        envelope: Tensor | None,
+        geometry: EdgeGeometry,
+        head: ScalarPathway,
+        context: dict[str, Any],
     ) -> list[Tensor]:
-        """Radial weights of every path [E, C], the paths with scalar output first and as the head makes them."""
-        hidden, matrix = self.radial_mlp.hidden(radial), self.radial_mlp.last()
+        """Radial weights of the paths by group, padded, those with scalar output as the head makes them."""
+        conv, hidden = self.convolution, self.radial_mlp.hidden(radial)
         if envelope is not None:
             hidden = hidden * envelope
-        conv = self.convolution
-        return split_edge_weights(hidden, matrix, conv.weight_widths, conv.n_scalar_paths, head, self.layer, context)
+        matrix = conv.by_group(self.radial_mlp.last())
+        return split_edge_weights(
+            hidden, matrix, conv.group_widths, conv.n_scalar_groups, head, self.layer, context, padded_for=geometry
+        )
 
     @staticmethod
     def _density(mlp: MLP, radial: Tensor, envelope: Tensor | None, geometry: EdgeGeometry) -> Tensor:

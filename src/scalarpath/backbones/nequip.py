@@ -83,7 +83,7 @@ class InteractionLayer(nn.Module):
         self.linear_up = DegreeLinear(channels_in, channels_in, generator)
         # 3. weights of the convolution from the radial features
         self.convolution = ChannelwiseConvolution(irreps_in, l_edge, targets)
-        widths = [*radial_widths, sum(self.convolution.weight_widths)]
+        widths = [*radial_widths, self.convolution.weight_numel]
         self.radial_mlp = MLP(widths, generator, gain=GAIN, uniform=True)
         # 5. linear map to scalars, gates and gated features
         self.linear = DegreeLinear(self.convolution.fan_out, channels_out, generator)
@@ -107,10 +107,12 @@ class InteractionLayer(nn.Module):
         skipped = self.skip([features[s] for s, _ in self.shared], attributes, groups)
         # 2. linear map of the features, over the root of the mean degree                 per irrep [N, 2l + 1, C]
         up = [values * norm for values in self.linear_up(features)]
-        # 3. weights of every path; the head has its say on those with scalar output      per path [E, C]
+        # 3. weights of every path; the head has its say on those with scalar output      per group [N K, P C]
         conv = self.convolution
-        hidden, matrix = self.radial_mlp.hidden(radial), self.radial_mlp.last()
-        weights = split_edge_weights(hidden, matrix, conv.weight_widths, conv.n_scalar_paths, head, self.layer, context)
+        hidden, matrix = self.radial_mlp.hidden(radial), conv.by_group(self.radial_mlp.last())
+        weights = split_edge_weights(
+            hidden, matrix, conv.group_widths, conv.n_scalar_groups, head, self.layer, context, padded_for=geometry
+        )
         # 4. channelwise convolution, summed over neighbours                              per irrep [N, 2l + 1, paths C]
         messages = conv(up, weights, harmonics, geometry)
         # 5. linear map to scalars and gates [N, 1, C0 + gates] and gated features        per irrep [N, 2l + 1, C']

@@ -77,7 +77,8 @@ def _fill_layer(model: FrameworkModel, layer: InteractionLayer, prefix: str) -> 
 
 def _columns(layer: InteractionLayer) -> list[int]:
     """Where upstream keeps the convolution weights: its paths run over source, harmonic and then output."""
-    paths, widths = layer.convolution.paths, layer.convolution.weight_widths
+    paths = layer.convolution.paths
+    widths = [layer.convolution.channels[path.source] for path in paths]
     theirs = sorted(
         range(len(paths)),
         key=lambda p: (paths[p].source, paths[p].l_edge, layer.convolution.targets[paths[p].target].l),

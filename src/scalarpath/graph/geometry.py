@@ -62,6 +62,19 @@ class EdgeGeometry:
             edge_cutoff=None if pair_cutoffs is None else pair_cutoffs[species[centre], species[neighbour], None],
         )
 
+    @property
+    def dense(self) -> bool:
+        """Whether every atom has max_degree neighbours, so that the padded layout is that of the edges."""
+        return self.centre.shape[0] == self.n_atoms * self.max_degree
+
+    @cached_property
+    def padded_neighbour(self) -> Tensor:
+        """Neighbour of every place of the padded layout [N * max_degree]; atom 0 in the free ones."""
+        if self.dense:
+            return self.neighbour
+        padded = self.neighbour.new_zeros(self.n_atoms * self.max_degree)
+        return padded.index_copy(0, self.slot, self.neighbour)
+
     @cached_property
     def scaled_distances(self) -> Tensor:
         """Distance / cutoff of the edge [E, 1]: 1 is where every function on the energy path vanishes."""

@@ -11,18 +11,20 @@ from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.angular import block, clebsch_gordan, couplings
-from scalarpath.nn.neighbour_sum import outer_neighbour_sum
 
 
 class ChannelwiseConvolution(nn.Module):
     """A_i^{l3} = sum_j W_ij^path CG(h_j^{l1}, Y^{l2}(r_ij)) for every path (l1, l2, l3), each channel by itself.
 
     The coupling is linear in Y, so it is applied to the sum over neighbours and not to each edge: first
-    T_i = sum_j Y_ij (x) (W_ij h_j), a batched matrix product per l2, then the small Clebsch-Gordan contraction on
-    atoms. Equals e3nn's TensorProduct(mode "uvu", component/element) followed by a scatter.
+    T_i = sum_j Y_ij (x) (W_ij h_j), a batched matrix product on the padded layout, then the small Clebsch-Gordan
+    contraction on atoms. Equals e3nn's TensorProduct(mode "uvu", component/element) followed by a scatter.
 
-    ``targets`` are the irreps of the output, scalars (0e) first.
+    ``targets`` are the irreps of the output, scalars (0e) first. Paths with the same input and harmonic form a group
+    and are weighted together; those with scalar output, which the head may touch, form groups of their own, the first.
     """
+
+    column_order: Tensor
 
     def __init__(self, irreps_in: o3.Irreps, l_edge: int, targets: Sequence[o3.Irrep]):
         super().__init__()
@@ -30,27 +32,37 @@ class ChannelwiseConvolution(nn.Module):
         self.paths = couplings(irreps_in, l_edge, targets)
         self.degrees = [ir.l for _, ir in irreps_in]
         self.channels = [channels for channels, _ in irreps_in]
-        self.by_harmonic: dict[int, list[int]] = defaultdict(list)
+        groups: dict[tuple[bool, int, int], list[int]] = defaultdict(list)
         for index, (source, l2, target) in enumerate(self.paths):
-            self.by_harmonic[l2].append(index)
-            # matrix [(m2, m1), m3], acting on the flattened outer product Y (x) h
-            coupling = clebsch_gordan(self.degrees[source], l2, targets[target].l).transpose(0, 1).flatten(0, 1)
-            self.register_buffer(f"coupling_{index}", coupling, persistent=False)
+            groups[target > 0, source, l2].append(index)
+            # matrix [m3, (m2, m1)], acting on the flattened outer product Y (x) h
+            coupling = clebsch_gordan(self.degrees[source], l2, targets[target].l).transpose(0, 1).flatten(0, 1).T
+            self.register_buffer(f"coupling_{index}", coupling.contiguous(), persistent=False)
+        self.groups = [(source, l2, groups[key]) for key in sorted(groups) for _, source, l2 in [key]]
+        widths = [self.channels[path.source] for path in self.paths]
+        columns = torch.arange(sum(widths)).split(widths)
+        order = torch.cat([columns[p] for _, _, indices in self.groups for p in indices])
+        self.register_buffer("column_order", order, persistent=False)
 
     @property
-    def weight_widths(self) -> list[int]:
-        """Weights per edge of every path (its channels), paths with scalar output first."""
-        return [self.channels[path.source] for path in self.paths]
+    def weight_numel(self) -> int:
+        """Weights per edge."""
+        return len(self.column_order)
 
     @property
-    def n_scalar_paths(self) -> int:
-        """Number of paths with scalar output (0e)."""
-        return sum(path.target == 0 for path in self.paths)
+    def group_widths(self) -> list[int]:
+        """Weights per edge of every group, groups with scalar output first."""
+        return [len(indices) * self.channels[source] for source, _, indices in self.groups]
+
+    @property
+    def n_scalar_groups(self) -> int:
+        """Number of groups with scalar output (0e)."""
+        return sum(self.paths[indices[0]].target == 0 for _, _, indices in self.groups)
 
     @property
     def scalar_width(self) -> int:
         """Weights per edge of all paths with scalar output."""
-        return sum(self.weight_widths[: self.n_scalar_paths])
+        return sum(self.group_widths[: self.n_scalar_groups])
 
     @property
     def fan_out(self) -> list[int]:
@@ -60,35 +72,31 @@ class ChannelwiseConvolution(nn.Module):
             for target in range(len(self.targets))
         ]
 
+    def by_group(self, matrix: Tensor) -> Tensor:
+        """Columns [.., weight_numel] from the order of ``paths`` to that of ``groups``."""
+        return matrix.index_select(-1, self.column_order)
+
     def forward(
         self, features: Sequence[Tensor], weights: Sequence[Tensor], harmonics: Tensor, geometry: EdgeGeometry
     ) -> list[Tensor]:
-        """features per irrep [N, 2l + 1, C], weights per path [E, C], harmonics [N, K, (l_edge+1)^2] (padded layout)
+        """features per irrep [N, 2l + 1, C], weights per group [N K, P C] and harmonics [N, K, (l_edge+1)^2] (padded)
 
         -> per target a tensor [N, 2 l3 + 1, fan_out], paths in the order of ``self.paths``.
         """
-        n = geometry.n_atoms
-        gathered = torch.cat([values.flatten(1) for values in features], dim=1).index_select(0, geometry.neighbour)
+        n, k = geometry.n_atoms, geometry.max_degree
+        flat = torch.cat([values.flatten(1) for values in features], dim=1)
         sizes = [(2 * degree + 1, c) for degree, c in zip(self.degrees, self.channels, strict=True)]
-        sources = [
-            values.unflatten(1, size)  # [E, 2 l1 + 1, C]
-            for values, size in zip(gathered.split([m * c for m, c in sizes], dim=1), sizes, strict=True)
-        ]
+        gathered = flat.index_select(0, geometry.padded_neighbour).split([m * c for m, c in sizes], dim=1)
         outputs: dict[int, Tensor] = {}
-        for l2, indices in self.by_harmonic.items():
-            # 1. weighted neighbour features of all paths with this harmonic        [E, sum(2 l1 + 1) C]
-            weighted = torch.cat(
-                [(weights[p][:, None, :] * sources[self.paths[p].source]).flatten(1) for p in indices], dim=1
-            )
-            # 2. outer product with the harmonic, summed over neighbours             [N, 2 l2 + 1, sum(2 l1 + 1) C]
-            summed = outer_neighbour_sum(harmonics[:, :, block(l2)], weighted, geometry)
-            # 3. Clebsch-Gordan contraction on atoms                                 [N, 2 l3 + 1, C] per path
-            start = 0
-            for p in indices:
-                m1, c = sizes[self.paths[p].source]
-                outer = summed[:, :, start : start + m1 * c].reshape(n, -1, c)  # [N, (2 l2 + 1)(2 l1 + 1), C]
-                start += m1 * c
-                outputs[p] = getattr(self, f"coupling_{p}").T @ outer
+        for (source, l2, indices), weight in zip(self.groups, weights, strict=True):
+            (m1, c), n_paths = sizes[source], len(indices)
+            # 1. weighted neighbour features of all paths of the group              [N, K, P (2 l1 + 1) C]
+            weighted = weight.view(n * k, n_paths, 1, c) * gathered[source].view(n * k, 1, m1, c)
+            # 2. outer product with the harmonic, summed over neighbours            [N, 2 l2 + 1, P (2 l1 + 1) C]
+            summed = torch.bmm(harmonics[:, :, block(l2)].transpose(1, 2), weighted.view(n, k, n_paths * m1 * c))
+            # 3. Clebsch-Gordan contraction on atoms                                [N, 2 l3 + 1, C] per path
+            for p, outer in zip(indices, summed.split(m1 * c, dim=2), strict=True):
+                outputs[p] = getattr(self, f"coupling_{p}") @ outer.reshape(n, (2 * l2 + 1) * m1, c)
         return [
             torch.cat([outputs[p] for p, path in enumerate(self.paths) if path.target == target], dim=2)
             for target in range(len(self.targets))

@@ -21,6 +21,8 @@ def neighbour_sum(values: Tensor, geometry: EdgeGeometry) -> Tensor:
 
 def to_slots(values: Tensor, geometry: EdgeGeometry) -> Tensor:
     """Edge values on the padded layout, zeros in the free slots: [E, F] -> [N, K, F], K the largest degree."""
+    if geometry.dense:
+        return values.view(geometry.n_atoms, geometry.max_degree, values.shape[1])
     padded = values.new_zeros(geometry.n_atoms * geometry.max_degree, values.shape[1])
     return padded.index_copy(0, geometry.slot, values).view(geometry.n_atoms, geometry.max_degree, values.shape[1])
 

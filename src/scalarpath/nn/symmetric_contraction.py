@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
+from collections.abc import Sequence
 
 import torch
 from e3nn import o3
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from scalarpath.nn.angular import block
 from scalarpath.nn.linear import SpeciesGroups
+from scalarpath.nn.pair_products import pair_products
 
 # (l_out, l_left, l_right) for which e3nn 0.4.4, which mace-torch pins, has the other sign than e3nn 0.6 (all with
 # degrees of at most three to the right and of the output). With them the couplings are upstream's own, column by
@@ -75,24 +78,18 @@ def symmetric_basis(l_max: int, l_out: int, nu: int) -> tuple[Tensor, Tensor]:
 class SymmetricContraction(nn.Module):
     """B^{L}_{i,c} = sum_nu sum_k w^{nu,L}_{z_i,k,c} U^{nu,L}_k A_{i,c}^{(x) nu} for L = 0..l_out, nu = 1..correlation.
 
-    Weights [S, K, C] per (L, nu), normal with deviation 1/K, as upstream. Evaluated by Horner's rule over nu as batched
-    matrix products over the channels, all L fused, the first two factors packed to pairs a <= b.
+    Weights [S, K, C] per (L, nu), normal with deviation 1/K, as upstream. The weighted couplings of all L and nu form
+    one matrix per channel that acts on the monomials of A (the products of pairs a <= b, the components, one):
+    B_M = sum_a A_a Q_Ma with Q = T (A_b A_d, A_b, 1), a batched matrix product over channels. What is stored per atom
+    and channel is then 16 values of Q per M at l_in = 3, and not the 136 products per M of Horner's rule.
     """
-
-    first: Tensor
-    second: Tensor
 
     def __init__(
         self, l_in: int, l_out: int, correlation: int, n_species: int, channels: int, generator: torch.Generator
     ):
         super().__init__()
         self.l_in, self.l_out, self.correlation = l_in, l_out, correlation
-        self.channels = channels
         self.size = (l_in + 1) ** 2
-        # selections [n, pairs] of the two factors of each pair a <= b; products with them are faster than indexing
-        first, second = torch.nn.functional.one_hot(torch.triu_indices(self.size, self.size)).double().transpose(1, 2)
-        self.register_buffer("first", first, persistent=False)
-        self.register_buffer("second", second, persistent=False)
         self.weights = nn.ParameterDict()
         for degree in range(l_out + 1):
             for nu in range(correlation, 0, -1):
@@ -104,24 +101,28 @@ class SymmetricContraction(nn.Module):
                 self.register_buffer(f"mixing_{degree}_{nu}", mixing, persistent=False)
 
     def _pack(self, basis: Tensor, nu: int) -> Tensor:
-        """[M, n (nu times), r] -> [r, n^(nu-2), M * pairs], last factors first; [r, n, M] for nu = 1."""
-        if nu == 1:
-            return basis.permute(2, 1, 0).contiguous()
-        first, second = self.first.argmax(0), self.second.argmax(0)
-        multiplicity = torch.where(first == second, 1.0, 2.0).to(basis.dtype)
-        packed = basis[:, first, second]  # [M, pairs, n (nu - 2 times), r]
-        packed = packed * multiplicity.view(1, -1, *[1] * (nu - 1))
-        axes = range(packed.dim())
-        return packed.permute(axes[-1], *axes[-2:1:-1], 0, 1).reshape(basis.shape[-1], self.size ** (nu - 2), -1)
+        """[M, n (nu times), r] -> [r, M left, right]: one factor left (of four: a pair), the others right."""
+        first, second = torch.triu_indices(self.size, self.size)
+        twice = torch.where(first == second, 1.0, 2.0).to(basis.dtype)
+        if nu > 2:
+            basis = basis[..., first, second, :] * twice[:, None]  # [M, n (nu - 2 times), pairs, r]
+        if nu == 4:
+            basis = basis[:, first, second] * twice[:, None, None]  # [M, pairs, pairs, r]
+        *entries, r = basis.shape
+        right = entries[-1] if nu > 1 else 1
+        return basis.movedim(-1, 0).reshape(r, math.prod(entries) // right, right)
 
-    def _coefficients(self, nu: int, species: int) -> Tensor:
-        """Weighted couplings of one species, all L: [C, n^(nu-2), M_total * pairs], or [C, n, M_total] for nu = 1."""
-        parts = []
+    def _matrix(self, orders: Sequence[int], species: int) -> Tensor:
+        """Weighted couplings of one species, several nu side by side, all L below each other: [C, M left, right]."""
+        rows = []
         for degree in range(self.l_out + 1):
-            basis, mixing = getattr(self, f"basis_{degree}_{nu}"), getattr(self, f"mixing_{degree}_{nu}")
-            weight = mixing @ self.weights[f"{degree}_{nu}"][species]  # [r, C]
-            parts.append((weight.T @ basis.flatten(1)).view(-1, *basis.shape[1:]))
-        return torch.cat(parts, dim=-1)
+            columns = []
+            for nu in orders:
+                basis, mixing = getattr(self, f"basis_{degree}_{nu}"), getattr(self, f"mixing_{degree}_{nu}")
+                weight = mixing @ self.weights[f"{degree}_{nu}"][species]  # [r, C]
+                columns.append((weight.T @ basis.flatten(1)).view(-1, *basis.shape[1:]))
+            rows.append(torch.cat(columns, dim=2))
+        return torch.cat(rows, dim=1)
 
     def forward(self, basis: Tensor, groups: SpeciesGroups) -> list[Tensor]:
         """basis A [N, n, C], n = (l_in+1)^2 -> per L [N, 2L + 1, C]."""
@@ -130,22 +131,21 @@ class SymmetricContraction(nn.Module):
         return [joined[:, block(degree)] for degree in range(self.l_out + 1)]
 
     def _contract(self, basis: Tensor, species: int) -> Tensor:
-        """A [N_z, n, C] of one species -> [N_z, M_total, C]."""
-        a = basis.permute(2, 0, 1).contiguous()  # [C, N, n]
-        c, n_atoms, n = a.shape
-        out = torch.bmm(a, self._coefficients(1, species))  # [C, N, M]
-        if self.correlation > 1:
-            # Horner: innermost factor first; t_ab... collects everything that multiplies the pair A_a A_b
-            pairs = (a @ self.first) * (a @ self.second)  # [C, N, pairs]
-            t = self._coefficients(self.correlation, species)  # [C, n^(nu-2), M pairs]
-            if self.correlation == 2:
-                t = t.view(c, (self.l_out + 1) ** 2, pairs.shape[2])  # [C, M, pairs]
-                return (out + torch.bmm(pairs, t.transpose(1, 2))).permute(1, 2, 0)
-            t = torch.bmm(a, t.view(c, n, -1))  # [C, N, n^(nu-3) M pairs]
-            for nu in range(self.correlation - 1, 1, -1):
-                t = t + self._coefficients(nu, species).view(c, 1, -1)
-                if nu > 2:
-                    t = torch.einsum("cba,cbax->cbx", a, t.view(c, n_atoms, n, -1))
-            t = t.view(c, n_atoms, (self.l_out + 1) ** 2, pairs.shape[2])  # [C, N, M, pairs]
-            out = out + (t @ pairs[..., None]).squeeze(-1)
-        return out.permute(1, 2, 0)
+        """A [N_z, n, C] of one species -> [N_z, M, C]."""
+        a = basis.permute(2, 1, 0).contiguous()  # [C, n, N]
+        monomials = [a, a.new_ones(a.shape[0], 1, a.shape[2])]
+        if self.correlation > 2:
+            pairs = pair_products(a)  # [C, pairs, N]
+            monomials.insert(0, pairs)
+        right = torch.cat(monomials[-self.correlation :], dim=1)
+        out = _bilinear(self._matrix(range(min(self.correlation, 3), 0, -1), species), a, right)
+        if self.correlation == 4:
+            out = out + _bilinear(self._matrix([4], species), pairs, pairs)
+        return out.permute(2, 1, 0)
+
+
+def _bilinear(matrix: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """left^T T_M right for every M: [C, M l, r], [C, l, N], [C, r, N] -> [C, M, N]."""
+    rows = matrix.shape[1] // left.shape[1]
+    q = torch.bmm(matrix, right).view(left.shape[0], rows, *left.shape[1:])
+    return (q * left[:, None]).sum(2)
