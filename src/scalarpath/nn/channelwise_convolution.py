@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.angular import block, clebsch_gordan, couplings
+from scalarpath.nn.weighted_outer_sum import PathGroup, weighted_outer_sum
 
 
 class ChannelwiseConvolution(nn.Module):
     """A_i^{l3} = sum_j W_ij^path CG(h_j^{l1}, Y^{l2}(r_ij)) for every path (l1, l2, l3), each channel by itself.
 
     The coupling is linear in Y, so it is applied to the sum over neighbours and not to each edge: first
-    T_i = sum_j Y_ij (x) (W_ij h_j), a batched matrix product on the padded layout, then the small Clebsch-Gordan
+    T_i = sum_j Y_ij (x) (W_ij h_j), batched matrix products on the padded layout, then the small Clebsch-Gordan
     contraction on atoms. Equals e3nn's TensorProduct(mode "uvu", component/element) followed by a scatter.
 
     ``targets`` are the irreps of the output, scalars (0e) first. Paths with the same input and harmonic form a group
@@ -38,10 +39,13 @@ class ChannelwiseConvolution(nn.Module):
             # matrix [m3, (m2, m1)], acting on the flattened outer product Y (x) h
             coupling = clebsch_gordan(self.degrees[source], l2, targets[target].l).transpose(0, 1).flatten(0, 1).T
             self.register_buffer(f"coupling_{index}", coupling.contiguous(), persistent=False)
-        self.groups = [(source, l2, groups[key]) for key in sorted(groups) for _, source, l2 in [key]]
+        self.members = [groups[key] for key in sorted(groups)]
+        self.groups = [
+            PathGroup(source, block(l2), len(groups[key])) for key in sorted(groups) for _, source, l2 in [key]
+        ]
         widths = [self.channels[path.source] for path in self.paths]
         columns = torch.arange(sum(widths)).split(widths)
-        order = torch.cat([columns[p] for _, _, indices in self.groups for p in indices])
+        order = torch.cat([columns[p] for members in self.members for p in members])
         self.register_buffer("column_order", order, persistent=False)
 
     @property
@@ -52,12 +56,12 @@ class ChannelwiseConvolution(nn.Module):
     @property
     def group_widths(self) -> list[int]:
         """Weights per edge of every group, groups with scalar output first."""
-        return [len(indices) * self.channels[source] for source, _, indices in self.groups]
+        return [group.paths * self.channels[group.source] for group in self.groups]
 
     @property
     def n_scalar_groups(self) -> int:
         """Number of groups with scalar output (0e)."""
-        return sum(self.paths[indices[0]].target == 0 for _, _, indices in self.groups)
+        return sum(self.paths[members[0]].target == 0 for members in self.members)
 
     @property
     def scalar_width(self) -> int:
@@ -83,20 +87,26 @@ class ChannelwiseConvolution(nn.Module):
 
         -> per target a tensor [N, 2 l3 + 1, fan_out], paths in the order of ``self.paths``.
         """
-        n, k = geometry.n_atoms, geometry.max_degree
+        # 1. features of the neighbours                                             per irrep [N K, 2 l1 + 1, C]
         flat = torch.cat([values.flatten(1) for values in features], dim=1)
         sizes = [(2 * degree + 1, c) for degree, c in zip(self.degrees, self.channels, strict=True)]
-        gathered = flat.index_select(0, geometry.padded_neighbour).split([m * c for m, c in sizes], dim=1)
+        gathered = [
+            values.unflatten(1, size)
+            for values, size in zip(
+                flat.index_select(0, geometry.padded_neighbour).split([m * c for m, c in sizes], dim=1),
+                sizes,
+                strict=True,
+            )
+        ]
+        # 2. weighted, times the harmonics, summed over neighbours                  per group [N, 2 l2 + 1, P M C]
+        summed = weighted_outer_sum(self.groups, harmonics, weights, gathered)
+        # 3. Clebsch-Gordan contraction on atoms                                    per path [N, 2 l3 + 1, C]
         outputs: dict[int, Tensor] = {}
-        for (source, l2, indices), weight in zip(self.groups, weights, strict=True):
-            (m1, c), n_paths = sizes[source], len(indices)
-            # 1. weighted neighbour features of all paths of the group              [N, K, P (2 l1 + 1) C]
-            weighted = weight.view(n * k, n_paths, 1, c) * gathered[source].view(n * k, 1, m1, c)
-            # 2. outer product with the harmonic, summed over neighbours            [N, 2 l2 + 1, P (2 l1 + 1) C]
-            summed = torch.bmm(harmonics[:, :, block(l2)].transpose(1, 2), weighted.view(n, k, n_paths * m1 * c))
-            # 3. Clebsch-Gordan contraction on atoms                                [N, 2 l3 + 1, C] per path
-            for p, outer in zip(indices, summed.split(m1 * c, dim=2), strict=True):
-                outputs[p] = getattr(self, f"coupling_{p}") @ outer.reshape(n, (2 * l2 + 1) * m1, c)
+        for group, members, values in zip(self.groups, self.members, summed, strict=True):
+            m1, c = sizes[group.source]
+            for p, outer in zip(members, values.split(m1 * c, dim=2), strict=True):
+                coupling = getattr(self, f"coupling_{p}")  # [2 l3 + 1, (2 l2 + 1)(2 l1 + 1)]
+                outputs[p] = coupling @ outer.reshape(geometry.n_atoms, coupling.shape[1], c)
         return [
             torch.cat([outputs[p] for p, path in enumerate(self.paths) if path.target == target], dim=2)
             for target in range(len(self.targets))
