@@ -8,43 +8,27 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from ase import Atoms
-from ase.build import bulk
-from ase.io import read
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 from torch_geometric.data import Data
 
+from scalarpath.benchmark.structures import structures
 from scalarpath.errors import ConfigError
 from scalarpath.graph import AtomicGraph, collate
+from scalarpath.options import count
 from scalarpath.potential import Potential, build_potential, potential_config
-from scalarpath.resources import BUNDLED_DIR, CONF_DIR
+from scalarpath.resources import CONF_DIR
 from scalarpath.timing import compare
-
-
-def structures(name: str) -> list[Atoms]:
-    """Structures to time: a thermal Ag (108 atoms) or Si cell (64 atoms), or ten ethanol molecules."""
-    if name == "ethanol10":
-        return list(read(BUNDLED_DIR / "ethanol" / "frames.extxyz", ":10"))
-    if name not in ("ag108", "si64"):
-        raise ConfigError(f"structure = {name} is unknown; use ag108, si64 or ethanol10.")
-    atoms = bulk("Ag", a=4.15, cubic=True) * 3 if name == "ag108" else bulk("Si", a=5.47, cubic=True) * 2
-    atoms.rattle(0.1, seed=0)
-    return [atoms]
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
     """Measure, print a table and write it as JSON; returns what was written."""
+    count("benchmark", threads=cfg.threads, rounds=cfg.rounds)
     torch.set_num_threads(cfg.threads)
     device = torch.device(cfg.device)
-    frames = structures(cfg.structure)
-    backbone = dict(OmegaConf.to_container(cfg.backbone, resolve=True))  # type: ignore[arg-type]
-    batch = collate([AtomicGraph.from_atoms(atoms, float(backbone["cutoff"])) for atoms in frames])
-    potentials = {
-        name: _potential(name, backbone, sorted(set(batch.z.tolist())), batch, cfg)
-        for name in dict.fromkeys(["baseline", *cfg.heads])
-    }
+    backbone, batch = thermal_batch(cfg)
+    potentials = {name: head_potential(name, backbone, batch, cfg) for name in dict.fromkeys(["baseline", *cfg.heads])}
     batch = batch.to(device)
     with Console().status("measuring"):
         arms = compare(potentials, batch, cfg.rounds, baseline="baseline")
@@ -69,11 +53,20 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     return result
 
 
-def _potential(head: str, backbone: Mapping[str, Any], species: list[int], batch: Data, cfg: DictConfig) -> Potential:
+def thermal_batch(cfg: DictConfig) -> tuple[dict[str, Any], Data]:
+    """Options of the backbone, and the structures as one batch."""
+    backbone: dict[str, Any] = dict(OmegaConf.to_container(cfg.backbone, resolve=True))  # type: ignore[arg-type]
+    frames = structures(cfg.structure)
+    return backbone, collate([AtomicGraph.from_atoms(atoms, float(backbone["cutoff"])) for atoms in frames])
+
+
+def head_potential(head: str, backbone: Mapping[str, Any], batch: Data, cfg: DictConfig) -> Potential:
+    """Potential with a head of conf/head, calibrated on ``batch``; raises ConfigError for an unknown head."""
     file = CONF_DIR / "head" / f"{head}.yaml"
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml")))
         raise ConfigError(f"heads: '{head}' is unknown; use {known}.")
+    species = sorted(set(batch.z.tolist()))
     arm = OmegaConf.to_container(OmegaConf.load(file))
     config = potential_config(species, backbone, cast("dict[str, Any]", arm), dtype=cfg.dtype)
     potential = build_potential(config, seed=cfg.seed)

@@ -1,0 +1,1 @@
+"""Speed and memory against the upstream packages on the same weights, each package in its own environment."""
