@@ -62,3 +62,9 @@ def test_atoms_without_any_neighbour_are_refused(make_silicon):
     lonely = [AtomicGraph.from_atoms(a, 1.0, energy=-1.0) for a in make_silicon(2)]
     with pytest.raises(DataError, match="no atom of the train split has a neighbour"):
         train_statistics(lonely, {14: 0.0})
+
+
+def test_graphs_are_read_once_and_not_kept(graphs):
+    """So that the train split need not fit into memory."""
+    statistics = train_statistics((graph for graph in graphs), {14: -5.0})  # a generator has no second time
+    assert statistics == train_statistics(graphs, {14: -5.0})

@@ -3,6 +3,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 
 from scalarpath.data import cache
 from scalarpath.data.cache import build_graphs, content_hash
@@ -30,26 +31,58 @@ def assert_same(first, second):
                 assert a[key] == b[key]
 
 
+def build(labelled_set, indices, directory, cutoff=5.0):
+    return build_graphs(*labelled_set, indices, cutoff, content_hash(*labelled_set), directory)
+
+
 def test_cached_graphs_are_the_fresh_ones(labelled_set, tmp_path, monkeypatch):
-    frames, labels = labelled_set
-    fresh = build_graphs(frames, labels, [3, 0, 2], 5.0, None)
+    fresh = build(labelled_set, [3, 0, 2], None)
     assert [int(graph.frame) for graph in fresh] == [3, 0, 2]
-    assert_same(fresh, build_graphs(frames, labels, [3, 0, 2], 5.0, tmp_path))
+    assert_same(fresh, build(labelled_set, [3, 0, 2], tmp_path))
     monkeypatch.setattr(AtomicGraph, "from_atoms", lambda *_, **__: pytest.fail("the cache was not used"))
-    assert_same(fresh, build_graphs(frames, labels, [3, 0, 2], 5.0, tmp_path))
+    assert_same(fresh, build(labelled_set, [3, 0, 2], tmp_path))
 
 
-def test_cache_file_is_plain_tensors(labelled_set, tmp_path):
-    build_graphs(*labelled_set, [0, 1], 5.0, tmp_path)
+def test_isolated_atoms_and_single_atoms_survive_the_file(with_labels, tmp_path):
+    atoms = [with_labels(Atoms("Si"), energy=-1.0), with_labels(Atoms("SiC", [[0, 0, 0], [0, 0, 1.5]]), energy=-2.0)]
+    frames, spec = [Frame(a, "set.extxyz", k) for k, a in enumerate(atoms)], LabelSpec()
+    labelled = frames, [extract_labels(frame, find_keys(frames, spec), spec) for frame in frames]
+    fresh, cached = build(labelled, [0, 1], None), build(labelled, [0, 1], tmp_path)
+    assert_same(fresh, cached)
+    for graphs in (fresh, cached):
+        assert graphs.sizes.tolist() == [(1, 0, 0, 1), (2, 2, 1, 0)]
+
+
+def test_graphs_are_read_one_by_one_and_never_written_through(labelled_set, tmp_path):
+    graphs = build(labelled_set, [0, 1, 2], tmp_path)
+    graphs[1].pos += 1.0
+    graphs[1].energy += 1.0
+    assert_same(graphs, build(labelled_set, [0, 1, 2], None))
+    assert [int(graph.frame) for graph in graphs[1:]] == [1, 2]
+
+
+def test_selected_graphs_keep_their_frames_and_sizes(labelled_set, tmp_path):
+    for directory in (None, tmp_path):
+        graphs = build(labelled_set, [3, 0, 2], directory).select([2, 0])
+        assert [int(graph.frame) for graph in graphs] == [2, 3]
+        assert [graph.edge_index.shape[1] for graph in graphs] == graphs.sizes["edges"].tolist()
+        assert [int(graph.frame) for graph in graphs.select([1])] == [3]
+        assert_same(graphs.select([1]), build(labelled_set, [3], None))
+
+
+def test_cache_file_holds_numbers_only(labelled_set, tmp_path):
+    """18 bytes an edge, 50 an atom, 155 a frame and 32 in the table of sizes: no code that reading could run."""
+    graphs = build(labelled_set, [0, 1], tmp_path)
     (path,) = tmp_path.iterdir()  # one file, nothing temporary left
-    assert all(torch.is_tensor(value) for value in torch.load(path, weights_only=True).values())
+    records = 18 * graphs.sizes["edges"] + 50 * graphs.sizes["atoms"] + 155
+    assert path.stat().st_size == sum(-(-n // 8) * 8 + 32 for n in records) + 16
 
 
 def test_any_change_of_content_changes_the_hash(labelled_set):
     frames, labels = labelled_set
     base = content_hash(frames, labels)
     assert base == content_hash([Frame(f.atoms.copy(), "elsewhere", 9) for f in frames], labels)
-    hashes = {base, content_hash(frames[::-1], labels[::-1]), content_hash(frames, labels, ("cutoff", 5.0))}
+    hashes = {base, content_hash(frames[::-1], labels[::-1])}
     for change in (
         lambda a: a.positions.__iadd__(1e-9),
         lambda a: a.set_cell(1.0001 * np.asarray(a.cell)),
@@ -62,24 +95,41 @@ def test_any_change_of_content_changes_the_hash(labelled_set):
     hashes.add(content_hash(frames, [labels[0]._replace(energy=-1.0), *labels[1:]]))
     hashes.add(content_hash(frames, [labels[0]._replace(forces=labels[0].forces + 1), *labels[1:]]))
     hashes.add(content_hash(frames, [labels[0]._replace(stress=labels[0].stress + 1), *labels[1:]]))
-    assert len(hashes) == 10
+    assert len(hashes) == 9
 
 
-def test_cutoff_and_format_have_their_own_files(labelled_set, tmp_path, monkeypatch):
-    build_graphs(*labelled_set, [0], 5.0, tmp_path)
-    build_graphs(*labelled_set, [0], 4.0, tmp_path)
+def test_content_frames_cutoff_and_format_have_their_own_files(labelled_set, tmp_path, monkeypatch):
+    frames, labels = labelled_set
+    build(labelled_set, [0], tmp_path)
+    build(labelled_set, [0], tmp_path, cutoff=4.0)
+    build(labelled_set, [1], tmp_path)
+    build((frames, [labels[0]._replace(energy=-1.0), *labels[1:]]), [0], tmp_path)
     monkeypatch.setattr(cache, "FORMAT", cache.FORMAT + 1)
-    build_graphs(*labelled_set, [0], 5.0, tmp_path)
-    assert len(list(tmp_path.iterdir())) == 3
+    build(labelled_set, [0], tmp_path)
+    assert len(list(tmp_path.iterdir())) == 5
 
 
-def test_damaged_cache_file_is_made_again(labelled_set, tmp_path, caplog):
-    fresh = build_graphs(*labelled_set, [0, 1], 5.0, tmp_path)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: b"",
+        lambda whole: whole[:3],
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: whole[:-1],
+        lambda whole: whole[:800] + whole[808:],
+        lambda whole: b"\0" * 16,
+        lambda whole: b"x" * 100,
+    ],
+    ids=["empty", "start", "half", "nearly", "gap", "zeros", "foreign"],
+)
+def test_damaged_cache_file_is_made_again(labelled_set, tmp_path, caplog, damage):
+    build(labelled_set, [0, 1], tmp_path)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
+    path.unlink()  # truncating a file that is mapped would be fatal
+    path.write_bytes(damage(whole))
     with caplog.at_level(logging.WARNING):
-        assert_same(fresh, build_graphs(*labelled_set, [0, 1], 5.0, tmp_path))
+        assert_same(build(labelled_set, [0, 1], None), build(labelled_set, [0, 1], tmp_path))
     assert "cannot be read" in caplog.text
     assert path.read_bytes() == whole
 
@@ -87,6 +137,6 @@ def test_damaged_cache_file_is_made_again(labelled_set, tmp_path, caplog):
 def test_folder_that_cannot_be_written_costs_only_a_warning(labelled_set, tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     with caplog.at_level(logging.WARNING):
-        graphs = build_graphs(*labelled_set, [0, 1], 5.0, tmp_path / "file" / "cache")
-    assert len(graphs) == 2
+        graphs = build(labelled_set, [0, 1], tmp_path / "file" / "cache")
+    assert_same(graphs, build(labelled_set, [0, 1], None))
     assert "cannot be cached" in caplog.text

@@ -60,7 +60,7 @@ def test_bundled_ethanol_has_no_stress_to_weigh(bundled):
 
 @pytest.mark.parametrize("name", ["si", "lif", "ag"])
 def test_flipped_sign_of_a_real_stress_is_noticed(name):
-    frames, spec = read_frames(BUNDLED_DIR / name / "frames.extxyz"), LabelSpec()
+    frames, spec = list(read_frames(BUNDLED_DIR / name / "frames.extxyz")), LabelSpec()
     keys = find_keys(frames, spec)
     labels = [extract_labels(frame, keys, spec) for frame in frames]
     right = sign_evidence(frames, labels, range(len(frames)))

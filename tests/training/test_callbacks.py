@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,24 @@ def test_the_timer_leaves_out_the_warm_up(tmp_path: Path) -> None:
     assert result.times["time/timed_steps"] == 12 - 7
     assert 0 < result.times["time/step_ms"] < 1e3
     assert 0 < result.times["time/data_ms"] < 1e3
+
+
+def test_the_share_of_waiting_is_that_of_a_slow_loader(tmp_path: Path, monkeypatch) -> None:
+    """Every epoch has 3 waits of 20 ms; steps take a few ms."""
+    loader = ToyData.train_dataloader
+
+    def slow(data):
+        made = loader(data)
+        collate = made.collate_fn
+        made.collate_fn = lambda graphs: (time.sleep(0.02), collate(graphs))[1]
+        return made
+
+    monkeypatch.setattr(ToyData, "train_dataloader", slow)
+    result, directory = fitted(tmp_path, callbacks={"step_timer": {"warmup_steps": 0}})
+    assert result.times["time/data_ms"] > 20
+    for row in table(directory):
+        assert 3 * 0.02 / float(row["time/epoch_s"]) < float(row["time/data_share"]) < 1
+    assert 0 < result.times["time/data_share"] < 1
 
 
 def test_without_a_terminal_the_progress_is_about_twenty_lines(tmp_path: Path, capsys) -> None:

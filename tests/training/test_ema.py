@@ -7,7 +7,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from test_resume import with_extra_callback
-from toy_training import ToyData, ToyPotential, new_directory, toy_job
+from toy_training import ToyData, ToyPotential, in_batches, new_directory, toy_job
 
 from scalarpath.training.evaluation import evaluate
 from scalarpath.training.fit import fit
@@ -70,7 +70,7 @@ def test_the_best_checkpoint_reproduces_its_validation_errors(tmp_path: Path, mo
     best = torch.load(directory.checkpoints / "best.ckpt", weights_only=True)
     potential = ToyPotential()
     potential.load_state_dict(best["potential"]["state_dict"])
-    values = evaluate(potential, ToyData().valid_graphs, 3)
+    values = evaluate(potential, in_batches(ToyData().valid_graphs, 3))
     with (directory.path / "metrics.csv").open(newline="") as file:
         row = min(csv.DictReader(file), key=lambda row: float(row["val/loss"]))
     for name, value in values.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from toy_training import ToyPotential, labelled_graphs
+from toy_training import ToyPotential, in_batches, labelled_graphs
 
 from scalarpath.graph import collate
 from scalarpath.training.evaluation import evaluate, trivial_errors
@@ -45,7 +45,7 @@ def test_missing_labels_are_not_counted_and_a_property_without_labels_is_absent(
     graphs[1].forces[:] = NAN
     for graph in graphs:
         graph.stress[:] = NAN
-    values = evaluate(ToyPotential(), graphs, 2)
+    values = evaluate(ToyPotential(), in_batches(graphs, 2))
     assert values["energy_labels"] == 2
     assert values["forces_labels"] == 48
     assert not [name for name in values if name.startswith("stress")]
@@ -61,7 +61,7 @@ def test_a_batch_predicted_without_stress_counts_no_stress() -> None:
 
 def test_test_errors_do_not_depend_on_the_batch_size() -> None:
     graphs = labelled_graphs(5) + labelled_graphs(1, repeat=2)
-    results = [evaluate(ToyPotential(), graphs, size) for size in (1, 4, 100)]
+    results = [evaluate(ToyPotential(), in_batches(graphs, size)) for size in (1, 4, 100)]
     assert results[1] == pytest.approx(results[0], rel=1e-12)
     assert results[2] == pytest.approx(results[0], rel=1e-12)
 
@@ -69,12 +69,12 @@ def test_test_errors_do_not_depend_on_the_batch_size() -> None:
 def test_evaluation_leaves_the_mode_of_the_potential_and_needs_no_gradient_mode() -> None:
     potential, graphs = ToyPotential().train(), labelled_graphs(1)
     with torch.no_grad():
-        evaluate(potential, graphs, 1)
+        evaluate(potential, in_batches(graphs, 1))
     assert potential.training
 
 
 def test_a_perfect_potential_has_no_error() -> None:
-    values = evaluate(ToyPotential(seed=99), labelled_graphs(3), 2)
+    values = evaluate(ToyPotential(seed=99), in_batches(labelled_graphs(3), 2))
     assert max(value for name, value in values.items() if "labels" not in name) < 1e-9
 
 

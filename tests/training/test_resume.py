@@ -13,7 +13,7 @@ from toy_training import ToyData, ToyPotential, new_directory, toy_job
 from scalarpath.training import fit as fit_module
 from scalarpath.training.fit import fit
 
-TIMES = ("time/data_ms", "time/step_ms", "time/epoch_s")
+TIMES = ("time/data_ms", "time/data_share", "time/step_ms", "time/epoch_s")
 
 
 class CutOffError(Exception):

@@ -68,7 +68,7 @@ def test_the_best_checkpoint_gives_the_test_errors_again(finished: Path) -> None
     data = AtomicDataModule(dict(config.data), cutoff=config.backbone.cutoff, seed=0)
     data.setup()
     summary = json.loads((finished / "summary.json").read_text())
-    values = evaluate(load_potential(finished), data.test_graphs, batch_size=3)
+    values = evaluate(load_potential(finished), data.in_order(data.test_graphs, batch_size=3))
     for name, value in values.items():
         assert summary[f"test/{name}"] == pytest.approx(value, rel=1e-4), name
 

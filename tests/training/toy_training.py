@@ -101,6 +101,10 @@ def labelled_graphs(n: int, repeat: int = 1) -> list[AtomicGraph]:
     return graphs
 
 
+def in_batches(graphs: list[AtomicGraph], size: int) -> list[Any]:
+    return [collate(graphs[start : start + size]) for start in range(0, len(graphs), size)]
+
+
 def toy_config(**changes: dict[str, Any]) -> dict[str, Any]:
     """A complete plain configuration of a short, silent fit; ``changes`` update its sections."""
     config: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,6 +21,20 @@ HUGE_FORCE = 50.0  # eV/Å; atoms nearly on top of each other
 HUGE_STRESS = 1.0  # eV/Å^3 = 160 GPa; a set whose median frame is beyond it is more likely in another unit
 MIN_FRAMES_FOR_SIGN = 5
 MIN_VOLUME_SPREAD = 1.02  # largest over smallest volume per atom from which compression says something
+# what the audit keeps of every frame; NaN where the label is missing
+FACTS = np.dtype(
+    [
+        ("atoms", "i8"),
+        ("unperiodic", "?"),
+        ("dropped_stress", "?"),
+        ("energy", "f8"),  # eV
+        ("free_energy_gap", "f8"),  # eV, |free energy - energy|; NaN without a free energy
+        ("forces", "f8", 2),  # smallest and largest component, eV/Å
+        ("largest_force", "f8"),
+        ("net_force", "f8"),
+        ("stress", "f8", 2),  # smallest and largest component, eV/Å^3
+    ]
+)
 INTERNAL_UNITS = {"energy": "eV/atom", "forces": "eV/A", "stress": "eV/A^3"}
 
 
@@ -92,26 +106,53 @@ def audit_labels(
     Raises DataError if a property in ``required`` (those the loss weighs) is carried by no frame, listing the keys that
     the file does have.
     """
-    carried = {name: [i for i, item in enumerate(labels) if item.has(name)] for name in PROPERTIES}
+    elements: Counter[int] = Counter()
+    files: set[str] = set()
+    facts = np.fromiter(_facts(frames, labels, elements, files), dtype=FACTS, count=len(frames))
     for name in sorted(required):
-        if not carried[name]:
-            _raise_missing(name, frames, labels)
-    numbers = np.concatenate([frame.atoms.numbers for frame in frames])
-    forces = [(float(np.linalg.norm(labels[i].forces, axis=1).max()), i) for i in carried["forces"]]
-    net = [(float(np.linalg.norm(labels[i].forces.sum(axis=0))), i) for i in carried["forces"]]
+        if np.isnan(facts[name]).all():
+            _raise_missing(name, frames, facts)
+    largest = [_largest(facts[name]) for name in ("largest_force", "net_force")]
     audit = LabelAudit(
-        files=sorted({frame.file for frame in frames}),
+        files=sorted(files),
         frames=len(frames),
-        atoms=int(numbers.size),
-        elements={chemical_symbols[z]: count for z, count in sorted(Counter(numbers.tolist()).items())},
-        properties=[_property(name, frames, labels, carried[name], keys, spec) for name in PROPERTIES],
-        largest_force=max(forces)[0] if forces else None,
-        largest_net_force=max(net)[0] if net else None,
+        atoms=int(facts["atoms"].sum()),
+        elements={chemical_symbols[z]: count for z, count in sorted(elements.items())},
+        properties=[_property(name, facts, keys, spec) for name in PROPERTIES],
+        largest_force=None if largest[0] is None else float(facts["largest_force"][largest[0]]),
+        largest_net_force=None if largest[1] is None else float(facts["net_force"][largest[1]]),
     )
-    _check_forces(audit, frames, forces, net, "forces" in required)
-    _check_energies(audit, frames, labels, carried["energy"], keys, "energy" in required)
-    _check_stress(audit, frames, labels, carried["stress"], "stress" in required)
+    _check_forces(audit, frames, facts, "forces" in required)
+    _check_energies(audit, frames, facts, keys, "energy" in required)
+    _check_stress(audit, frames, labels, facts, "stress" in required)
     return audit
+
+
+def _facts(
+    frames: Sequence[Frame], labels: Sequence[Labels], elements: Counter[int], files: set[str]
+) -> Iterator[tuple[Any, ...]]:
+    """FACTS of every frame, each frame being met once; ``elements`` and ``files`` are filled on the way."""
+    for frame, label in zip(frames, labels, strict=True):
+        elements.update(frame.atoms.numbers.tolist())
+        files.add(frame.file)
+        results = getattr(frame.atoms.calc, "results", {})
+        free = results.get("free_energy")
+        yield (
+            len(frame.atoms),
+            not np.all(frame.atoms.pbc),
+            label.dropped_stress,
+            label.energy,
+            abs(free - results.get("energy", free)) if free else np.nan,
+            (label.forces.min(), label.forces.max()),
+            np.linalg.norm(label.forces, axis=1).max(),
+            np.linalg.norm(label.forces.sum(axis=0)),
+            (label.stress.min(), label.stress.max()),
+        )
+
+
+def _largest(values: np.ndarray) -> int | None:
+    """Index of the largest value, None if all are missing."""
+    return None if np.isnan(values).all() else int(np.nanargmax(values))
 
 
 def note_isolated_atoms(audit: LabelAudit, frames: Sequence[Frame], isolated: dict[int, int], cutoff: float) -> None:
@@ -124,13 +165,13 @@ def note_isolated_atoms(audit: LabelAudit, frames: Sequence[Frame], isolated: di
         )
 
 
-def _raise_missing(name: str, frames: Sequence[Frame], labels: Sequence[Labels]) -> None:
+def _raise_missing(name: str, frames: Sequence[Frame], facts: np.ndarray) -> None:
     keys = ", ".join(available_keys(frames)) or "none"
-    unperiodic = next((frame for frame in frames if not np.all(frame.atoms.pbc)), None)
-    if name == "stress" and unperiodic is not None:
+    unperiodic = np.flatnonzero(facts["unperiodic"])
+    if name == "stress" and unperiodic.size:
         raise DataError(
-            f"{unperiodic.where}: the loss weighs stress but this frame is not periodic and no other frame carries a "
-            f"stress (keys: {keys}); give stress no weight or add periodic frames with stress."
+            f"{frames[unperiodic[0]].where}: the loss weighs stress but this frame is not periodic and no other frame "
+            f"carries a stress (keys: {keys}); give stress no weight or add periodic frames with stress."
         )
     raise DataError(
         f"{frames[0].file}: the loss weighs {name} but no frame carries it (keys: {keys}); "
@@ -138,43 +179,31 @@ def _raise_missing(name: str, frames: Sequence[Frame], labels: Sequence[Labels])
     )
 
 
-def _property(
-    name: str,
-    frames: Sequence[Frame],
-    labels: Sequence[Labels],
-    carried: list[int],
-    keys: LabelKeys,
-    spec: LabelSpec,
-) -> PropertyAudit:
+def _property(name: str, facts: np.ndarray, keys: LabelKeys, spec: LabelSpec) -> PropertyAudit:
     key, source_unit, sign = getattr(keys, name), getattr(spec, f"{name}_unit"), None
     if name == "stress":
         sign = spec.stress_sign
         if keys.virial:
             key, source_unit, sign = keys.virial, spec.energy_unit, "virial = -V stress"
-    values = [np.ravel(getattr(labels[i], name) / (len(frames[i].atoms) if name == "energy" else 1)) for i in carried]
-    joined = np.concatenate(values) if values else None
+    values = facts["energy"] / facts["atoms"] if name == "energy" else facts[name]
+    known = values[np.isfinite(values)]
     return PropertyAudit(
         name=name,
         key=key,
-        frames=len(carried),
+        frames=int(np.isfinite(values.reshape(len(facts), -1)).all(axis=1).sum()),
         unit=INTERNAL_UNITS[name],
         source_unit=source_unit,
         sign=sign,
-        minimum=None if joined is None else float(joined.min()),
-        maximum=None if joined is None else float(joined.max()),
+        minimum=float(known.min()) if known.size else None,
+        maximum=float(known.max()) if known.size else None,
     )
 
 
-def _check_forces(
-    audit: LabelAudit,
-    frames: Sequence[Frame],
-    forces: list[tuple[float, int]],
-    net: list[tuple[float, int]],
-    weighed: bool,
-) -> None:
-    if not forces:
+def _check_forces(audit: LabelAudit, frames: Sequence[Frame], facts: np.ndarray, weighed: bool) -> None:
+    where, where_net = _largest(facts["largest_force"]), _largest(facts["net_force"])
+    if where is None or where_net is None:
         return
-    (largest, where), (largest_net, where_net) = max(forces), max(net)
+    largest, largest_net = facts["largest_force"][where], facts["net_force"][where_net]
     if largest == 0.0:
         audit.suspect(
             f"{frames[where].file}: every force is exactly zero; leave them out, or set data.on_suspicious=warn.",
@@ -190,41 +219,36 @@ def _check_forces(
 
 
 def _check_energies(
-    audit: LabelAudit,
-    frames: Sequence[Frame],
-    labels: Sequence[Labels],
-    carried: list[int],
-    keys: LabelKeys,
-    weighed: bool,
+    audit: LabelAudit, frames: Sequence[Frame], facts: np.ndarray, keys: LabelKeys, weighed: bool
 ) -> None:
-    zero = [i for i in carried if labels[i].energy == 0.0 and len(frames[i].atoms) > 1]
-    if zero:
+    zero = np.flatnonzero((facts["energy"] == 0.0) & (facts["atoms"] > 1))
+    if zero.size:
         audit.suspect(
-            f"{frames[zero[0]].where}: the energy is exactly 0 ({len(zero)} such frames); "
+            f"{frames[zero[0]].where}: the energy is exactly 0 ({zero.size} such frames); "
             "leave a missing energy out, or set data.on_suspicious=warn if it is right.",
             weighed=weighed,
         )
-    free = [getattr(frame.atoms.calc, "results", {}).get("free_energy") for frame in frames]
-    gaps = [abs(f - frame.atoms.calc.results.get("energy", f)) for f, frame in zip(free, frames, strict=True) if f]
-    if keys.energy == "energy" and gaps and max(gaps) > 1e-6:
+    gap = _largest(facts["free_energy_gap"])
+    if keys.energy == "energy" and gap is not None and facts["free_energy_gap"][gap] > 1e-6:
         audit.warnings.append(
-            f"{frames[0].file}: 'free_energy' is there too and differs from 'energy' by up to {max(gaps):.3g}; forces "
-            "derive from the free energy, so consider data.energy_key=free_energy."
+            f"{frames[0].file}: 'free_energy' is there too and differs from 'energy' by up to "
+            f"{facts['free_energy_gap'][gap]:.3g}; forces derive from the free energy, so consider "
+            "data.energy_key=free_energy."
         )
 
 
 def _check_stress(
-    audit: LabelAudit, frames: Sequence[Frame], labels: Sequence[Labels], carried: list[int], weighed: bool
+    audit: LabelAudit, frames: Sequence[Frame], labels: Sequence[Labels], facts: np.ndarray, weighed: bool
 ) -> None:
-    dropped = [i for i, item in enumerate(labels) if item.dropped_stress]
-    if dropped:
+    dropped, carried = np.flatnonzero(facts["dropped_stress"]), np.flatnonzero(np.isfinite(facts["stress"][:, 0]))
+    if dropped.size:
         audit.warnings.append(
-            f"{len(dropped)} frames carry a stress without being periodic in all directions "
+            f"{dropped.size} frames carry a stress without being periodic in all directions "
             f"(first: {frames[dropped[0]].where}); it is ignored."
         )
-    if not carried:
+    if not carried.size:
         return
-    median = float(np.median([np.abs(labels[i].stress).max() for i in carried]))
+    median = float(np.median(np.abs(facts["stress"][carried]).max(axis=1)))
     if median > HUGE_STRESS:
         unit = "GPa" if median < 100 * HUGE_STRESS else "kbar"
         audit.suspect(
@@ -232,7 +256,7 @@ def _check_stress(
             f"set data.stress_unit={unit}, or data.on_suspicious=warn if it is right.",
             weighed=weighed,
         )
-    evidence = sign_evidence(frames, labels, carried)
+    evidence = sign_evidence(frames, labels, carried.tolist())
     if evidence is not None and evidence < -0.7:
         audit.suspect(
             f"{frames[carried[0]].file}: stress falls as the cell grows (rank correlation {evidence:.2f}), so its sign "
@@ -246,15 +270,13 @@ def sign_evidence(frames: Sequence[Frame], labels: Sequence[Labels], carried: Se
 
     Positive when stress is tension positive: a compressed cell pushes outwards. None when volumes hardly vary.
     """
-    groups: dict[str, list[int]] = {}
+    groups: dict[str, list[tuple[float, float]]] = {}
     for i in carried:
-        groups.setdefault(frames[i].atoms.symbols.formula.reduce()[0].format("hill"), []).append(i)
-    members = max(groups.values(), key=len)
-    volume = np.array([cell_volume(frames[i]) / len(frames[i].atoms) for i in members])
-    if len(members) < MIN_FRAMES_FOR_SIGN or volume.max() < MIN_VOLUME_SPREAD * volume.min():
-        return None
-    trace = np.array([np.trace(labels[i].stress) for i in members])
-    if np.ptp(trace) == 0.0:
+        composition = frames[i].atoms.symbols.formula.reduce()[0].format("hill")
+        point = cell_volume(frames[i]) / len(frames[i].atoms), float(np.trace(labels[i].stress))
+        groups.setdefault(composition, []).append(point)
+    volume, trace = np.array(max(groups.values(), key=len)).T
+    if len(volume) < MIN_FRAMES_FOR_SIGN or volume.max() < MIN_VOLUME_SPREAD * volume.min() or np.ptp(trace) == 0.0:
         return None
     ranks = [np.argsort(np.argsort(x)).astype(float) for x in (volume, trace)]
     return float(np.corrcoef(ranks)[0, 1])

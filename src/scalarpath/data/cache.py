@@ -5,32 +5,25 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import pickle
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from scalarpath.data.graph_file import SIZES, GraphFile, GraphSet, graph_sizes, write_graphs
 from scalarpath.data.labels import Labels
 from scalarpath.data.reading import Frame
 from scalarpath.graph import AtomicGraph
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # raise it whenever AtomicGraph or the neighbour list changes meaning
-PER_ATOM = ("z", "pos", "forces")
-PER_EDGE = ("edge_index", "edge_shift", "edge_slot")
-PER_FRAME = ("cell", "pbc", "energy", "stress")
-# neighbours and cell shifts are small integers: stored narrow, widened on reading
-NARROW = {"edge_index": torch.int32, "edge_shift": torch.int16, "edge_slot": torch.int32, "z": torch.int16}
-WIDE = {"edge_index": torch.int64, "edge_shift": torch.float64, "edge_slot": torch.int64, "z": torch.int64}
+FORMAT = 2  # raise it whenever AtomicGraph, the neighbour list or the layout of the file changes meaning
 
 
-def content_hash(frames: Sequence[Frame], labels: Sequence[Labels], extra: Iterable[object] = ()) -> str:
-    """SHA-256 of structures and labels in their order, and of ``extra`` (such as the cutoff); not of file names."""
-    digest = hashlib.sha256(repr(tuple(extra)).encode())
+def content_hash(frames: Sequence[Frame], labels: Sequence[Labels]) -> str:
+    """SHA-256 of structures and labels in their order; not of file names."""
+    digest = hashlib.sha256(b"()")
     for frame, label in zip(frames, labels, strict=True):
         atoms = frame.atoms
         digest.update(np.asarray([len(atoms), *atoms.numbers], dtype="<i8").tobytes())
@@ -45,75 +38,62 @@ def build_graphs(
     labels: Sequence[Labels],
     indices: Sequence[int],
     cutoff: float,
+    data_hash: str,
     directory: Path | None,
-) -> list[AtomicGraph]:
-    """Graphs of the frames ``indices``, in that order, from the cache in ``directory`` or fresh (None: no cache).
+) -> GraphSet:
+    """Graphs of the frames ``indices``, in that order, read from a file in ``directory``, which is made if need be.
 
-    A folder that cannot be written costs a warning, a damaged file is made again. Raises GraphError naming the frame.
+    The file belongs to ``data_hash`` (the content hash of all ``frames`` and ``labels``), ``indices`` and ``cutoff``.
+    Without a directory, or in one that cannot be written (which costs a warning), the graphs are kept in memory. A
+    damaged file is made again. Raises GraphError naming the frame.
     """
-    chosen, chosen_labels = [frames[i] for i in indices], [labels[i] for i in indices]
-    path = None
+    numbers = np.asarray(indices, dtype=np.int64)
     if directory is not None:
-        path = directory / f"graphs-{content_hash(chosen, chosen_labels, ('graphs', FORMAT, float(cutoff)))}.pt"
-    graphs = _load(path) if path is not None and path.is_file() else None
-    if graphs is None:
-        graphs = [
-            AtomicGraph.from_atoms(
-                frame.atoms,
-                cutoff,
-                energy=label.energy,
-                forces=label.forces,
-                stress=label.stress,
-                where=frame.where,
-            )
-            for frame, label in zip(chosen, chosen_labels, strict=True)
-        ]
-        if path is not None:
-            _save(graphs, path)
-    for graph, i in zip(graphs, indices, strict=True):
-        graph.frame = torch.tensor([i])
-    return graphs
+        key = repr((FORMAT, data_hash, float(cutoff))).encode() + numbers.astype("<i8").tobytes()
+        path = directory / f"graphs-{hashlib.sha256(key).hexdigest()}.bin"
+        file = _open(path)
+        if file is None and _write(path, _fresh(frames, labels, indices, cutoff)):
+            file = GraphFile(path)
+        if file is not None:
+            return GraphSet(file, file.sizes, numbers)
+    graphs = list(_fresh(frames, labels, indices, cutoff))
+    return GraphSet(graphs, np.array([graph_sizes(graph) for graph in graphs], dtype=SIZES), numbers)
 
 
-def _save(graphs: Sequence[AtomicGraph], path: Path) -> None:
-    content: dict[str, torch.Tensor] = {
-        "atoms": torch.tensor([graph.z.numel() for graph in graphs]),
-        "edges": torch.tensor([graph.edge_index.shape[1] for graph in graphs]),
-    }
-    for key in PER_ATOM + PER_EDGE + PER_FRAME:
-        joined = torch.cat([graph[key] for graph in graphs], dim=1 if key == "edge_index" else 0)
-        content[key] = joined.to(NARROW.get(key, joined.dtype))
+def _fresh(
+    frames: Sequence[Frame], labels: Sequence[Labels], indices: Sequence[int], cutoff: float
+) -> Iterator[AtomicGraph]:
+    for i in indices:
+        frame, label = frames[i], labels[i]
+        yield AtomicGraph.from_atoms(
+            frame.atoms, cutoff, energy=label.energy, forces=label.forces, stress=label.stress, where=frame.where
+        )
+
+
+def _open(path: Path) -> GraphFile | None:
+    try:
+        return GraphFile(path) if path.is_file() else None
+    except (OSError, ValueError) as error:
+        logger.warning("%s: the cached graphs cannot be read (%s); they are made again.", path, error)
+        return None
+
+
+def _write(path: Path, graphs: Iterable[AtomicGraph]) -> bool:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as stream:
-            temporary = stream.name
-            torch.save(content, stream)
+            temporary = Path(stream.name)
+            write_graphs(stream, graphs)  # type: ignore[arg-type]
         os.replace(temporary, path)  # readers see the whole file or none
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         logger.warning(
-            "%s: graphs cannot be cached there (%s); the run goes on without, or set data.cache_dir.",
+            "%s: graphs cannot be cached there (%s); they are kept in memory, or set data.cache_dir.",
             path.parent,
             error,
         )
-
-
-def _load(path: Path) -> list[AtomicGraph] | None:
-    try:
-        content = torch.load(path, weights_only=True)
-        n_atoms, n_edges = content["atoms"].tolist(), content["edges"].tolist()
-        parts: dict[str, Sequence[torch.Tensor]] = {}
-        for key in PER_ATOM + PER_EDGE + PER_FRAME:
-            sizes = n_atoms if key in PER_ATOM else n_edges if key in PER_EDGE else [1] * len(n_atoms)
-            tensor = content[key].to(WIDE.get(key, content[key].dtype))
-            parts[key] = tensor.split(sizes, dim=1 if key == "edge_index" else 0)
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        logger.warning("%s: the cached graphs cannot be read (%s); they are made again.", path, type(error).__name__)
-        return None
-    return [
-        # clones, because a slice would keep the whole data set alive
-        AtomicGraph(**{key: part[i].clone() for key, part in parts.items()}, num_nodes=n)
-        for i, n in enumerate(n_atoms)
-    ]
+        return False
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return True

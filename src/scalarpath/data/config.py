@@ -60,6 +60,7 @@ class DataConfig:
     e0s: str | Mapping[Any, float] = "least_squares"
     batch_size: int = 8
     eval_batch_size: int = 16
+    max_edges: int | None = None
     cache: bool = True
     cache_dir: str | None = None
 
@@ -89,8 +90,10 @@ class DataConfig:
         for key, allowed in CHOICES.items():
             if getattr(self, key) not in allowed:
                 raise ConfigError(f"data.{key}='{getattr(self, key)}' is unknown; use one of: {', '.join(allowed)}.")
-        for key in ("split_seed", "n_blocks", "gap", "batch_size", "eval_batch_size", "fold"):
+        for key in ("split_seed", "n_blocks", "gap", "batch_size", "eval_batch_size", "max_edges", "fold"):
             value, least = getattr(self, key), 0 if key in ("split_seed", "gap") else 1
+            if key == "max_edges" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigError(f"data.{key}={value!r} must be an integer of at least {least}.")
         for key in ("train_size", "valid_size", "test_size"):

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from ase.data import chemical_symbols
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from scalarpath.data.audit import LabelAudit, audit_labels, note_isolated_atoms
-from scalarpath.data.batches import EpochSampler, frames_per_process
+from scalarpath.data.batches import EdgeBatches, EpochSampler, consecutive_batches, frames_per_process
 from scalarpath.data.cache import build_graphs, content_hash
 from scalarpath.data.config import DataConfig
-from scalarpath.data.labels import PROPERTIES, Labels, extract_labels, find_keys
+from scalarpath.data.graph_file import GraphSet
+from scalarpath.data.labels import PROPERTIES, FrameLabels, Labels, find_keys
 from scalarpath.data.reading import Frame
 from scalarpath.data.references import isolated_atom_frames, reference_energies
 from scalarpath.data.sources import load_dataset
 from scalarpath.data.splits import split_frames
 from scalarpath.data.statistics import Statistics, train_statistics
 from scalarpath.errors import ConfigError, DataError
-from scalarpath.graph import AtomicGraph, collate
+from scalarpath.graph import collate
 
 
 class AtomicDataModule(pl.LightningDataModule):
@@ -35,13 +36,14 @@ class AtomicDataModule(pl.LightningDataModule):
     species                                          atomic numbers of the train split, sorted
     statistics                                       Statistics of the train split
     data_hash                                        SHA-256 of all structures and labels
-    train_graphs, valid_graphs, test_graphs          lists of AtomicGraph
+    train_graphs, valid_graphs, test_graphs          sequences of AtomicGraph, each read when it is asked for
     ===============================================  ==================================================================
 
     config: the resolved ``data`` group; cutoff: Å; seed: of the order of train batches only; required: the labels that
-    the loss weighs. ``batch_size`` counts frames over all processes. Train batches are shared out by rank when
-    ``torch.distributed`` is initialised; validation and test loaders give every process all frames. Use it with
-    ``Trainer(use_distributed_sampler=False)``. Raises ConfigError here, DataError in ``setup``.
+    the loss weighs. ``batch_size`` and ``max_edges`` count over all processes. Train batches are shared out by rank
+    when ``torch.distributed`` is initialised; validation and test loaders give every process all frames. Use it with
+    ``Trainer(use_distributed_sampler=False)``. Neither all frames nor all graphs are held in memory (without
+    ``cache`` the graphs are). Raises ConfigError here, DataError in ``setup``.
     """
 
     def __init__(
@@ -65,9 +67,9 @@ class AtomicDataModule(pl.LightningDataModule):
         self.species: list[int]
         self.statistics: Statistics
         self.data_hash: str
-        self.train_graphs: list[AtomicGraph]
-        self.valid_graphs: list[AtomicGraph]
-        self.test_graphs: list[AtomicGraph]
+        self.train_graphs: GraphSet
+        self.valid_graphs: GraphSet
+        self.test_graphs: GraphSet
         self._ready = False
 
     def setup(self, stage: str | None = None) -> None:
@@ -77,7 +79,7 @@ class AtomicDataModule(pl.LightningDataModule):
         config, loaded = self.config, load_dataset(self.config)
         frames = loaded.frames
         keys = find_keys(frames, config.labels)
-        labels = [extract_labels(frame, keys, config.labels, self.required) for frame in frames]
+        labels = FrameLabels(frames, keys, config.labels, self.required)
         self.data_hash = content_hash(frames, labels)
         self.audit = audit_labels(frames, labels, keys, config.labels, self.required)
         if self.audit.suspicions and config.on_suspicious == "error":
@@ -96,32 +98,61 @@ class AtomicDataModule(pl.LightningDataModule):
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         rank = torch.distributed.get_rank() if distributed else 0
         world_size = torch.distributed.get_world_size() if distributed else 1
-        sampler = EpochSampler(len(self.train_graphs), self.seed, rank=rank, world_size=world_size)
-        batches = BatchSampler(sampler, frames_per_process(self.config.batch_size, world_size), drop_last=False)
-        return DataLoader(self.train_graphs, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
+        graphs, size = self.train_graphs, self.config.batch_size
+        batches: Sampler[list[int]]
+        if self.config.max_edges is None:
+            sampler = EpochSampler(len(graphs), self.seed, rank=rank, world_size=world_size)
+            batches = BatchSampler(sampler, frames_per_process(size, world_size), drop_last=False)
+        else:
+            batches = EdgeBatches(
+                graphs.sizes["edges"],
+                graphs.sizes["max_degree"],
+                EpochSampler(len(graphs), self.seed),
+                max_edges=self.config.max_edges,
+                batch_size=size,
+                rank=rank,
+                world_size=world_size,
+            )
+        return DataLoader(graphs, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
 
     def val_dataloader(self) -> DataLoader:
         """The validation frames in order."""
-        return self._ordered(self.valid_graphs)
+        return self.in_order(self.valid_graphs)
 
     def test_dataloader(self) -> DataLoader:
         """The test frames in order, each exactly once."""
-        return self._ordered(self.test_graphs)
+        return self.in_order(self.test_graphs)
 
-    def _ordered(self, graphs: list[AtomicGraph]) -> DataLoader:
-        return DataLoader(graphs, batch_size=self.config.eval_batch_size, collate_fn=collate)  # type: ignore[arg-type]
+    def in_order(self, graphs: GraphSet, batch_size: int | None = None) -> DataLoader:
+        """Batches of ``graphs`` in their order, each exactly once, of at most ``batch_size`` (``eval_batch_size``)."""
+        batches = consecutive_batches(
+            graphs.sizes["edges"], self.config.max_edges, batch_size or self.config.eval_batch_size
+        )
+        return DataLoader(graphs, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
 
-    def _build_graphs(self, frames: list[Frame], labels: list[Labels]) -> None:
+    def _build_graphs(self, frames: Sequence[Frame], labels: Sequence[Labels]) -> None:
         used = sorted(i for indices in self.splits.values() for i in indices)
         directory = self.config.cache_root / "graphs" if self.config.cache else None
-        graphs = dict(zip(used, build_graphs(frames, labels, used, self.cutoff, directory), strict=True))
+        graphs = build_graphs(frames, labels, used, self.cutoff, self.data_hash, directory)
+        self._check_largest(graphs, frames)
+        position = {i: k for k, i in enumerate(used)}
         self.train_graphs, self.valid_graphs, self.test_graphs = (
-            [graphs[i] for i in self.splits[name]] for name in ("train", "valid", "test")
+            graphs.select([position[i] for i in self.splits[name]]) for name in ("train", "valid", "test")
         )
-        lonely = {i: graph.z.numel() - int(graph.edge_index[0].unique().numel()) for i, graph in graphs.items()}
-        note_isolated_atoms(self.audit, frames, {i: n for i, n in lonely.items() if n}, self.cutoff)
+        lonely = graphs.sizes["isolated"]
+        note_isolated_atoms(self.audit, frames, {used[k]: int(lonely[k]) for k in lonely.nonzero()[0]}, self.cutoff)
 
-    def _check_coverage(self, labels: list[Labels], frames: list[Frame]) -> None:
+    def _check_largest(self, graphs: GraphSet, frames: Sequence[Frame]) -> None:
+        """A graph that no batch can hold is an error."""
+        largest, limit = int(graphs.sizes["edges"].argmax()), self.config.max_edges
+        edges = int(graphs.sizes["edges"][largest])
+        if limit is not None and edges > limit:
+            raise DataError(
+                f"{frames[int(graphs.frames[largest])].where}: has {edges} edges within {self.cutoff} Å, more than "
+                f"data.max_edges={limit}; raise it to at least {edges} or remove this frame."
+            )
+
+    def _check_coverage(self, labels: Sequence[Labels], frames: Sequence[Frame]) -> None:
         """A label the loss weighs must occur in train; its absence from another split is only noted."""
         for name in sorted(self.required):
             for split, indices in self.splits.items():
@@ -132,7 +163,7 @@ class AtomicDataModule(pl.LightningDataModule):
                     raise DataError(f"{text}; change data.split_seed or the split, or give {name} no weight.")
                 self.audit.warnings.append(f"{text}, so its {split} error is not known.")
 
-    def _check_species(self, frames: list[Frame]) -> list[int]:
+    def _check_species(self, frames: Sequence[Frame]) -> list[int]:
         """Atomic numbers of the train split; an element met only in another split is an error."""
         train = {int(z) for i in self.splits["train"] for z in np.unique(frames[i].atoms.numbers)}
         for split in ("valid", "test"):

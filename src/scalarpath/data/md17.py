@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ NPZ_KEYS = {
 }
 
 
-def load_rmd17(config: DataConfig) -> tuple[list[Frame], list[Frame]]:
+def load_rmd17(config: DataConfig) -> tuple[Iterator[Frame], Iterator[Frame]]:
     """Official train and test frames of split ``fold`` (1-5) of a molecule.
 
     ``root`` may hold ``<molecule>/splitNN_train.extxyz[.xz]`` files, or the npz archive as torch-geometric unpacks it.
@@ -68,7 +69,7 @@ def load_rmd17(config: DataConfig) -> tuple[list[Frame], list[Frame]]:
     )
 
 
-def load_md17(config: DataConfig) -> list[Frame]:
+def load_md17(config: DataConfig) -> Iterator[Frame]:
     """Frames ``index`` of the original trajectory of a molecule, in time order."""
     molecule, root = _molecule(config), _root(config)
     from torch_geometric.datasets import MD17
@@ -155,7 +156,7 @@ def _official(archive: Path, part: str, fold: int) -> np.ndarray:
         raise DataError(f"{path}: is not a column of frame numbers; unpack it again.") from error
 
 
-def _npz_frames(archive: Path, kind: str, wanted: np.ndarray | str) -> list[Frame]:
+def _npz_frames(archive: Path, kind: str, wanted: np.ndarray | str) -> Iterator[Frame]:
     try:
         if archive.with_suffix(".sha256").exists():
             _check_hash(archive)
@@ -171,11 +172,9 @@ def _npz_frames(archive: Path, kind: str, wanted: np.ndarray | str) -> list[Fram
     if numbers.size == 0 or numbers.max() >= len(energies):
         raise DataError(f"{archive}: has {len(energies)} frames, not those asked for; change data.index or data.fold.")
     to_ev, to_ev_angstrom = energy_factor("kcal/mol"), force_factor("kcal/mol/A")
-    frames = []
     for number in numbers.tolist():
         atoms = Atoms(z.astype(int), positions[number])
         atoms.calc = SinglePointCalculator(
             atoms, energy=float(energies[number]) * to_ev, forces=np.float64(forces[number]) * to_ev_angstrom
         )
-        frames.append(Frame(atoms, str(archive), number))
-    return frames
+        yield Frame(atoms, str(archive), number)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import pickle
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import ase.io
 from ase import Atoms
@@ -20,6 +21,7 @@ from ase.io.formats import UnknownFileTypeError, string2index
 from scalarpath.errors import ConfigError, DataError
 
 DECOMPRESS: dict[str, Any] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
+KEPT_IN_MEMORY = 2**26  # bytes of frames beyond which they move to a temporary file
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,46 @@ class Frame:
         return f"{self.file}, frame {self.number}"
 
 
+class FrameStore(Sequence[Frame]):
+    """Frames, packed; a large set lies in a temporary file instead of in memory.
+
+    A frame is made anew when it is asked for (the last one is kept), so a change to it is not remembered. The file has
+    no name and goes with the process, which alone reads what it pickled there.
+    """
+
+    def __init__(self, frames: Iterable[Frame] = ()) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=KEPT_IN_MEMORY)  # noqa: SIM115 (lives as long as the store)
+        self._starts = [0]
+        self._last: tuple[int, Frame] | None = None
+        self.extend(frames)
+
+    def extend(self, frames: Iterable[Frame]) -> list[int]:
+        """Append ``frames`` one by one and return their indices."""
+        first = len(self)
+        self._file.seek(self._starts[-1])
+        for frame in frames:
+            self._starts.append(self._starts[-1] + self._file.write(pickle.dumps(frame, pickle.HIGHEST_PROTOCOL)))
+        return list(range(first, len(self)))
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Frame: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Frame]: ...
+
+    def __getitem__(self, index: int | slice) -> Frame | list[Frame]:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        if self._last is None or self._last[0] != number:
+            self._file.seek(self._starts[number])
+            self._last = number, pickle.loads(self._file.read(self._starts[number + 1] - self._starts[number]))
+        return self._last[1]
+
+
 def available_keys(frames: Iterable[Frame]) -> list[str]:
     """Every label-like key that the frames carry in info, arrays or their calculator, sorted."""
     keys: set[str] = set()
@@ -44,8 +86,8 @@ def available_keys(frames: Iterable[Frame]) -> list[str]:
     return sorted(keys - {"numbers", "positions"})
 
 
-def read_frames(path: str | Path, index: str | int = ":") -> list[Frame]:
-    """Read the frames of ``path`` (anything ``ase.io`` reads, compressed or not).
+def read_frames(path: str | Path, index: str | int = ":") -> Iterator[Frame]:
+    """Frames of ``path`` (anything ``ase.io`` reads, compressed or not), one after the other.
 
     ``index`` is an ASE slice such as ``:``, ``::10``, ``-1``; ``path@0:100`` in the path overrides it. Raises DataError
     naming the file, and the frame where reading stopped, if a file is missing, empty, cut short or malformed.
@@ -57,16 +99,11 @@ def read_frames(path: str | Path, index: str | int = ":") -> list[Frame]:
     wanted = parse_index(index)
     if not path.is_file():
         raise DataError(f"{path}: no such file; check the path (it is relative to {Path.cwd()}).")
-    if path.suffix in DECOMPRESS:
-        # ASE seeks in the file, which costs a new decompression each time: a minute for a thousand frames
-        with tempfile.TemporaryDirectory() as folder:
-            plain = _decompress(path, Path(folder))
-            frames = list(_read(plain, wanted, str(path)))
-    else:
-        frames = list(_read(path, wanted, str(path)))
-    if not frames:
+    count = 0
+    for count, frame in enumerate(_unpacked(path, wanted), start=1):  # noqa: B007 (read after the loop)
+        yield frame
+    if not count:
         raise DataError(f"{path}: index '{index}' selects no frame; choose another slice or repair the file.")
-    return frames
 
 
 def parse_index(index: str | int) -> slice:
@@ -80,6 +117,15 @@ def parse_index(index: str | int) -> slice:
     if not isinstance(parsed, slice) or parsed.step == 0:
         raise ConfigError(f"frame index '{index}' is not a slice; write for example ':', '0:100' or '::10'.")
     return parsed
+
+
+def _unpacked(path: Path, wanted: slice) -> Iterator[Frame]:
+    if path.suffix not in DECOMPRESS:
+        yield from _read(path, wanted, str(path))
+        return
+    # ASE seeks in the file, which costs a new decompression each time: a minute for a thousand frames
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _read(_decompress(path, Path(folder)), wanted, str(path))
 
 
 def _decompress(path: Path, folder: Path) -> Path:

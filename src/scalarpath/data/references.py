@@ -37,18 +37,23 @@ def reference_energies(
     composition where a fit cannot tell elements apart. Without any energy label in the train split E0s are zero.
     Raises DataError if an element has no E0 or the fit is rank deficient.
     """
-    species = sorted({int(z) for i in train for z in frames[i].atoms.numbers})
+    compositions = []  # {atomic number: atoms} and energy (NaN if missing) of every train frame
+    for i in train:
+        elements, atoms = np.unique(frames[i].atoms.numbers, return_counts=True)
+        compositions.append((dict(zip(elements.tolist(), atoms.tolist(), strict=True)), labels[i].energy))
+    species = sorted({z for composition, _ in compositions for z in composition})
     if isinstance(method, Mapping):
         return _given(method, species)
-    carrying = [i for i in train if labels[i].has("energy")]
+    carrying = [(composition, energy) for composition, energy in compositions if math.isfinite(energy)]
     if not carrying:
         return dict.fromkeys(species, 0.0)
     if method == "isolated_atoms":
         return _isolated(frames, labels, species, cutoff)
+    counts = np.array([[composition.get(z, 0) for z in species] for composition, _ in carrying], dtype=np.float64)
+    energies = np.array([energy for _, energy in carrying])
     if method == "mean":
-        per_atom = sum(labels[i].energy for i in carrying) / sum(len(frames[i].atoms) for i in carrying)
-        return dict.fromkeys(species, per_atom)
-    return _least_squares(frames, labels, carrying, species)
+        return dict.fromkeys(species, float(energies.sum() / counts.sum()))
+    return _least_squares(frames[0].file, counts, energies, species)
 
 
 def _given(energies: Mapping[Any, float], species: list[int]) -> dict[int, float]:
@@ -85,18 +90,14 @@ def _isolated(frames: Sequence[Frame], labels: Sequence[Labels], species: list[i
     return {z: float(np.mean([labels[i].energy for i in found[z]])) for z in species}
 
 
-def _least_squares(
-    frames: Sequence[Frame], labels: Sequence[Labels], carrying: list[int], species: list[int]
-) -> dict[int, float]:
-    counts = np.array([[np.sum(frames[i].atoms.numbers == z) for z in species] for i in carrying], dtype=np.float64)
-    energies = np.array([labels[i].energy for i in carrying])
+def _least_squares(file: str, counts: np.ndarray, energies: np.ndarray, species: list[int]) -> dict[int, float]:
     # variance grows with the number of atoms; with this weight the residuals add up to zero, so no shift is left over
     weight = 1.0 / np.sqrt(counts.sum(axis=1))
     solution, _, rank, _ = np.linalg.lstsq(counts * weight[:, None], energies * weight, rcond=1e-8)
     if rank < len(species):
         symbols = ", ".join(chemical_symbols[z] for z in species)
         raise DataError(
-            f"{frames[0].file}: the train compositions have rank {rank} for {len(species)} elements ({symbols}), so "
+            f"{file}: the train compositions have rank {rank} for {len(species)} elements ({symbols}), so "
             "least squares cannot tell their E0s apart; give data.e0s, or use data.e0s=isolated_atoms or data.e0s=mean."
         )
     return dict(zip(species, (float(e) for e in solution), strict=True))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scalarpath.data.config import DataConfig
 from scalarpath.data.md17 import load_md17, load_rmd17
-from scalarpath.data.reading import Frame, read_frames
+from scalarpath.data.reading import Frame, FrameStore, read_frames
 from scalarpath.resources import BUNDLED_DIR
 
 
@@ -20,7 +20,7 @@ class LoadedFrames:
     pool: indices still to be split; valid, test: indices already assigned by their own files (None: cut from the pool).
     """
 
-    frames: list[Frame]
+    frames: Sequence[Frame]
     pool: list[int]
     valid: list[int] | None = None
     test: list[int] | None = None
@@ -39,12 +39,9 @@ def load_dataset(config: DataConfig | Mapping[str, Any]) -> LoadedFrames:
     return _join(read_frames(base / str(config.path), config.index), valid=valid, test=test)
 
 
-def _join(pool: list[Frame], test: list[Frame] | None = None, valid: list[Frame] | None = None) -> LoadedFrames:
-    frames = [*pool, *(valid or []), *(test or [])]
-    first_test = len(pool) + len(valid or [])
-    return LoadedFrames(
-        frames=frames,
-        pool=list(range(len(pool))),
-        valid=list(range(len(pool), first_test)) if valid is not None else None,
-        test=list(range(first_test, len(frames))) if test is not None else None,
-    )
+def _join(
+    pool: Iterable[Frame], test: Iterable[Frame] | None = None, valid: Iterable[Frame] | None = None
+) -> LoadedFrames:
+    frames = FrameStore()
+    indices = [None if part is None else frames.extend(part) for part in (pool, valid, test)]
+    return LoadedFrames(frames, indices[0] or [], *indices[1:])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -44,35 +45,41 @@ class Statistics:
         return {**asdict(self), "e0s": {chemical_symbols[z]: energy for z, energy in self.e0s.items()}}
 
 
-def train_statistics(graphs: Sequence[AtomicGraph], e0s: Mapping[int, float]) -> Statistics:
-    """Statistics of the train graphs; missing (NaN) labels are left out.
+def train_statistics(graphs: Iterable[AtomicGraph], e0s: Mapping[int, float]) -> Statistics:
+    """Statistics of the train graphs, read once and one by one; missing (NaN) labels are left out.
 
     Raises DataError if no atom has a neighbour, or if all labels are alike so that no scale can be set.
     """
-    n_atoms = sum(graph.z.numel() for graph in graphs)
-    n_edges = sum(graph.edge_index.shape[1] for graph in graphs)
+    n_frames = n_atoms = n_edges = n_forces = n_components = 0
+    squares, species = 0.0, set[int]()
+    residuals, sizes = [], []
+    for graph in graphs:
+        n_frames += 1
+        n_atoms += graph.z.numel()
+        n_edges += graph.edge_index.shape[1]
+        species.update(graph.z.unique().tolist())
+        known = graph.forces[torch.isfinite(graph.forces)]
+        n_forces += known.numel() == graph.forces.numel()
+        n_components += known.numel()
+        squares += float(known.square().sum())
+        if torch.isfinite(graph.energy).all():
+            residuals.append(float(graph.energy) - sum(e0s[z] for z in graph.z.tolist()))
+            sizes.append(graph.z.numel())
     if n_edges == 0:
         raise DataError("no atom of the train split has a neighbour within the cutoff; increase backbone.cutoff.")
-    with_energy = [graph for graph in graphs if torch.isfinite(graph.energy).all()]
-    residuals, sizes = [], []
-    for graph in with_energy:
-        residuals.append(float(graph.energy) - sum(e0s[z] for z in graph.z.tolist()))
-        sizes.append(graph.z.numel())
     residual, size = (torch.tensor(x, dtype=torch.float64) for x in (residuals, sizes))
-    forces = torch.cat([graph.forces.reshape(-1) for graph in graphs])
-    forces = forces[torch.isfinite(forces)]
-    scale = float(forces.square().mean().sqrt()) if forces.numel() else float((residual / size).std(correction=0))
+    scale = math.sqrt(squares / n_components) if n_components else float((residual / size).std(correction=0))
     if not scale > 1e-10:
-        kind = "forces are zero" if forces.numel() else "energies per atom are equal"
+        kind = "forces are zero" if n_components else "energies per atom are equal"
         raise DataError(f"all train {kind}, so there is no scale to learn; add frames that differ.")
     return Statistics(
         e0s=dict(e0s),
         scale=scale,
         shift=float(residual.sum() / size.sum()) if sizes else 0.0,
         avg_num_neighbors=n_edges / n_atoms,
-        species=sorted({z for graph in graphs for z in graph.z.tolist()}),
-        frames=len(graphs),
+        species=sorted(species),
+        frames=n_frames,
         atoms=n_atoms,
-        energies=len(with_energy),
-        forces=sum(bool(torch.isfinite(graph.forces).all()) for graph in graphs),
+        energies=len(sizes),
+        forces=n_forces,
     )

@@ -13,7 +13,6 @@ from rich.console import Console
 
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.errors import DataError, TrainingError
-from scalarpath.graph import collate
 from scalarpath.potential import Potential, build_potential
 from scalarpath.timing import head_overhead
 from scalarpath.training.evaluation import evaluate, trivial_errors
@@ -61,11 +60,11 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
 def _prepare(potential: Potential, data: AtomicDataModule, job: Job) -> None:
     """References and standardisation from the train split, then one batch as a check that all is finite."""
-    statistics, graphs, size = data.statistics, data.train_graphs, data.config.eval_batch_size
+    statistics = data.statistics
     shift = statistics.shift if job.shift == "mean" else 0.0
     potential.set_statistics(statistics.e0s, statistics.scale, shift, statistics.avg_num_neighbors)
-    potential.calibrate(collate(graphs[start : start + size]) for start in range(0, len(graphs), size))
-    prediction = potential.eval()(collate(graphs[:size]))
+    potential.calibrate(data.in_order(data.train_graphs))
+    prediction = potential.eval()(next(iter(data.in_order(data.train_graphs))))
     for prop in ("energy", "forces"):
         if not torch.isfinite(prediction[prop]).all():
             raise TrainingError(
@@ -95,13 +94,13 @@ def _tested(
     best = torch.load(directory.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
     potential.load_state_dict(best["potential"]["state_dict"])
     potential.to(result.device)
-    test = evaluate(potential, data.test_graphs, data.config.eval_batch_size)
+    test = evaluate(potential, data.test_dataloader())
     bad = [name for name, value in test.items() if not math.isfinite(value)]
     if bad:
         raise TrainingError(f"test/{bad[0]} is not finite; look at the test frames or lower optimizer.lr.")
     overhead = {}
     if job.measure_overhead:
-        batch = collate(data.train_graphs[: data.config.batch_size]).to(result.device)
+        batch = next(iter(data.in_order(data.train_graphs, data.config.batch_size))).to(result.device)
         overhead = head_overhead(potential, batch)
     record = directory.read_json("provenance.json")
     return build_summary(
