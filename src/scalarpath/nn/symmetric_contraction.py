@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Sequence
 
 import torch
 from e3nn import o3
@@ -112,16 +111,13 @@ class SymmetricContraction(nn.Module):
         right = entries[-1] if nu > 1 else 1
         return basis.movedim(-1, 0).reshape(r, math.prod(entries) // right, right)
 
-    def _matrix(self, orders: Sequence[int], species: int) -> Tensor:
-        """Weighted couplings of one species, several nu side by side, all L below each other: [C, M left, right]."""
+    def _matrix(self, nu: int, species: int) -> Tensor:
+        """Weighted couplings of one species, all L below each other: [C, M left, right]."""
         rows = []
         for degree in range(self.l_out + 1):
-            columns = []
-            for nu in orders:
-                basis, mixing = getattr(self, f"basis_{degree}_{nu}"), getattr(self, f"mixing_{degree}_{nu}")
-                weight = mixing @ self.weights[f"{degree}_{nu}"][species]  # [r, C]
-                columns.append((weight.T @ basis.flatten(1)).view(-1, *basis.shape[1:]))
-            rows.append(torch.cat(columns, dim=2))
+            basis, mixing = getattr(self, f"basis_{degree}_{nu}"), getattr(self, f"mixing_{degree}_{nu}")
+            weight = mixing @ self.weights[f"{degree}_{nu}"][species]  # [r, C]
+            rows.append((weight.T @ basis.flatten(1)).view(-1, *basis.shape[1:]))
         return torch.cat(rows, dim=1)
 
     def forward(self, basis: Tensor, groups: SpeciesGroups) -> list[Tensor]:
@@ -133,19 +129,19 @@ class SymmetricContraction(nn.Module):
     def _contract(self, basis: Tensor, species: int) -> Tensor:
         """A [N_z, n, C] of one species -> [N_z, M, C]."""
         a = basis.permute(2, 1, 0).contiguous()  # [C, n, N]
-        monomials = [a, a.new_ones(a.shape[0], 1, a.shape[2])]
+        q = self._matrix(1, species)  # [C, M n, 1], the same for all atoms
+        if self.correlation > 1:
+            q = torch.baddbmm(q, self._matrix(2, species), a)  # [C, M n, N]
         if self.correlation > 2:
             pairs = pair_products(a)  # [C, pairs, N]
-            monomials.insert(0, pairs)
-        right = torch.cat(monomials[-self.correlation :], dim=1)
-        out = _bilinear(self._matrix(range(min(self.correlation, 3), 0, -1), species), a, right)
-        if self.correlation == 4:
-            out = out + _bilinear(self._matrix([4], species), pairs, pairs)
+            q = torch.baddbmm(q, self._matrix(3, species), pairs)
+        out = _dot(q, a)
+        if self.correlation > 3:
+            out = out + _dot(torch.bmm(self._matrix(4, species), pairs), pairs)
         return out.permute(2, 1, 0)
 
 
-def _bilinear(matrix: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """left^T T_M right for every M: [C, M l, r], [C, l, N], [C, r, N] -> [C, M, N]."""
-    rows = matrix.shape[1] // left.shape[1]
-    q = torch.bmm(matrix, right).view(left.shape[0], rows, *left.shape[1:])
-    return (q * left[:, None]).sum(2)
+def _dot(q: Tensor, left: Tensor) -> Tensor:
+    """sum_l q_Ml left_l for every M: [C, M l, N], [C, l, N] -> [C, M, N]."""
+    rows = q.shape[1] // left.shape[1]
+    return (q.view(q.shape[0], rows, left.shape[1], q.shape[2]) * left[:, None]).sum(2)

@@ -60,6 +60,11 @@ def _factors(groups: Sequence[PathGroup], tensors: Sequence[Tensor]) -> list[_Gr
     return [_Group(group, harmonics, w, features[group.source]) for group, w in zip(groups, weights, strict=True)]
 
 
+def _over_features(values: Tensor) -> Tensor:
+    """sum_m of [N K, P, M, C]: [N K, P C]."""
+    return (values.sum(2) if values.shape[2] > 1 else values).flatten(1)
+
+
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, groups: Sequence[PathGroup], *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -81,12 +86,12 @@ class _FirstDerivatives(torch.autograd.Function):
         ctx.save_for_backward(*tensors)
         gradients, (harmonics, *rest) = tensors[: len(groups)], tensors[len(groups) :]
         by_harmonics = torch.zeros_like(harmonics)
-        by_weights = [torch.empty_like(values) for values in rest[: len(groups)]]
+        by_weights = []
         by_features = [torch.zeros_like(values) for values in rest[len(groups) :]]
         for k, (group, g) in enumerate(zip(groups, _factors(groups, [harmonics, *rest]), strict=True)):
             by_harmonics[:, :, group.where] += torch.bmm(g.product(g.w, g.h), gradients[k].transpose(1, 2))
             spread = g.spread(g.y, gradients[k])
-            torch.sum(spread * g.h, dim=2, keepdim=True, out=by_weights[k].view(g.w.shape))
+            by_weights.append(_over_features(spread * g.h))
             for path in range(group.paths):
                 by_features[group.source].addcmul_(spread[:, path], g.w[:, path])
         return by_harmonics, *by_weights, *by_features
@@ -97,20 +102,18 @@ class _FirstDerivatives(torch.autograd.Function):
         """Derivatives of Phi(G, y, W, h) + Phi(G, Y, w, h) + Phi(G, Y, W, h') by G, Y, W, h; y, w, h' the tangents."""
         groups = ctx.groups
         gradients, (harmonics, *rest) = ctx.saved_tensors[: len(groups)], ctx.saved_tensors[len(groups) :]
-        by_gradients = []
+        by_gradients, by_weights = [], []
         by_harmonics = torch.zeros_like(harmonics)
-        by_weights = [torch.empty_like(values) for values in rest[: len(groups)]]
         by_features = [torch.zeros_like(values) for values in rest[len(groups) :]]
         pairs = zip(_factors(groups, [harmonics, *rest]), _factors(groups, tangents), strict=True)
-        for k, (group, (g, t)) in enumerate(zip(groups, pairs, strict=True)):
+        for group, gradient, (g, t) in zip(groups, gradients, pairs, strict=True):
             mixed = g.product(t.w, g.h)
-            mixed.view(-1, *g.w.shape[1:2], *g.h.shape[2:]).addcmul_(g.w, t.h)
-            by_gradients.append(
-                torch.baddbmm(torch.bmm(t.y.transpose(1, 2), g.product(g.w, g.h)), g.y.transpose(1, 2), mixed)
-            )
-            by_harmonics[:, :, group.where] += torch.bmm(mixed, gradients[k].transpose(1, 2))
-            spread, spread_t = g.spread(g.y, gradients[k]), g.spread(t.y, gradients[k])
-            torch.sum((spread_t * g.h).addcmul_(spread, t.h), dim=2, keepdim=True, out=by_weights[k].view(g.w.shape))
+            mixed.view(-1, group.paths, *g.h.shape[2:]).addcmul_(g.w, t.h)
+            by_gradient = torch.bmm(t.y.transpose(1, 2), g.product(g.w, g.h))
+            by_gradients.append(by_gradient.baddbmm_(g.y.transpose(1, 2), mixed))
+            by_harmonics[:, :, group.where] += torch.bmm(mixed, gradient.transpose(1, 2))
+            spread, spread_t = g.spread(g.y, gradient), g.spread(t.y, gradient)
+            by_weights.append(_over_features((spread_t * g.h).addcmul_(spread, t.h)))
             for path in range(group.paths):
                 by_features[group.source].addcmul_(spread_t[:, path], g.w[:, path])
                 by_features[group.source].addcmul_(spread[:, path], t.w[:, path])
