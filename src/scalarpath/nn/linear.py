@@ -23,12 +23,13 @@ class SpeciesGroups:
     counts: list[int]
 
     @classmethod
-    def from_species(cls, species: Tensor, n_species: int) -> SpeciesGroups:
-        """species [N] int64 -> groups."""
+    def from_species(cls, species: Tensor, n_species: int, counts: Sequence[int] | None = None) -> SpeciesGroups:
+        """species [N] int64 -> groups; ``counts``: atoms per species, where known (counting waits for the device)."""
         if n_species == 1:
             return cls(None, None, [species.shape[0]])
         order = torch.argsort(species, stable=True)
-        return cls(order, torch.argsort(order), torch.bincount(species, minlength=n_species).tolist())
+        counts = torch.bincount(species, minlength=n_species).tolist() if counts is None else list(counts)
+        return cls(order, torch.argsort(order), counts)
 
     def split(self, values: Tensor) -> Sequence[Tensor]:
         """[N, ...] -> one tensor per species."""

@@ -11,8 +11,8 @@ from e3nn import o3
 from torch import Tensor, nn
 
 from scalarpath.nn.angular import block
+from scalarpath.nn.cubic_form import cubic_form
 from scalarpath.nn.linear import SpeciesGroups
-from scalarpath.nn.pair_products import pair_products
 
 # (l_out, l_left, l_right) for which e3nn 0.4.4, which mace-torch pins, has the other sign than e3nn 0.6 (all with
 # degrees of at most three to the right and of the output). With them the couplings are upstream's own, column by
@@ -129,19 +129,21 @@ class SymmetricContraction(nn.Module):
     def _contract(self, basis: Tensor, species: int) -> Tensor:
         """A [N_z, n, C] of one species -> [N_z, M, C]."""
         a = basis.permute(2, 1, 0).contiguous()  # [C, n, N]
-        q = self._matrix(1, species)  # [C, M n, 1], the same for all atoms
-        if self.correlation > 1:
-            q = torch.baddbmm(q, self._matrix(2, species), a)  # [C, M n, N]
-        if self.correlation > 2:
-            pairs = pair_products(a)  # [C, pairs, N]
-            q = torch.baddbmm(q, self._matrix(3, species), pairs)
-        out = _dot(q, a)
-        if self.correlation > 3:
+        t1 = self._matrix(1, species)  # [C, M n, 1], the same for all atoms
+        if self.correlation == 1:
+            return _dot(t1, a).permute(2, 1, 0)
+        t2 = self._matrix(2, species)
+        if self.correlation == 2:
+            return _dot(torch.baddbmm(t1, t2, a), a).permute(2, 1, 0)
+        out = cubic_form(a, t1, t2, self._matrix(3, species))
+        if self.correlation == 4:
+            first, second = torch.triu_indices(self.size, self.size, device=a.device)
+            pairs = a.index_select(1, first) * a.index_select(1, second)  # [C, pairs, N]
             out = out + _dot(torch.bmm(self._matrix(4, species), pairs), pairs)
         return out.permute(2, 1, 0)
 
 
 def _dot(q: Tensor, left: Tensor) -> Tensor:
-    """sum_l q_Ml left_l for every M: [C, M l, N], [C, l, N] -> [C, M, N]."""
+    """sum_l q_Ml left_l for every M: [C, M l, N or 1], [C, l, N] -> [C, M, N]."""
     rows = q.shape[1] // left.shape[1]
     return (q.view(q.shape[0], rows, left.shape[1], q.shape[2]) * left[:, None]).sum(2)
