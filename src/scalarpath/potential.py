@@ -74,16 +74,27 @@ class Potential(nn.Module):
         Forces and stress carry a graph for a second derivative in training mode. Raises DataError for an element that
         the potential does not know.
         """
+        return self.predict(graph, self.species_of(graph.z), forces=forces, stress=stress)
+
+    def predict(
+        self,
+        graph: Data,
+        species: Tensor,
+        atom_counts: Sequence[int] | None = None,
+        *,
+        forces: bool = True,
+        stress: bool = True,
+    ) -> dict[str, Tensor]:
+        """As ``forward``, from species indices [N] and, where known, atoms per species; reads no tensor's values."""
         batch = graph.batch
         n_graphs = graph.cell.shape[0]
-        species = self._species(graph.z)
         derivatives = forces or stress
         # 1. edge vectors, the only way in which the energy depends on positions and cell           [E, 3]
         vectors = self._edge_vectors(graph, batch).to(self.dtype)
         if derivatives and not vectors.requires_grad:
             vectors.requires_grad_(True)
         centre, neighbour = graph.edge_index
-        geometry = self._geometry(graph, vectors, species)
+        geometry = self._geometry(graph, vectors, species, atom_counts)
         # 2. atomic energies; sums in float64                                                       [N], [G]
         network = self.backbone(geometry, self.head).double()
         node_energy = self.scale[species] * network + (self.shift + self.e0)[species]
@@ -97,7 +108,7 @@ class Potential(nn.Module):
         (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=self.training)
         gradient = gradient.double()
         if forces:
-            zeros = gradient.new_zeros(len(species), 3)
+            zeros = gradient.new_zeros(species.shape[0], 3)
             out["forces"] = zeros.index_add(0, centre, gradient).index_add(0, neighbour, gradient, alpha=-1)
         if stress:
             virial = vectors.double()[:, :, None] * gradient[:, None, :]
@@ -116,14 +127,25 @@ class Potential(nn.Module):
         shift = torch.bmm(graph.edge_shift[:, None, :], graph.cell[batch[centre]]).squeeze(1)
         return graph.pos[neighbour] - graph.pos[centre] + shift
 
-    def _geometry(self, graph: Data, vectors: Tensor, species: Tensor) -> EdgeGeometry:
+    def _geometry(
+        self, graph: Data, vectors: Tensor, species: Tensor, atom_counts: Sequence[int] | None = None
+    ) -> EdgeGeometry:
         """Geometry from edge vectors [E, 3] in the network's dtype and species indices [N]."""
         centre, neighbour = graph.edge_index
         return EdgeGeometry.from_vectors(
-            vectors, centre, neighbour, graph.edge_slot, species, graph.max_degree, self.cutoff, self.pair_cutoffs
+            vectors,
+            centre,
+            neighbour,
+            graph.edge_slot,
+            species,
+            graph.max_degree,
+            self.cutoff,
+            self.pair_cutoffs,
+            atom_counts,
         )
 
-    def _species(self, z: Tensor) -> Tensor:
+    def species_of(self, z: Tensor) -> Tensor:
+        """Species indices of atomic numbers [N]; raises DataError for an element that the potential does not know."""
         species = self.species_index[z]
         if bool((species < 0).any()):
             unknown = sorted(set(z[species < 0].tolist()))
@@ -150,7 +172,7 @@ class Potential(nn.Module):
         def geometries() -> Iterator[EdgeGeometry]:
             for batch in batches:
                 vectors = self._edge_vectors(batch, batch.batch).to(self.dtype)
-                yield self._geometry(batch, vectors, self._species(batch.z))
+                yield self._geometry(batch, vectors, self.species_of(batch.z))
 
         self.head.calibrate(geometries())
 

@@ -139,8 +139,9 @@ def test_a_peer_that_is_not_given_is_left_out_with_a_line(tmp_path):
 
 def test_cases_are_all_combinations_and_compiled_ones_only_of_peers_that_compile():
     chosen = cases(["mace_64_L0", "nequip_S"], ["si64"], ["float32", "float64"], [1, 2], compiled=True)
-    assert len(chosen) == 2 * 2 * 2 + 4
+    assert len(chosen) == 2 * 8 + 4
     assert {case.model for case in chosen if case.mode == "compiled"} == {"nequip_S"}
+    assert {case.model for case in chosen if case.mode == "both_compiled"} == {"mace_64_L0", "nequip_S"}
     with pytest.raises(ConfigError, match=r"cases: 'mace' is unknown; use mace_64_L0"):
         cases(["mace"], ["si64"], ["float32"], [1], compiled=False)
     with pytest.raises(ConfigError, match="dtypes: 'half' is unknown"):
@@ -268,9 +269,9 @@ def test_resuming_measures_only_what_is_new_and_keeps_the_rest(tmp_path, measure
 def test_compiled_cases_of_one_frame_are_left_out_with_a_line(tmp_path, measured, capsys):
     suite.run(config(tmp_path, cases="nequip_S", structures=["si64", "si64x2"], compiled=True))
     assert [(case.structure, case.mode) for case in measured] == [
-        ("si64", "eager"), ("si64x2", "eager"), ("si64x2", "compiled"),
+        ("si64", "eager"), ("si64x2", "eager"), ("si64x2", "compiled"), ("si64x2", "both_compiled"),
     ]  # fmt: skip
-    assert "nequip runs one frame eagerly; use si64x2" in " ".join(capsys.readouterr().out.split())
+    assert "one frame runs eagerly; use si64x2" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.slow

@@ -220,7 +220,7 @@ class MACE(Backbone):
 
     def forward(self, geometry: EdgeGeometry, head: ScalarPathway) -> Tensor:
         """Atomic energies [N] before scale, shift and E0."""
-        groups = SpeciesGroups.from_species(geometry.species, self.n_species)
+        groups = SpeciesGroups.from_species(geometry.species, self.n_species, geometry.atom_counts)
         # 1. species embedding                                                      [N, 1, C]
         embedding = self.node_embedding / self.n_species**0.5
         features = [embedding.index_select(0, geometry.species).unsqueeze(1)]

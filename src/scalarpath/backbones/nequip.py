@@ -211,7 +211,7 @@ class NequIP(Backbone):
 
     def forward(self, geometry: EdgeGeometry, head: ScalarPathway) -> Tensor:
         """Atomic energies [N] before scale, shift and E0."""
-        groups = SpeciesGroups.from_species(geometry.species, self.n_species)
+        groups = SpeciesGroups.from_species(geometry.species, self.n_species, geometry.atom_counts)
         norm = self.mean_degree.rsqrt().index_select(0, geometry.species)[:, None, None]
         # 1. species embedding, the first features and the attributes of all layers       [S, V], [N, 1, V]
         attributes = self.type_embedding

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +17,7 @@ class EdgeGeometry:
     centre, neighbour: [E] atom indices, sorted by centre; slot: [E] position on the padded [N * max_degree] layout;
     vectors: [E, 3] from centre to neighbour, Å; distances: [E, 1], Å; units: [E, 3] vectors / distances;
     species: [N] index of each atom's element in the model's list; cutoff in Å, the longest one where edge_cutoff [E, 1]
-    gives every edge its own.
+    gives every edge its own; atom_counts: atoms per species, or None where nobody has counted them.
     """
 
     centre: Tensor
@@ -30,6 +31,7 @@ class EdgeGeometry:
     max_degree: int
     cutoff: float
     edge_cutoff: Tensor | None = None
+    atom_counts: Sequence[int] | None = None
 
     @classmethod
     def from_vectors(
@@ -42,6 +44,7 @@ class EdgeGeometry:
         max_degree: int,
         cutoff: float,
         pair_cutoffs: Tensor | None = None,
+        atom_counts: Sequence[int] | None = None,
     ) -> EdgeGeometry:
         """Geometry from edge vectors [E, 3] and the graph's indices (see AtomicGraph).
 
@@ -60,6 +63,7 @@ class EdgeGeometry:
             max_degree=max_degree,
             cutoff=cutoff,
             edge_cutoff=None if pair_cutoffs is None else pair_cutoffs[species[centre], species[neighbour], None],
+            atom_counts=atom_counts,
         )
 
     @property

@@ -118,7 +118,7 @@ class EdgeGate(PathwayPart):
         local = (inputs.descriptors.values @ self.local).index_select(0, geometry.centre)  # [E, layers * hidden]
         pair = self.embedding.index_select(0, geometry.species_pairs(self.n_species))
         hidden = nn.functional.silu(torch.addmm(local + pair, inputs.radial, self.radial))
-        logits = (hidden.view(len(local), *self.w2.shape) * self.w2).sum(-1) / math.sqrt(self.hidden)  # [E, layers]
+        logits = (hidden.view(local.shape[0], *self.w2.shape) * self.w2).sum(-1) / math.sqrt(self.hidden)  # [E, layers]
         return torch.exp(self.strength * torch.tanh(logits)).split(1, dim=1)
 
     def edge_gate(self, layer: int, prepared: Any) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,11 @@ COMPILING = ("nequip", "allegro")  # peers with a compile mode of their own for 
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison: a model (key of MODELS), structures, precision, threads, the peer's mode (eager | compiled)."""
+    """One comparison: a model (key of MODELS), structures, precision, threads, mode.
+
+    mode: eager | compiled (the peer in its compile mode) | both_compiled (scalarpath compiled, the peer in its compile
+    mode if it has one).
+    """
 
     model: str
     structure: str
@@ -101,8 +105,10 @@ def cases(
         if dtype not in ("float32", "float64"):
             raise ConfigError(f"dtypes: '{dtype}' is unknown; use float32, float64.")
     eager = [Case(*one) for one in itertools.product(models, structures, dtypes, threads)]
-    modes = [Case(c.model, c.structure, c.dtype, c.threads, "compiled") for c in eager if c.kind in COMPILING]
-    return eager + modes if compiled else eager
+    if not compiled:
+        return eager
+    theirs = [replace(case, mode="compiled") for case in eager if case.kind in COMPILING]
+    return [*eager, *theirs, *(replace(case, mode="both_compiled") for case in eager)]
 
 
 def hyperparameters(case: Case, frames: Sequence[Atoms]) -> dict[str, Any]:

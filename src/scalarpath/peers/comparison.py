@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 
 from scalarpath.errors import UpstreamError
-from scalarpath.peers.cases import Case, arrays, hyperparameters
+from scalarpath.peers.cases import COMPILING, Case, arrays, hyperparameters
 from scalarpath.peers.environments import SETTING
 from scalarpath.peers.worker import SCRIPTS, Worker
 from scalarpath.timing import WARM_UP_ROUNDS, paired_ratio
@@ -94,7 +94,8 @@ def _request(case: Case, frames: list[Atoms], folder: Path) -> dict[str, Any]:
         "periodic": bool(structures["periodic"].all()),
         "dtype": case.dtype,
         "threads": case.threads,
-        "compiled": case.mode == "compiled",
+        "compiled": case.mode != "eager" and case.kind in COMPILING,
+        "compiled_native": case.mode == "both_compiled",
         "seed": SEED,
         "structures": str(folder / "structures.npz"),
         "weights": str(folder / "weights.npz"),

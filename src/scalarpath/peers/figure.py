@@ -42,7 +42,9 @@ def write_figure(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
 
 def _row(result: Mapping[str, Any]) -> str:
     case = result["case"]
-    return f"{case['model']}, {case['structure']}" + (", compiled" if case["mode"] == "compiled" else "")
+    return f"{case['model']}, {case['structure']}" + (
+        "" if case["mode"] == "eager" else f", {case['mode'].replace('_', ' ')}"
+    )
 
 
 def _series(result: Mapping[str, Any]) -> str:

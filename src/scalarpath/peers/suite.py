@@ -69,11 +69,10 @@ def _runnable(
     for case in wanted:
         if case.kind not in found:
             continue
-        if case.mode == "compiled" and len(batches[case.structure]) < 2:
-            # its 0/1 specialisation: CompileGraphModel.forward
+        if case.mode != "eager" and len(batches[case.structure]) < 2:
+            # sizes 0 and 1 are constants to the compiler: CompileGraphModel.forward of nequip, and CompiledPotential
             reasons.append(
-                f"compiled cases of {case.structure} are left out: {case.kind} runs one frame eagerly; "
-                f"use {case.structure}x2."
+                f"compiled cases of {case.structure} are left out: one frame runs eagerly; use {case.structure}x2."
             )
         else:
             chosen.append(case)

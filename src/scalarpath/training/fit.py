@@ -57,7 +57,7 @@ def fit(
     a device that is not there, TrainingError when the loss stops being finite.
     """
     callbacks = _callbacks(job, directory)
-    module = PotentialModule(potential, WeightedLoss(job.loss), job.optimizer, job.scheduler)
+    module = PotentialModule(potential, WeightedLoss(job.loss), job.optimizer, job.scheduler, job.compile)
     module.train()
     last = directory.checkpoints / "last.ckpt" if resume else None
     with _quiet_lightning(), _interrupt_passed_on():

@@ -210,6 +210,7 @@ class Job:
     repulsion: str | None
     shift: Literal["zero", "mean"]
     measure_overhead: bool
+    compile: bool
     output_dir: str
     seed: int = bounded(at_least=0)
 

@@ -10,6 +10,7 @@ from ase import Atoms
 from step_server import frames, serve
 from torch import Tensor
 
+from scalarpath.compiled import CompiledPotential
 from scalarpath.deploy import from_upstream
 from scalarpath.graph import AtomicGraph, collate
 
@@ -28,6 +29,7 @@ class NativeModel:
                 for f in frames(request["structures"])
             ]
         )
+        self.predictor = CompiledPotential(self.potential) if request["compiled_native"] else self.potential
         self.periodic = request["periodic"]
         self.edges = self.batch.edge_index.shape[1]
 
@@ -37,7 +39,7 @@ class NativeModel:
 
     def predict(self, kind: str) -> dict[str, Tensor]:
         """Energy, forces and stress."""
-        out = self.potential(self.batch, stress=self.periodic)
+        out = self.predictor(self.batch, stress=self.periodic)
         return {key: out[key] for key in ("energy", "forces", "stress") if key in out}
 
 
