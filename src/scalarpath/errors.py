@@ -27,3 +27,7 @@ class UpstreamError(ScalarPathError):
 
 class TrainingError(ScalarPathError):
     """A training run that cannot go on: the loss is no longer finite."""
+
+
+class ArtifactError(ScalarPathError):
+    """A physical artifact that cannot be measured as asked: unknown material, impossible settings, missing property."""

@@ -1,0 +1,178 @@
+"""evaluate.py as a user meets it, and artifacts at the end of a training."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from scalarpath.errors import ArtifactError, CheckpointError, ConfigError, DataError
+from scalarpath.evaluation import command
+from scalarpath.evaluation.settings import EvaluationSettings
+from scalarpath.resources import CONF_DIR
+from scalarpath.training import run as training
+
+ROOT = Path(__file__).parents[2]
+TRAIN = ("experiment=smoke", "data=ag", "callbacks.progress.style=none", "measure_overhead=false")
+EMT = ("calculator=ase.calculators.emt:EMT", "size=smoke")
+
+
+def composed(name: str, *overrides: str):
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return compose(name, list(overrides))
+
+
+def evaluate(*overrides: str):
+    return command.run(EvaluationSettings.from_hydra(composed("evaluate", *overrides)))
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A short training that measures phonons at the end."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "MEASURE_NAMES", ("phonons",))
+        training.run(composed("train", *TRAIN, "artifacts=smoke", f"output_dir={path}"))
+    return path
+
+
+def test_a_training_with_artifacts_has_them_in_its_directory_and_its_summary(finished: Path) -> None:
+    summary = read(finished / "summary.json")
+    frequency = summary["artifact/phonons/X_L_THz"]
+    assert frequency == read(finished / "artifacts/summary.json")["artifact/phonons/X_L_THz"]
+    content = read(finished / "artifacts/phonons.json")
+    assert content["material"] == "ag"
+    assert content["reference"].startswith("GPAW")
+    assert content["versions"]["ase"]
+    assert content["settings"]["supercell_repeat"] == 2
+    assert content["results"]["model"]["modes"][0]["frequency_THz"] == frequency
+    assert (finished / "artifacts/phonons.svg").is_file()
+    assert str(finished) not in (finished / "artifacts/phonons.json").read_text()
+
+
+def test_artifacts_of_data_without_a_material_are_refused_before_training(tmp_path: Path) -> None:
+    frames = CONF_DIR.parent / "data/ag/frames.extxyz"
+    with pytest.raises(ConfigError, match=r"artifacts=smoke: the data set 'extxyz' belongs to no material"):
+        training.run(
+            composed("train", "data=extxyz", f"data.path={frames}", "artifacts=smoke", f"output_dir={tmp_path}/run")
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_test_errors_are_those_of_the_training(finished: Path, tmp_path: Path) -> None:
+    assert evaluate(f"run={finished}", "artifact=null", f"output_dir={tmp_path}") == []
+    errors, summary = read(tmp_path / "artifacts/test_errors.json"), read(finished / "summary.json")
+    numbers = {key: value for key, value in summary.items() if key.startswith(("test/", "trivial/"))}
+    assert len(numbers) > 6
+    assert {key: errors[key] for key in numbers} == pytest.approx(numbers, rel=1e-6)
+
+
+def test_a_run_is_measured_on_the_material_of_its_data(finished: Path, tmp_path: Path) -> None:
+    few = (
+        "artifact=repulsion",
+        "size=smoke",
+        "settings.repulsion.points=12",
+        "settings.repulsion.consistency_points=2",
+    )
+    (outcome,) = evaluate(f"run={finished}", *few, f"output_dir={tmp_path}")
+    rows = {row.key: row for row in outcome.rows}
+    assert rows["softening_slope_top_forces"].model > 0
+    for kind in ("json", "svg", "png"):
+        assert (tmp_path / f"artifacts/repulsion.{kind}").stat().st_size > 1000
+    content = read(tmp_path / "artifacts/repulsion.json")
+    assert content["settings"]["min_train_distance_A"]["AgAg"] > 1.5
+    assert content["calculator"]["hash/data"] == read(finished / "summary.json")["hash/data"]
+
+
+def test_any_ase_calculator_can_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (outcome,) = evaluate(*EMT, "material=ag", "artifact=elastic", f"output_dir={tmp_path}")
+    lattice = next(row for row in outcome.rows if row.key == "lattice_constant_A")
+    assert lattice.model == pytest.approx(4.06, abs=0.02)  # EMT's silver is smaller than that of PBE
+    assert lattice.error < -0.05
+    content = read(tmp_path / "artifacts/elastic.json")
+    assert content["calculator"]["factory"] == "ase.calculators.emt:EMT"
+    assert set(content["calculator"]["packages"]) == {"ase"}
+    assert "bulk modulus" in capsys.readouterr().out
+
+
+def test_a_failed_measure_is_an_error_after_the_others_are_written(tmp_path: Path) -> None:
+    impossible = ("settings.nve.block_ps=99", "artifact=[nve,elastic]")
+    with pytest.raises(ArtifactError, match="1 of 2 measures failed: nve; the others are written"):
+        evaluate(*EMT, *impossible, "material=ag", f"output_dir={tmp_path}")
+    assert read(tmp_path / "artifacts/elastic.json")["rows"]
+    assert "block_ps" in read(tmp_path / "artifacts/nve.json")["error"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "message"),
+    [
+        ((), ConfigError, "give either run=.* or calculator="),
+        (("run=somewhere", *EMT), ConfigError, "give either run=.* or calculator="),
+        (("run=nowhere",), CheckpointError, "run=nowhere: there is no run in this directory"),
+        (EMT, ConfigError, "calculator= needs material="),
+        ((*EMT, "material=ag", "artifact=null"), ConfigError, "artifact=null leaves nothing to do"),
+        ((*EMT, "material=gold"), ArtifactError, "material = gold is unknown; use one of: si"),
+        ((*EMT, "material=si"), ArtifactError, r"EMT cannot compute Si .*choose a material whose elements"),
+        ((*EMT, "material=ag", "artifact=sound"), ConfigError, "artifact must be one of repulsion, .*'sound'"),
+        ((*EMT, "material=ag", "settings.nve.block_ps=long"), ConfigError, r"settings\.nve\.block_ps must be a number"),
+        (("calculator=EMT", "material=ag"), ConfigError, "calculator = EMT is not of the form package.module:factory"),
+        (("calculator=no.such:EMT", "material=ag"), ConfigError, "no.such cannot be imported"),
+        (("calculator=ase.calculators.emt:XYZ", "material=ag"), ConfigError, "ase.calculators.emt has no 'XYZ'"),
+        (("calculator=ase.build:bulk", "material=ag"), ConfigError, "fails with the options {}"),
+        (
+            ("calculator=ase.build:molecule", "calculator_options={name:H2O}", "material=ag"),
+            ConfigError,
+            "returns a Atoms",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_one_sentence(overrides, error, message: str) -> None:
+    with pytest.raises(error, match=message) as caught:
+        evaluate(*overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_potential_is_not_measured_on_elements_that_it_does_not_know(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="material = lif needs Li and F, but this potential knows Ag"):
+        evaluate(f"run={finished}", "material=lif", f"output_dir={tmp_path}")
+
+
+def test_an_unfinished_or_changed_run_is_refused(finished: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(finished, copied)
+    provenance = read(copied / "provenance.json") | {"data_hash": "other"}
+    (copied / "provenance.json").write_text(json.dumps(provenance))
+    with pytest.raises(DataError, match="the data have changed since this run"):
+        evaluate(f"run={copied}")
+    (copied / "summary.json").unlink()
+    with pytest.raises(CheckpointError, match=r"this run is not finished .*use resume="):
+        evaluate(f"run={copied}")
+
+
+def test_a_mistake_on_the_command_line_is_one_line_and_status_2(tmp_path: Path) -> None:
+    paths = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "evaluate.py"), "calculator=ase.calculators.emt:EMT"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: calculator= needs material=")
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

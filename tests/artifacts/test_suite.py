@@ -1,0 +1,200 @@
+"""The suite: what every measure says of a perfect, a soft and a failing calculator, and how it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from ase.calculators.calculator import Calculator, all_changes
+
+from scalarpath.artifacts.bench import LIQUIDS, Bench, bench_reference, supercell
+from scalarpath.artifacts.elastic import ElasticSettings
+from scalarpath.artifacts.figures import draw
+from scalarpath.artifacts.harmonic import HarmonicSettings
+from scalarpath.artifacts.materials import material
+from scalarpath.artifacts.nve import NveSettings
+from scalarpath.artifacts.oracles import TightBindingSilver
+from scalarpath.artifacts.phonons import PhononSettings
+from scalarpath.artifacts.rdf import RdfSettings
+from scalarpath.artifacts.repulsion import RepulsionSettings
+from scalarpath.artifacts.smoothness import SmoothnessSettings
+from scalarpath.artifacts.suite import MEASURES, Outcome, SuiteSettings, run_suite
+from scalarpath.errors import ArtifactError, ConfigError
+from scalarpath.evaluation.output import flat_summary, plain, results_table
+from scalarpath.evaluation.settings import MEASURE_NAMES, preset, suite_settings
+
+TINY = SuiteSettings(
+    repulsion=RepulsionSettings(points=12, consistency_points=2),
+    phonons=PhononSettings(supercell_repeat=2, band_points=11),
+    harmonic=HarmonicSettings.smoke(),
+    elastic=ElasticSettings.smoke(),
+    smoothness=SmoothnessSettings(points=41, bulk_repeat=1),
+    nve=replace(NveSettings.smoke(), durations_ps=(0.08, 0.08), thermostat_ps=0.02),
+    rdf=replace(RdfSettings.smoke(), melt_ps=0.05, equilibrate_ps=0.05, duration_ps=0.2, block_ps=0.05),
+    rdf_cell_A=8.0,
+)
+
+
+class Scaled(Calculator):
+    """The reference's energies, forces and stress times a factor; it gives up on more atoms than it is told."""
+
+    implemented_properties = ("energy", "free_energy", "forces", "stress")
+
+    def __init__(self, factor: float, most_atoms: int = 1000):
+        super().__init__()
+        self.factor, self.most_atoms, self.inner = factor, most_atoms, TightBindingSilver()
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        if len(atoms) > self.most_atoms:
+            raise MemoryError(f"{len(atoms)} atoms are too many")
+        self.inner.calculate(atoms)
+        self.results = {key: self.factor * self.inner.results[key] for key in ("energy", "free_energy", "forces")}
+        if "stress" in self.inner.results:
+            self.results["stress"] = self.factor * self.inner.results["stress"]
+
+
+def bench(calculator: Calculator, name: str = "ag_eam") -> Bench:
+    item, reference, reference_name = bench_reference(name)
+    return Bench(item, calculator, {"float64": calculator}, reference, reference_name)
+
+
+def outcomes(subject: Bench, *measures: str) -> dict[str, Outcome]:
+    return {outcome.measure: outcome for outcome in run_suite(subject, TINY, measures or list(MEASURES))}
+
+
+def rows(outcome: Outcome) -> dict:
+    assert not outcome.error, outcome.details
+    return {row.key: row for row in outcome.rows}
+
+
+@pytest.fixture(scope="module")
+def perfect() -> dict[str, Outcome]:
+    return outcomes(bench(TightBindingSilver()))
+
+
+def test_the_potential_that_made_the_labels_has_no_errors(perfect: dict[str, Outcome]) -> None:
+    assert list(perfect) == list(MEASURES) == list(MEASURE_NAMES)
+    for measure in ("repulsion", "phonons", "elastic"):
+        for row in rows(perfect[measure]).values():
+            assert row.error == pytest.approx(0.0, abs=1e-5), row
+    liquid = rows(perfect["rdf"])
+    assert liquid["minimum_distance_A"].error == 0.0
+    assert liquid["g_mae_total"].model == 0.0
+    assert rows(perfect["nve"])["fluctuation_exponent_300K_float64"].model == pytest.approx(2.0, abs=0.2)
+    assert rows(perfect["smoothness"])["max_force_energy_mismatch_eV_A"].model < 1e-6
+
+
+def test_a_soft_potential_is_shown_as_soft_with_the_right_size() -> None:
+    found = outcomes(bench(Scaled(0.8)), "repulsion", "phonons", "elastic")
+    assert rows(found["repulsion"])["softening_slope"].error == pytest.approx(-0.2)
+    wall = next(row for key, row in rows(found["repulsion"]).items() if key.endswith("eV_crystal"))
+    assert wall.error < -0.005
+    assert rows(found["phonons"])["X_L_THz"].error == pytest.approx(0.8**0.5 - 1)
+    assert rows(found["elastic"])["bulk_modulus_GPa"].error == pytest.approx(-0.2)
+
+
+def test_a_measure_that_fails_does_not_lose_the_others() -> None:
+    found = outcomes(bench(Scaled(1.0, most_atoms=8)), "repulsion", "elastic", "smoothness", "nve")
+    assert {name for name, outcome in found.items() if outcome.error} == {"repulsion", "nve"}
+    assert found["nve"].error == "MemoryError: 32 atoms are too many"
+    assert "Traceback" in found["nve"].details
+    assert flat_summary(list(found.values()))["artifact/failed"] == "repulsion, nve"
+
+
+def test_dynamics_without_an_exact_reference_say_so() -> None:
+    found = outcomes(bench(TightBindingSilver(), "ag"), "rdf", "nve")
+    peak = rows(found["rdf"])["first_peak_A_total"]
+    assert np.isnan(peak.reference)
+    assert np.isnan(peak.error)
+    assert peak.low < peak.model < peak.high
+    assert "no reference" in peak.note
+    assert "reference" not in found["nve"].measurement.results
+
+
+def test_what_does_not_exist_for_a_molecule_is_skipped_and_not_failed() -> None:
+    found = {o.measure: o for o in run_suite(bench(TightBindingSilver(), "ethanol"), TINY, ["elastic", "rdf"])}
+    assert [outcome.skipped for outcome in found.values()] == ["ethanol is a molecule"] * 2
+    assert flat_summary(list(found.values())) == {}
+
+
+def test_every_measure_with_curves_has_a_figure(perfect: dict[str, Outcome]) -> None:
+    for name, outcome in perfect.items():
+        figure = draw(name, outcome.measurement)
+        assert (figure is None) == (name == "elastic")
+        if figure is not None:
+            assert all(axis.lines for axis in figure.axes)
+            assert figure.axes[0].get_ylabel()
+
+
+def test_a_liquid_that_failed_has_rows_and_no_figure(perfect: dict[str, Outcome]) -> None:
+    settings = replace(TINY, rdf=replace(TINY.rdf, explosion_factor=0.1))
+    (failed,) = run_suite(bench(TightBindingSilver(), "ag"), settings, ["rdf"])
+    assert rows(failed)["failed_liquids"].model == 1.0
+    assert draw("rdf", failed.measurement) is None
+
+
+def test_files_hold_null_for_what_is_not_known_and_summaries_leave_it_out(perfect: dict[str, Outcome]) -> None:
+    assert plain({"a": (float("nan"), np.float64(1.5)), "b": np.inf}) == {"a": [None, 1.5], "b": None}
+    summary = flat_summary(list(perfect.values()))
+    assert all(np.isfinite(value) for value in summary.values())
+    assert summary["artifact/repulsion/softening_slope"] == pytest.approx(1.0)
+    assert summary["artifact/phonons/X_L_THz_relative_error"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_table_has_a_line_for_every_row_and_fits_a_narrow_screen_without_notes(
+    perfect: dict[str, Outcome],
+) -> None:
+    table = results_table(list(perfect.values()), "title")
+    assert table.row_count == sum(len(outcome.rows) for outcome in perfect.values())
+    assert len(results_table(list(perfect.values()), "title", notes=False).columns) == len(table.columns) - 1
+
+
+def test_supercells_are_as_small_as_their_edge_allows() -> None:
+    silver = material("ag")
+    assert len(supercell(silver, 4.15, 8.0)) == 32
+    assert len(supercell(silver, LIQUIDS["ag"].lattice_constant_A, 13.5)) == 256
+    assert len(supercell(material("ethanol"), 0.0, 8.0)) == 9
+
+
+def test_an_unknown_bench_is_refused() -> None:
+    with pytest.raises(ArtifactError, match=r"material = gold is unknown; use one of: si, .*ag_eam"):
+        bench_reference("gold")
+
+
+def test_the_presets_are_those_of_the_measures() -> None:
+    full, smoke = suite_settings(preset("full")), suite_settings(preset("smoke"))
+    assert full == SuiteSettings()
+    for section in fields(SuiteSettings):
+        if hasattr(getattr(smoke, section.name), "smoke"):
+            expected = type(getattr(full, section.name)).smoke()
+            assert replace_material(getattr(smoke, section.name)) == replace_material(expected), section.name
+
+
+def replace_material(settings):
+    return replace(settings, material="") if hasattr(settings, "material") else settings
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("nve", "sedes", [0], r"settings\.nve has no setting 'sedes'"),
+        ("nve", "seeds", [0.5], r"settings\.nve\.seeds must be a whole number"),
+        ("nve", "seeds", 3, r"settings\.nve\.seeds must be a list"),
+        ("nve", "min_cell_A", 0, r"settings\.nve\.min_cell_A must be greater than 0"),
+        ("rdf", "temperature_K", "hot", r"settings\.rdf\.temperature_K must be a number"),
+        ("smoothness", "pair_range", [1.0], r"settings\.smoothness\.pair_range must be a list of 2 values"),
+        ("repulsion", "material", "si", r"settings\.repulsion has no setting 'material'"),
+    ],
+)
+def test_an_unknown_or_impossible_setting_is_refused(section: str, key: str, value, message: str) -> None:
+    sections = preset("smoke")
+    sections[section][key] = value
+    with pytest.raises(ConfigError, match=message):
+        suite_settings(sections)
+
+
+def test_an_unknown_size_is_refused() -> None:
+    with pytest.raises(ConfigError, match="size = huge is unknown; use one of: full, smoke"):
+        preset("huge")
