@@ -45,6 +45,21 @@ def test_bundled_crystals_need_no_setting(bundled, name, species):
     assert abs(data.statistics.shift) < 1e-10
 
 
+@pytest.mark.parametrize(("name", "species"), [("si_sw", [14]), ("lif_bm", [3, 9]), ("ag_eam", [47])])
+def test_sets_labelled_by_a_potential_are_split_by_trajectory(bundled, name, species):
+    data = bundled(name, STRESSED)
+    assert data.species == species
+    assert data.audit.suspicions == []
+    assert data.audit.warnings == []
+    assert data.audit.largest_net_force < 1e-6
+    assert sum(map(len, data.splits.values())) == data.audit.frames
+    frames = ase.io.read(BUNDLED_DIR / name / "frames.extxyz", ":")
+    runs = {split: {frames[i].info["trajectory"] for i in indices} for split, indices in data.splits.items()}
+    assert not runs["test"] & (runs["train"] | runs["valid"])
+    kinds = {split: {frames[i].info["config_type"] for i in indices} for split, indices in data.splits.items()}
+    assert kinds["train"] == kinds["test"] == {atoms.info["config_type"] for atoms in frames}
+
+
 def test_bundled_ethanol_is_split_in_time(bundled):
     data = bundled("ethanol", ("energy", "forces"))
     assert data.species == [1, 6, 8]
@@ -58,7 +73,7 @@ def test_bundled_ethanol_has_no_stress_to_weigh(bundled):
         bundled("ethanol", STRESSED)
 
 
-@pytest.mark.parametrize("name", ["si", "lif", "ag"])
+@pytest.mark.parametrize("name", ["si", "lif", "ag", "si_sw", "lif_bm", "ag_eam"])
 def test_flipped_sign_of_a_real_stress_is_noticed(name):
     frames, spec = list(read_frames(BUNDLED_DIR / name / "frames.extxyz")), LabelSpec()
     keys = find_keys(frames, spec)

@@ -9,11 +9,12 @@ from ase.io import read
 from scipy.interpolate import CubicSpline
 
 from scalarpath.reference.curves import frozen_phonon_frequency, phonon_patterns
+from scalarpath.reference.oracle_sets import ORACLE_SETS
 from scalarpath.reference.pulay import fit_pulay_constant
 from scalarpath.reference.settings import CRYSTALS
 from scalarpath.resources import BUNDLED_DIR
 
-SETS = [*CRYSTALS, "ethanol"]
+SETS = [*CRYSTALS, *ORACLE_SETS, "ethanol"]
 
 
 def _frames(name: str, file: str = "frames"):

@@ -8,6 +8,7 @@ import pytest
 from ase.calculators.emt import EMT
 from ase.io import read
 
+from scalarpath.artifacts.materials import Reference, stored_reference
 from scalarpath.reference import __main__ as command_line
 from scalarpath.reference.frames import stored_frame_list
 from scalarpath.resources import BUNDLED_DIR
@@ -97,3 +98,17 @@ def test_worker_processes_of_the_module_run_the_engine_with_the_settings_of_the_
     assert [frame.info["frame"] for frame in read(out / "frames.extxyz", ":")] == [119, 120, 121, 122, 123]
     logs = [path.read_text().split() for path in sorted((out / "logs").iterdir())]
     assert logs == [["350.0", kpoints, "0.2"] for kpoints in ("64", "16", "16", "16", "16")]
+
+
+def test_artifacts_writes_the_references_that_come_with_the_package(tmp_path, capsys):
+    options = ["--data", str(BUNDLED_DIR), "--out", str(tmp_path), "--material", "si", "--material", "ag"]
+    assert command_line.main(["artifacts", *options]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "si.json"), str(tmp_path / "ag.json")]
+    assert Reference.from_json((tmp_path / "ag.json").read_text()) == stored_reference("ag")
+
+
+@pytest.mark.parametrize(("option", "value"), [("--material", "gold"), ("--data", "nowhere")])
+def test_artifacts_of_an_unknown_material_or_folder_is_one_sentence(option, value, tmp_path, capsys):
+    options = {"--data": str(BUNDLED_DIR), "--out": str(tmp_path), "--material": "si"} | {option: value}
+    assert command_line.main(["artifacts", *(word for pair in options.items() for word in pair)]) == 2
+    assert value in capsys.readouterr().err

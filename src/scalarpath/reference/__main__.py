@@ -1,4 +1,4 @@
-"""Command line: ``python -m scalarpath.reference {label,curves,pulay,ethanol}``."""
+"""Command line: ``python -m scalarpath.reference {label,curves,pulay,ethanol,oracle,artifacts}``."""
 
 import argparse
 import os
@@ -16,6 +16,7 @@ from scalarpath.reference.engines import MolecularEngine, PlaneWaveEngine, load_
 from scalarpath.reference.ethanol import relabel_tasks, sample_trajectory
 from scalarpath.reference.frames import stored_frame_list
 from scalarpath.reference.label import LabelJob, LabelReport, collect, label_all, write_atomically
+from scalarpath.reference.oracle_sets import ORACLE_SETS, write_oracle_set
 from scalarpath.reference.pulay import fit_pulay_constant
 from scalarpath.reference.settings import CRYSTALS, crystal_settings
 
@@ -69,6 +70,20 @@ def _ethanol(arguments: argparse.Namespace) -> int:
     return _finish(report, job, "pbe_def2svp")
 
 
+def _oracle(arguments: argparse.Namespace) -> int:
+    print(write_oracle_set(arguments.system, arguments.out))
+    return 0
+
+
+def _artifacts(arguments: argparse.Namespace) -> int:
+    from scalarpath.artifacts.materials import MATERIALS
+    from scalarpath.reference.artifact_references import write_artifact_references
+
+    for path in write_artifact_references(arguments.data, arguments.out, tuple(arguments.material or MATERIALS)):
+        print(path)
+    return 0
+
+
 def _finish(report: LabelReport, job: LabelJob, name: str) -> int:
     """Collect the labels, say what is missing; non-zero status if anything failed."""
     path = collect(job, name)
@@ -106,6 +121,17 @@ def _parser() -> argparse.ArgumentParser:
     ethanol.add_argument("--frames", type=_positive, default=1000, help="frames of the GFN2-xTB trajectory")
     ethanol.add_argument("--relabel", type=_positive, default=30, help="how many of them PBE/def2-SVP labels")
     ethanol.set_defaults(run=_ethanol)
+
+    oracle = commands.add_parser("oracle", help="sample and label a data set with an analytic reference potential")
+    oracle.add_argument("--system", required=True, choices=sorted(ORACLE_SETS))
+    oracle.add_argument("--out", type=Path, required=True, help="folder for frames.extxyz")
+    oracle.set_defaults(run=_oracle)
+
+    artifacts = commands.add_parser("artifacts", help="derive the reference values of the physical artifacts")
+    artifacts.add_argument("--data", type=Path, required=True, help="folder with si/, lif/, ag/ and their curves")
+    artifacts.add_argument("--out", type=Path, required=True, help="folder for the JSON files")
+    artifacts.add_argument("--material", action="append", help="only this material; may be repeated")
+    artifacts.set_defaults(run=_artifacts)
 
     for command in (label, curves):
         command.add_argument("--system", required=True, choices=sorted(CRYSTALS))
