@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
 from scalarpath.errors import ConfigError, ScalarPathError
+from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.resources import CONF_DIR
 from scalarpath.training.job import Job
 from scalarpath.training.processes import run_in_own_process
@@ -32,6 +33,11 @@ def train() -> None:
 def benchmark() -> None:
     """``python benchmark.py``: cost of heads, comparison with peers, profile; errors as in ``train``."""
     _main("benchmark", _benchmark)
+
+
+def evaluate() -> None:
+    """``python evaluate.py``: test errors and physical artifacts; errors as in ``train``, a failed measure too."""
+    _main("evaluate", _evaluate)
 
 
 def _main(config_name: str, task: Callable[[DictConfig], None]) -> None:
@@ -76,6 +82,14 @@ def _benchmark(cfg: DictConfig) -> None:
     from scalarpath.benchmark import run
 
     run(cfg)
+
+
+def _evaluate(cfg: DictConfig) -> None:
+    # a wrong setting is reported before seconds go by with imports
+    settings = EvaluationSettings.from_hydra(cfg)
+    from scalarpath.evaluation.command import run
+
+    run(settings)
 
 
 def _train(cfg: DictConfig) -> None:

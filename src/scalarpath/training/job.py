@@ -195,6 +195,10 @@ class LoggerSettings:
             raise ConfigError("logger=tensorboard needs the package tensorboard; install scalarpath[tensorboard].")
 
 
+# settings that the oldest runs do not have, with the values that they were made with
+SINCE_FIRST_RUNS = {"artifacts": None, "compile": False}
+
+
 @dataclass(frozen=True)
 class Job:
     """One training job; ``config`` is the whole plain configuration it was read from."""
@@ -211,6 +215,7 @@ class Job:
     shift: Literal["zero", "mean"]
     measure_overhead: bool
     compile: bool
+    artifacts: Literal["smoke", "full"] | None
     output_dir: str
     seed: int = bounded(at_least=0)
 
@@ -233,10 +238,15 @@ class Job:
         resume = cfg.get("resume")
         if resume is None:
             return cls.read(plain_config(cfg))
-        file = Path(resume) / "config.yaml"
+        return cls.of_run(resume)
+
+    @classmethod
+    def of_run(cls, path: str | Path) -> Job:
+        """The job that made the run directory ``path``; raises CheckpointError where there is none."""
+        file = Path(path) / "config.yaml"
         if not file.is_file():
-            raise CheckpointError(f"resume={resume}: there is no run in this directory (no config.yaml).")
-        return cls.read(plain_config(OmegaConf.load(file)))
+            raise CheckpointError(f"resume={path}: there is no run in this directory (no config.yaml).")
+        return cls.read({**SINCE_FIRST_RUNS, **plain_config(OmegaConf.load(file))})
 
     @property
     def cutoff(self) -> Any:

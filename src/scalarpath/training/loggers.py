@@ -6,7 +6,8 @@ import netrc
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
 
@@ -39,6 +40,17 @@ def finish_loggers(loggers: list[Logger], summary: Mapping[str, Any] | None) -> 
             if summary is not None:
                 logger.experiment.summary.update(dict(summary))
             logger.experiment.finish(exit_code=0 if summary is not None else 1)
+
+
+def log_figures(loggers: list[Logger], files: Sequence[Path]) -> None:
+    """Show figures (PNG) in W&B as ``artifact/<name of the file>``."""
+    from pytorch_lightning.loggers import WandbLogger
+
+    for logger in loggers:
+        if isinstance(logger, WandbLogger) and files:
+            import wandb
+
+            logger.experiment.log({f"artifact/{file.stem}": wandb.Image(str(file)) for file in files})
 
 
 def _start_wandb(settings: WandbSettings, directory: RunDirectory, config: Mapping[str, Any]) -> Any:

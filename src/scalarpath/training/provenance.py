@@ -15,14 +15,14 @@ import torch
 
 PACKAGES = (
     "scalarpath", "torch", "pytorch-lightning", "torch-geometric", "torchmetrics", "e3nn", "hydra-core", "omegaconf",
-    "ase", "vesin", "numpy", "scipy", "wandb",
+    "ase", "vesin", "numpy", "scipy", "phonopy", "wandb",
 )  # fmt: skip
 
 
 def provenance(config: Mapping[str, Any], data_hash: str) -> dict[str, Any]:
     """Everything needed to say what was run on what; plain values for JSON."""
     return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": versions(),
         "git": git_revision(),
         "machine": {
             "system": platform.system(),
@@ -35,9 +35,17 @@ def provenance(config: Mapping[str, Any], data_hash: str) -> dict[str, Any]:
     }
 
 
+def versions() -> dict[str, str | None]:
+    """Of Python and the packages that decide numbers; None for one that is not installed."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+
+
 def config_hash(config: Mapping[str, Any]) -> str:
-    """SHA-256 of the settings that decide the numbers: all but the place and manner of writing."""
-    relevant = {key: value for key, value in config.items() if key not in ("output_dir", "resume", "logger")}
+    """SHA-256 of the settings that decide the numbers: all but the place and manner of writing
+    and what is measured afterwards."""
+    relevant = {
+        key: value for key, value in config.items() if key not in ("output_dir", "resume", "logger", "artifacts")
+    }
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 

@@ -34,6 +34,10 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     """
     started = time.perf_counter()
     job, resume = Job.from_hydra(cfg), cfg.get("resume") is not None
+    if job.artifacts is not None:
+        from scalarpath.evaluation.command import bench_of_training, measure_trained  # here: others need no phonopy
+
+        bench_of_training(job.config)
     with shared_directory(Path(cfg.resume if resume else job.output_dir), resume=resume) as directory:
         data = AtomicDataModule(job.config["data"], cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
@@ -48,6 +52,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
             if not is_first_process():
                 return {}
             summary = _tested(job, potential, data, directory, result)
+            if job.artifacts is not None:
+                summary |= measure_trained(potential, data, job.config, directory, loggers)
             summary["time/wall_s"] = time.perf_counter() - started
         except BaseException:
             finish_loggers(loggers, None)

@@ -24,8 +24,8 @@ def read_settings(kind: type[T], section: Any, where: str) -> T:
     """Build the dataclass ``kind`` from the mapping ``section``, called ``where`` in errors.
 
     Every field must be given, nothing else may be; values must have the annotated type (int, float, bool, str,
-    Literal, list, dict, a nested dataclass, or any of them with ``| None``) and lie in the range of ``bounded``. The
-    YAML files in ``conf/`` are the only place of defaults.
+    Literal, list, tuple of one type, dict, a nested dataclass, or any of them with ``| None``) and lie in the range of
+    ``bounded``. The YAML files in ``conf/`` are the only place of defaults.
 
     Raises ConfigError with one sentence that names the setting and what is allowed.
     """
@@ -65,6 +65,12 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
         return value
     if get_origin(hint) is dict:
         return dict(value)
+    if get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        length = None if kinds[-1] is Ellipsis else len(kinds)
+        if not isinstance(value, Sequence) or isinstance(value, str) or length not in (None, len(value)):
+            raise ConfigError(f"{where} must be a list{f' of {length} values' if length else ''}, not {value!r}.")
+        return tuple(_checked(item, kinds[0], where) for item in value)
     if get_origin(hint) is list:
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise ConfigError(f"{where} must be a list, not {value!r}.")

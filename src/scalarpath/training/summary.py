@@ -63,7 +63,7 @@ def build_summary(
 
 def print_summary(summary: Mapping[str, Any], directory: RunDirectory) -> None:
     """Show test errors, the overhead of the head, and what was written."""
-    parts: list[Any] = [_error_table(summary)]
+    parts: list[Any] = [error_table(summary)]
     if any(key.startswith("overhead/") for key in summary):
         parts.append(_overhead_table(summary))
     files = Table.grid(padding=(0, 2))
@@ -72,7 +72,8 @@ def print_summary(summary: Mapping[str, Any], directory: RunDirectory) -> None:
     Console().print(Group(*parts, f"\n{directory.path}", files))
 
 
-def _error_table(summary: Mapping[str, Any]) -> Table:
+def error_table(summary: Mapping[str, Any]) -> Table:
+    """Test errors beside those of a trivial predictor, from the keys of summary.json."""
     table = Table(title=f"Test errors of epoch {summary['best_epoch']} ({summary['backbone']} x {summary['head']})")
     for column in ("property", "MAE", "RMSE", "unit", "labels", "RMSE of trivial predictor"):
         table.add_column(column, justify="left" if column in ("property", "unit") else "right")

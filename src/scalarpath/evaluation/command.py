@@ -1,0 +1,148 @@
+"""What ``evaluate.py`` does, and what ``train.py`` does with ``artifacts=smoke``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.loggers import Logger
+from rich.console import Console
+
+from scalarpath.artifacts.bench import Bench
+from scalarpath.artifacts.suite import Outcome
+from scalarpath.data.datamodule import AtomicDataModule
+from scalarpath.errors import ArtifactError, ConfigError
+from scalarpath.evaluation.benches import bench_of_calculator, bench_of_potential
+from scalarpath.evaluation.finished_run import FinishedRun, bench_name
+from scalarpath.evaluation.output import FOLDER, flat_summary, measure_and_write, written
+from scalarpath.evaluation.settings import MEASURE_NAMES, EvaluationSettings, preset, suite_settings
+from scalarpath.potential import Potential
+from scalarpath.training.atomic_files import write_json
+from scalarpath.training.loggers import build_loggers, finish_loggers, log_figures
+from scalarpath.training.provenance import git_revision, versions
+from scalarpath.training.run_directory import RunDirectory
+from scalarpath.training.summary import error_table
+
+TRAINING_DTYPES = ("float64", "float32")
+
+
+def run(settings: EvaluationSettings) -> list[Outcome]:
+    """Measure what ``settings`` (conf/evaluate.yaml) ask for; returns what became of every measure.
+
+    Raises a ScalarPathError for anything the user can mend; ArtifactError, after all is written, where a measure
+    failed.
+    """
+    torch.set_num_threads(settings.threads)
+    if settings.run is not None:
+        outcomes = _evaluate_run(settings, settings.run)
+    else:  # the settings have been checked: both are there
+        outcomes = _evaluate_calculator(settings, str(settings.calculator), str(settings.material))
+    bad = [outcome.measure for outcome in outcomes if outcome.error]
+    if bad:
+        raise ArtifactError(f"{len(bad)} of {len(outcomes)} measures failed: {', '.join(bad)}; the others are written.")
+    return outcomes
+
+
+def bench_of_training(config: Mapping[str, Any]) -> str:
+    """Name of the bench of a training configuration; ConfigError where its data belong to none."""
+    name = bench_name(config["data"])
+    if name is None:
+        raise ConfigError(
+            f"artifacts={config['artifacts']}: the data set '{config['data'].get('name')}' belongs to no material of "
+            "the bench; use artifacts=null, then evaluate.py with material=."
+        )
+    return name
+
+
+def measure_trained(
+    potential: Potential, data: AtomicDataModule, config: dict[str, Any], directory: RunDirectory, loggers: list[Logger]
+) -> dict[str, Any]:
+    """The artifacts of a potential at the end of its training; returns flat numbers for summary.json.
+
+    config: of the run, whose ``artifacts`` names the size. A measure that fails is named under ``artifact/failed`` and
+    does not end the run.
+    """
+    bench = bench_of_potential(
+        potential,
+        bench_of_training(config),
+        TRAINING_DTYPES,
+        potential.device,
+        data.train_graphs,
+        data.test_graphs,
+    )
+    header = _versions() | {"calculator": {"run": directory.path.name}, "size": config["artifacts"]}
+    outcomes = measure_and_write(
+        bench, suite_settings(preset(config["artifacts"])), MEASURE_NAMES, directory.path, header
+    )
+    log_figures(loggers, _figures(outcomes, directory.path))
+    return flat_summary(outcomes)
+
+
+def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
+    found = FinishedRun.load(run_path, settings.device)
+    directory = Path(settings.output_dir) if settings.output_dir is not None else found.directory.path
+    (directory / FOLDER).mkdir(parents=True, exist_ok=True)
+    errors = found.errors()
+    write_json(directory / FOLDER / "test_errors.json", {**found.identity(), **errors})
+    Console().print(error_table({**found.summary, **errors}))
+    if not settings.artifact:
+        return []
+    bench = bench_of_potential(
+        found.potential,
+        _material(found, settings.material),
+        settings.dtypes,
+        settings.device,
+        found.data.train_graphs,
+        found.data.test_graphs,
+    )
+    outcomes = _measure(bench, settings, directory, found.identity())
+    if found.job.logger.wandb is not None and settings.output_dir is None:
+        loggers = build_loggers(found.job.logger, found.directory, found.job.config)
+        log_figures(loggers, _figures(outcomes, directory))
+        finish_loggers(loggers, flat_summary(outcomes))
+    return outcomes
+
+
+def _evaluate_calculator(settings: EvaluationSettings, calculator: str, material: str) -> list[Outcome]:
+    options = settings.calculator_options or {}
+    bench = bench_of_calculator(calculator, options, material)
+    module_name, _, factory = calculator.partition(":")
+    given = settings.output_dir
+    directory = Path(given if given is not None else f"outputs/evaluate/{factory}_{material}")
+    distributions = packages_distributions().get(module_name.split(".")[0], [])
+    what = {
+        "factory": calculator,
+        "options": options,
+        "packages": {name: version(name) for name in distributions},
+    }
+    return _measure(bench, settings, directory, what)
+
+
+def _measure(bench: Bench, settings: EvaluationSettings, directory: Path, what: dict[str, Any]) -> list[Outcome]:
+    return measure_and_write(
+        bench,
+        suite_settings(settings.settings),
+        settings.artifact,
+        directory,
+        _versions() | {"calculator": what},
+        keep_trajectories=settings.keep_trajectories,
+    )
+
+
+def _material(found: FinishedRun, given: str | None) -> str:
+    name = given if given is not None else bench_name(found.job.config["data"])
+    if name is None:
+        shown = found.job.config["data"].get("name")
+        raise ConfigError(f"the data set '{shown}' of this run belongs to no material of the bench; give material=.")
+    return name
+
+
+def _versions() -> dict[str, Any]:
+    return {"versions": versions(), "git": git_revision()}
+
+
+def _figures(outcomes: list[Outcome], directory: Path) -> list[Path]:
+    return [path for path in written(outcomes, directory / FOLDER) if path.suffix == ".png"]

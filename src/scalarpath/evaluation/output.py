@@ -1,0 +1,140 @@
+"""What an evaluation leaves behind: JSON files, figures, a table on the screen, flat numbers for summaries and W&B."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from scalarpath.artifacts.bench import Bench
+from scalarpath.artifacts.figures import draw, save
+from scalarpath.artifacts.suite import Outcome, SuiteSettings, run_suite
+from scalarpath.artifacts.table_rows import Row
+from scalarpath.training.atomic_files import write_json
+
+FOLDER = "artifacts"
+MIN_WIDTH_WITH_NOTES = 120
+"""Columns below which the table leaves the notes to the files."""
+WIDTH_IN_FILES = 150
+"""Columns of the table where the output is no terminal."""
+
+
+def measure_and_write(
+    bench: Bench,
+    settings: SuiteSettings,
+    measures: Sequence[str],
+    directory: Path,
+    header: Mapping[str, Any],
+    *,
+    keep_trajectories: bool = False,
+) -> list[Outcome]:
+    """Run the measures, write each into ``directory``/artifacts as soon as it is there, show progress and the table.
+
+    header: what was measured and with which versions; it stands in every file.
+    """
+    folder = directory / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    console, outcomes = Console(), []
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=None)
+
+        def report(what: str, done: int, total: int) -> None:
+            progress.update(task, description=what, completed=done, total=total or None)
+
+        trajectories = folder / "trajectories" if keep_trajectories else None
+        for outcome in run_suite(bench, settings, measures, report, trajectories):
+            write_outcome(
+                outcome, folder, {"material": bench.material.name, "reference": bench.reference_name, **header}
+            )
+            console.print(f"{outcome.measure}: {_state(outcome)}", highlight=False, markup=False)
+            outcomes.append(outcome)
+    write_json(folder / "summary.json", flat_summary(outcomes))
+    title = f"{bench.material.name}, reference: {bench.reference_name.split(',')[0]}"
+    wide = Console(width=None if console.is_terminal else WIDTH_IN_FILES)
+    wide.print(results_table(outcomes, title, notes=wide.width >= MIN_WIDTH_WITH_NOTES))
+    console.print(*written(outcomes, folder), sep="\n", highlight=False, soft_wrap=True)
+    return outcomes
+
+
+def write_outcome(outcome: Outcome, folder: Path, header: Mapping[str, Any]) -> None:
+    """<measure>.json, and the figure as .svg and .png; a file of an earlier evaluation is replaced or removed."""
+    for kind in ("json", "svg", "png"):
+        (folder / f"{outcome.measure}.{kind}").unlink(missing_ok=True)
+    if outcome.skipped:
+        return
+    content: dict[str, Any] = {"measure": outcome.measure, **header, "wall_s": outcome.wall_s}
+    if outcome.measurement is None:
+        write_json(folder / f"{outcome.measure}.json", {**content, "error": outcome.error, "details": outcome.details})
+        return
+    content |= {"settings": outcome.measurement.settings, "rows": outcome.rows, "results": outcome.measurement.results}
+    write_json(folder / f"{outcome.measure}.json", plain(content))
+    figure = draw(outcome.measure, outcome.measurement)
+    if figure is not None:
+        save(figure, folder / outcome.measure)
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, tuples and NumPy numbers as JSON knows them; what is not finite becomes null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def flat_summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """``artifact/<measure>/<quantity with unit>`` and ``..._error``; ``artifact/failed`` names the failed measures."""
+    summary: dict[str, Any] = {}
+    for outcome in outcomes:
+        for row in outcome.rows:
+            summary |= {f"artifact/{outcome.measure}/{key}": value for key, value in row.summary().items()}
+    if bad := [outcome.measure for outcome in outcomes if outcome.error]:
+        summary["artifact/failed"] = ", ".join(bad)
+    return summary
+
+
+def written(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
+    """The files of these outcomes that exist."""
+    names = [f"{outcome.measure}.{kind}" for outcome in outcomes for kind in ("json", "svg", "png")]
+    return [folder / name for name in [*names, "summary.json"] if (folder / name).exists()]
+
+
+def results_table(outcomes: Sequence[Outcome], title: str, *, notes: bool = True) -> Table:
+    """One line per quantity."""
+    table = Table(title=title, caption="interval: 95 %, of the error, or of the model's value where no error is given")
+    names = ("quantity", "reference", "model", "error", "interval", *(("note",) if notes else ()))
+    for name in names:
+        table.add_column(name, justify="left" if name in ("quantity", "note") else "right", no_wrap=name != "note")
+    for outcome in outcomes:
+        for row in outcome.rows:
+            table.add_row(*_cells(row)[: len(names)], end_section=row is outcome.rows[-1])
+        if not outcome.rows:
+            table.add_row(escape(f"{outcome.measure}: {_state(outcome)}"), end_section=True)
+    return table
+
+
+def _cells(row: Row) -> list[str]:
+    error = f"{100 * row.error:+.1f} %" if row.relative else f"{row.error:+.3g}"
+    interval = f"[{row.low:.3g}, {row.high:.3g}]" if math.isfinite(row.low) and math.isfinite(row.high) else ""
+    values = [f"{value:.4g}" if math.isfinite(value) else "–" for value in (row.reference, row.model)]
+    quantity = f"{row.quantity} ({row.unit})" if row.unit else row.quantity
+    return [escape(quantity), *values, error if math.isfinite(row.error) else "–", escape(interval), escape(row.note)]
+
+
+def _state(outcome: Outcome) -> str:
+    if outcome.skipped:
+        return f"not measured: {outcome.skipped}"
+    return f"FAILED: {outcome.error}" if outcome.error else f"{outcome.wall_s:.1f} s"
