@@ -18,6 +18,7 @@ METRICS = {
     "stress_mae_meV_A3": "stress MAE (meV/Å³)",
 }
 COLOURS = ["#33475b", "#d1495b", "#2a9d8f", "#e9a23b", "#7b5ea7", "#5aa9e6", "#8d6b48"]
+LINE_STYLES = ["-", "--", ":"]
 
 
 def rows(runs: list[Path]) -> list[dict[str, str | float]]:
@@ -36,20 +37,24 @@ def rows(runs: list[Path]) -> list[dict[str, str | float]]:
 
 
 def curves(runs: list[Path], file: Path) -> None:
-    """Validation errors of every run by epoch, one colour per head."""
-    heads = list(dict.fromkeys(json.loads((run / "summary.json").read_text())["head"] for run in runs))
+    """Validation errors of every run by epoch, one colour per head, one line style per backbone."""
+    arms = [json.loads((run / "summary.json").read_text()) for run in runs]
+    heads, backbones = (list(dict.fromkeys(arm[key] for arm in arms)) for key in ("head", "backbone"))
     present = [m for m in METRICS if f"val/{m}" in next(csv.DictReader((runs[0] / "metrics.csv").open()))]
     plt.rcParams["svg.hashsalt"] = "scalarpath"
     figure, axes = plt.subplots(1, len(present), figsize=(3.5 * len(present), 3.0), layout="constrained")
-    for run in runs:
-        head = json.loads((run / "summary.json").read_text())["head"]
+    for run, arm in zip(runs, arms, strict=True):
+        style = {"color": COLOURS[heads.index(arm["head"])], "ls": LINE_STYLES[backbones.index(arm["backbone"])]}
         table = list(csv.DictReader((run / "metrics.csv").open()))
         for axis, metric in zip(axes, present, strict=True):
             values = [float(row[f"val/{metric}"]) for row in table]
-            axis.semilogy([int(row["epoch"]) for row in table], values, color=COLOURS[heads.index(head)], lw=1.2)
+            axis.semilogy([int(row["epoch"]) for row in table], values, **style, lw=1.2)
             axis.set(xlabel="epoch", title=METRICS[metric])
     lines = [plt.Line2D([], [], color=colour, label=head) for head, colour in zip(heads, COLOURS, strict=False)]
-    figure.legend(handles=lines, loc="outside lower center", ncols=len(heads), frameon=False)
+    if len(backbones) > 1:
+        styles = zip(backbones, LINE_STYLES, strict=False)
+        lines += [plt.Line2D([], [], color="black", ls=style, label=backbone) for backbone, style in styles]
+    figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), frameon=False)
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, metadata={"Date": None})

@@ -103,6 +103,24 @@ def test_split_by_group_key_and_its_absence(write, make_silicon, settings):
         split_frames(DataConfig(path="x", split="groups", group_key="batch"), load_dataset(config))
 
 
+@pytest.mark.parametrize("how", [{"split": "groups", "group_key": "run"}, {"split": "blocks", "n_blocks": 4, "gap": 0}])
+def test_a_train_size_thins_what_whole_groups_and_blocks_leave(write, make_silicon, settings, how):
+    frames = make_silicon(12)
+    for k, atoms in enumerate(frames):
+        atoms.info["run"] = k // 3
+
+    def split(**sizes):
+        config = DataConfig.from_mapping(settings(write(frames), **how, **sizes))
+        return split_frames(config, load_dataset(config))
+
+    everything, four, two = split(), split(train_size=4), split(train_size=2)
+    assert (len(everything["train"]), len(four["train"]), len(two["train"])) == (6, 4, 2)
+    assert set(two["train"]) < set(four["train"]) < set(everything["train"])
+    assert four["test"] == two["test"] == everything["test"]
+    with pytest.raises(ConfigError, match="train_size asks for 7 frames, but 6 are left"):
+        split(train_size=7)
+
+
 def test_given_files_are_the_splits(write, make_silicon, settings):
     frames = make_silicon(9)
     config = DataConfig.from_mapping(

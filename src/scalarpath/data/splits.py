@@ -47,6 +47,8 @@ def split_frames(config: DataConfig, loaded: LoadedFrames, reserved: Sequence[in
         else:
             groups = [_group(frames[i], str(config.group_key)) for i in pool]
             parts = group_split(groups, sizes, config.split_seed)
+        if config.train_size is not None:
+            parts = _thinned(parts[0], sizes[0], config.split_seed), *parts[1:]
         splits = {name: [pool[k] for k in part] for name, part in zip(NAMES, parts, strict=True)}
         splits["train"] = sorted([*splits["train"], *reserved])
         splits["valid"] = splits["valid"] if loaded.valid is None else loaded.valid
@@ -104,6 +106,16 @@ def random_split(
     test, valid = order[:n_test], order[n_test : n_test + n_valid]
     train = order[n_test + n_valid : n_test + n_valid + n_train]
     return sorted(train), sorted(valid), sorted(test)
+
+
+def _thinned(train: Sequence[int], wanted: int, seed: int) -> list[int]:
+    """``wanted`` frames of those that whole blocks or groups leave for training, the same at every size up to it."""
+    if wanted > len(train):
+        raise ConfigError(
+            f"data.train_size asks for {wanted} frames, but {len(train)} are left for training beside whole blocks or "
+            "groups; lower it."
+        )
+    return sorted(train[k] for k in _shuffled([str(frame) for frame in train], seed)[:wanted])
 
 
 def block_split(
