@@ -18,7 +18,7 @@ def resolved(name, *overrides):
 
 
 def test_every_data_set_is_there():
-    assert GROUP == ["ag", "ethanol", "extxyz", "lif", "md17", "rmd17", "si"]
+    assert GROUP == ["ag", "ag_eam", "ethanol", "extxyz", "lif", "lif_bm", "md17", "rmd17", "si", "si_sw"]
 
 
 @pytest.mark.parametrize("name", GROUP)
