@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -41,6 +42,13 @@ class BesselEmbedding(nn.Module):
         generator: torch.Generator,
     ):
         super().__init__()
+        count("backbone", num_bessels=size)
+        choice("backbone", (True, False), bessel_trainable=trainable)
+        choice("backbone", range(2, 13), polynomial_cutoff_p=exponent)
+        if width % 2:
+            raise ConfigError(
+                f"backbone.radial_chemical_embed_dim = {width} must be even: half of it for each of the two species."
+            )
         self.size = size
         basis = BesselBasis(size, cutoff, cutoff / math.pi, trainable)
         self.radial = RadialEmbedding(basis, exponent)
@@ -64,6 +72,8 @@ class SplineEmbedding(nn.Module):
 
     def __init__(self, n_species: int, cutoff: float, size: int, span: int, width: int, generator: torch.Generator):
         super().__init__()
+        count("backbone", num_splines=size)
+        choice("backbone", range(1, size + 1), spline_span=span)
         self.size, self.n_species = size, n_species
         self.basis = CosineSplineBasis(size, cutoff, span)
         coefficients = unit_uniform(n_species**2, size, width, generator=generator) / math.sqrt(span)
@@ -74,6 +84,25 @@ class SplineEmbedding(nn.Module):
         radial = self.basis(geometry.stretched_distances)
         pairs = SpeciesGroups.from_species(geometry.species_pairs(self.n_species), self.n_species**2)
         return radial, pairs.join([b @ w for b, w in zip(pairs.split(radial), self.coefficients, strict=True)])
+
+
+@dataclass(frozen=True)
+class _Network:
+    """Depth, width and activation of one of Allegro's MLPs; raises ConfigError for a value out of range."""
+
+    name: str
+    depth: int
+    width: int
+    act: str | None
+    generator: torch.Generator
+
+    def __post_init__(self) -> None:
+        count("backbone", **{f"{self.name}_hidden_layers_width": self.width})
+        count("backbone", at_least=0, **{f"{self.name}_hidden_layers_depth": self.depth})
+        choice("backbone", (None, *ACTIVATIONS), **{f"{self.name}_nonlinearity": self.act})
+
+    def build(self, n_in: int, n_out: int) -> MLP:
+        return MLP([n_in, *[self.width] * self.depth, n_out], self.generator, self.act, gain=GAIN, uniform=True)
 
 
 class Allegro(Backbone):
@@ -125,20 +154,10 @@ class Allegro(Backbone):
     ):
         super().__init__()
         s, c = num_scalar_features, num_tensor_features
-        embedded = s if radial_chemical_embed_dim is None else radial_chemical_embed_dim
         count("backbone", num_layers=num_layers, num_scalar_features=s, num_tensor_features=c)
-        count("backbone", radial_chemical_embed_dim=embedded, num_bessels=num_bessels, num_splines=num_splines)
         choice("backbone", range(5), l_max=l_max)
+        choice("backbone", (True, False), parity=parity, tp_path_channel_coupling=tp_path_channel_coupling)
         choice("backbone", ("bessel", "spline"), two_body=two_body)
-        choice("backbone", (True, False), parity=parity, bessel_trainable=bessel_trainable)
-        choice("backbone", (True, False), tp_path_channel_coupling=tp_path_channel_coupling)
-        choice("backbone", range(2, 13), polynomial_cutoff_p=polynomial_cutoff_p)
-        if two_body == "spline":
-            choice("backbone", range(1, num_splines + 1), spline_span=spline_span)
-        elif embedded % 2:
-            raise ConfigError(
-                f"backbone.radial_chemical_embed_dim = {embedded} must be even: half of it for each of the two species."
-            )
         self.n_species = len(atomic_numbers)
         self.register_buffer("mean_degree", torch.ones(self.n_species, dtype=torch.float64))
         degree_of = torch.repeat_interleave(torch.arange(l_max + 1), 2 * torch.arange(l_max + 1) + 1)
@@ -146,12 +165,8 @@ class Allegro(Backbone):
         # widths of what an edge projection makes: scalars, environment weights of every degree (l = 0 first)
         self.widths = [s, *[c] * (l_max + 1)]
 
-        def mlp(name: str, n_in: int, n_out: int, depth: int, width: int, act: str | None) -> MLP:
-            count("backbone", **{f"{name}_hidden_layers_width": width})
-            count("backbone", at_least=0, **{f"{name}_hidden_layers_depth": depth})
-            choice("backbone", (None, *ACTIVATIONS), **{f"{name}_nonlinearity": act})
-            return MLP([n_in, *[width] * depth, n_out], generator, act, gain=GAIN, uniform=True)
-
+        embedded = s if radial_chemical_embed_dim is None else radial_chemical_embed_dim
+        count("backbone", radial_chemical_embed_dim=embedded)
         self.two_body = (
             BesselEmbedding(
                 self.n_species, cutoff, num_bessels, bessel_trainable, polynomial_cutoff_p, embedded, generator
@@ -159,12 +174,15 @@ class Allegro(Backbone):
             if two_body == "bessel"
             else SplineEmbedding(self.n_species, cutoff, num_splines, spline_span, embedded, generator)
         )
-        embed = (
-            scalar_embed_mlp_hidden_layers_depth,
-            scalar_embed_mlp_hidden_layers_width,
-            scalar_embed_mlp_nonlinearity,
-        )
-        self.scalar_embedding = mlp("scalar_embed_mlp", embedded, s, *embed)
+        embed, latent, readout = (
+            _Network("scalar_embed_mlp", scalar_embed_mlp_hidden_layers_depth, scalar_embed_mlp_hidden_layers_width,
+                     scalar_embed_mlp_nonlinearity, generator),
+            _Network("allegro_mlp", allegro_mlp_hidden_layers_depth, allegro_mlp_hidden_layers_width,
+                     allegro_mlp_nonlinearity, generator),
+            _Network("readout_mlp", readout_mlp_hidden_layers_depth, readout_mlp_hidden_layers_width,
+                     readout_mlp_nonlinearity, generator),
+        )  # fmt: skip
+        self.scalar_embedding = embed.build(embedded, s)
         self.harmonics = SphericalHarmonics(l_max)
         self.tensor_embedding = MLP([s, c * (l_max + 1)], generator, uniform=True)
         self.projection = MLP([s, sum(self.widths)], generator, uniform=True)
@@ -173,13 +191,10 @@ class Allegro(Backbone):
         self.products = nn.ModuleList(
             EdgeTensorProduct(irreps[t], l_max, irreps[t + 1], coupled, generator) for t in range(num_layers)
         )
-        latent = (allegro_mlp_hidden_layers_depth, allegro_mlp_hidden_layers_width, allegro_mlp_nonlinearity)
         self.latents = nn.ModuleList(
-            mlp("allegro_mlp", s * (t + 1) + c, sum(self.widths) if t < num_layers - 1 else s, *latent)
-            for t in range(num_layers)
+            latent.build(s * (t + 1) + c, sum(self.widths) if t < num_layers - 1 else s) for t in range(num_layers)
         )
-        readout = (readout_mlp_hidden_layers_depth, readout_mlp_hidden_layers_width, readout_mlp_nonlinearity)
-        self.readout = mlp("readout_mlp", s * (num_layers + 1), 1, *readout)
+        self.readout = readout.build(s * (num_layers + 1), 1)
         pooled = self.readout.weights[-1].shape[0]
         self.pathway = PathwaySpec(
             cutoff=cutoff,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 import mmap
 from collections.abc import Iterable, Sequence
@@ -50,7 +51,26 @@ def write_graphs(stream: BinaryIO, graphs: Iterable[AtomicGraph]) -> None:
     stream.write(np.array([len(sizes), MAGIC], dtype="<i8").tobytes())
 
 
-class GraphFile(Sequence[AtomicGraph]):
+class Graphs(Sequence[AtomicGraph], abc.ABC):
+    """Graphs that are made or read one by one; a slice is a list."""
+
+    @abc.abstractmethod
+    def graph(self, index: int) -> AtomicGraph:
+        """The graph at a position."""
+
+    @overload
+    def __getitem__(self, index: int) -> AtomicGraph: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[AtomicGraph]: ...
+
+    def __getitem__(self, index: int | slice) -> AtomicGraph | list[AtomicGraph]:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        return self.graph(index)
+
+
+class GraphFile(Graphs):
     """The graphs of a file made by ``write_graphs``; only those that are asked for are read.
 
     sizes: a row of SIZES for every graph. Raises ValueError if the file is not whole.
@@ -72,15 +92,8 @@ class GraphFile(Sequence[AtomicGraph]):
     def __len__(self) -> int:
         return len(self.sizes)
 
-    @overload
-    def __getitem__(self, index: int) -> AtomicGraph: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[AtomicGraph]: ...
-
-    def __getitem__(self, index: int | slice) -> AtomicGraph | list[AtomicGraph]:
-        if isinstance(index, slice):
-            return [self[k] for k in range(*index.indices(len(self)))]
+    def graph(self, index: int) -> AtomicGraph:
+        """The graph at a position."""
         n_atoms, n_edges, *_ = self.sizes[index].tolist()
         lengths, start, arrays = {ATOMS: n_atoms, EDGES: n_edges}, int(self._starts[:-1][index]), {}
         for key, (template, stored_type, graph_type) in LAYOUT.items():
@@ -101,7 +114,7 @@ def _record_bytes(n_atoms: np.ndarray, n_edges: np.ndarray) -> np.ndarray:
     return -(-total // ALIGNMENT) * ALIGNMENT
 
 
-class GraphSet(Sequence[AtomicGraph]):
+class GraphSet(Graphs):
     """Graphs of a data set in some order, each made or read when it is asked for, with its frame number.
 
     store: where the graphs are, a GraphFile or a list; sizes: a row of SIZES each; frames: the frame number of each.
@@ -121,15 +134,8 @@ class GraphSet(Sequence[AtomicGraph]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    @overload
-    def __getitem__(self, index: int) -> AtomicGraph: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[AtomicGraph]: ...
-
-    def __getitem__(self, index: int | slice) -> AtomicGraph | list[AtomicGraph]:
-        if isinstance(index, slice):
-            return [self[k] for k in range(*index.indices(len(self)))]
+    def graph(self, index: int) -> AtomicGraph:
+        """The graph at a position."""
         graph = self.store[int(self._rows[index])]
         graph.frame = torch.tensor([int(self.frames[index])])
         return graph
