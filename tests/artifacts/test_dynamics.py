@@ -178,6 +178,23 @@ def test_an_atom_that_leaves_all_others_has_evaporated_although_its_own_images_a
     assert run.minimum_distance_A == pytest.approx(0.6)  # atom 1 and the image of atom 0
 
 
+def test_atoms_that_run_into_each_other_have_collapsed():
+    atoms = Atoms("Ag2", [[0, 0, 0], [2.9, 0, 0]])
+    momenta = np.zeros((2, 3))
+    momenta[1, 0] = -atoms.get_masses()[1] * 0.05 / units.fs  # 0.05 Å/fs, no force stops it
+    atoms.set_momenta(momenta)
+
+    class Free:
+        def evaluate(self, structures):
+            return [0.0] * len(structures), [np.zeros((2, 3))] * len(structures)
+
+    limits = Limits(temperature_K=1e6, neighbour_distance_A=6.0, check_interval_fs=5.0, contact_distance_A=1.0)
+    [run] = run_dynamics([Replica(atoms, 1.0, 400, limits)], Free())
+    assert run.failure.kind == "collapsed"
+    assert run.failure.time_fs == 40  # first check with 2.9 - 0.05 t < 1 Å
+    assert "0.9 Å apart" in run.failure.reason
+
+
 def test_a_structure_that_the_calculator_refuses_fails_its_replica_alone():
     calm, wild = silicon(10), silicon(8000, seed=1)
     runs = run_dynamics(
@@ -243,6 +260,7 @@ def test_limits_scale_with_the_temperature_and_the_largest_neighbour_distance():
     limits = limits_for(atoms, 300, explosion_factor=10, evaporation_factor=2)
     assert limits.temperature_K == 3000
     assert limits.neighbour_distance_A == pytest.approx(2 * 5.431 * 3**0.5 / 4)
+    assert limits.contact_distance_A == pytest.approx(0.4 * 5.431 * 3**0.5 / 4)
 
 
 @pytest.mark.parametrize(("step", "steps"), [(0.0, 10), (-1.0, 10), (1.0, 0)])

@@ -74,13 +74,20 @@ class Thermostat:
     stage: int = 0
 
 
+CONTACT_FACTOR = 0.4  # of the smallest neighbour distance: closer than any real liquid or hot crystal comes
+
+
 @dataclass(frozen=True)
 class Limits:
-    """Beyond these a replica has failed; distances are checked every ``check_interval_fs``."""
+    """Beyond these a replica has failed: hotter, an atom farther from all others, or two atoms closer than these.
+
+    Distances are checked every ``check_interval_fs``.
+    """
 
     temperature_K: float
     neighbour_distance_A: float
     check_interval_fs: float = 5.0
+    contact_distance_A: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,8 @@ class Replica:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why and when a replica stopped. kind: exploded, evaporated or refused (by the calculator)."""
+    """Why and when a replica stopped. kind: exploded, evaporated, collapsed or refused (by the
+    calculator)."""
 
     kind: str
     time_fs: float
@@ -141,10 +149,18 @@ def without_drift(atoms: Atoms) -> Atoms:
 
 
 def limits_for(atoms: Atoms, temperature_K: float, explosion_factor: float, evaporation_factor: float) -> Limits:
-    """Limits as multiples of a temperature and of the largest nearest-neighbour distance of ``atoms``."""
+    """Limits as multiples of a temperature and of the nearest-neighbour distances of ``atoms``.
+
+    The largest of these times evaporation_factor, the smallest times CONTACT_FACTOR.
+    """
     distances = atoms.get_all_distances(mic=bool(atoms.pbc.any()))
     np.fill_diagonal(distances, np.inf)
-    return Limits(explosion_factor * temperature_K, evaporation_factor * float(distances.min(axis=1).max()))
+    nearest = distances.min(axis=1)
+    return Limits(
+        explosion_factor * temperature_K,
+        evaporation_factor * float(nearest.max()),
+        contact_distance_A=CONTACT_FACTOR * float(nearest.min()),
+    )
 
 
 def smallest_distance(runs: Iterable[Run]) -> float:
@@ -287,6 +303,8 @@ class _State:
         self.minimum_distance = min(self.minimum_distance, distance[other].min(initial=np.inf))
         if (alone := np.flatnonzero(neighbours == 0)).size:
             self.fail("evaporated", f"atom {alone[0]} has no neighbour within {limit:.3g} Å")
+        elif self.minimum_distance < self.replica.limits.contact_distance_A:
+            self.fail("collapsed", f"two atoms are {self.minimum_distance:.3g} Å apart")
 
     def result(self) -> Run:
         self.atoms.set_momenta(self.momenta)
