@@ -119,7 +119,6 @@ class Allegro(Backbone):
     energy depends on the neighbours within one cutoff only. Raises ConfigError for a value out of range.
     """
 
-    mean_degree: Tensor
     degree_of: Tensor
     two_body: BesselEmbedding | SplineEmbedding
 
@@ -204,10 +203,6 @@ class Allegro(Backbone):
             pool_channels=(c,) * num_layers + (pooled,),
             readout_channels=(pooled,),
         )
-
-    def set_mean_degree(self, mean_degree: float) -> None:
-        """Normalisation of the neighbour sums, which divide by its root."""
-        self.mean_degree.fill_(mean_degree)
 
     def forward(self, geometry: EdgeGeometry, head: ScalarPathway) -> Tensor:
         """Atomic energies [N] before scale, shift and E0. C tensor channels, S scalar features per edge."""

@@ -142,8 +142,6 @@ class MACE(Backbone):
     Raises ConfigError for a value out of range.
     """
 
-    mean_degree: Tensor
-
     def __init__(
         self,
         atomic_numbers: Sequence[int],
@@ -213,10 +211,6 @@ class MACE(Backbone):
             pool_channels=(c,) * num_interactions,
             readout_channels=(c,) * num_interactions,
         )
-
-    def set_mean_degree(self, mean_degree: float) -> None:
-        """Normalisation of the neighbour sums (plain mean, not its root)."""
-        self.mean_degree.fill_(mean_degree)
 
     def forward(self, geometry: EdgeGeometry, head: ScalarPathway) -> Tensor:
         """Atomic energies [N] before scale, shift and E0."""

@@ -139,8 +139,6 @@ class NequIP(Backbone):
     An atom without neighbours has network energy zero, so that E = E0. Raises ConfigError for a value out of range.
     """
 
-    mean_degree: Tensor
-
     def __init__(
         self,
         atomic_numbers: Sequence[int],
@@ -204,10 +202,6 @@ class NequIP(Backbone):
             pool_channels=(channels[0],) * num_layers,
             readout_channels=(channels[0],),
         )
-
-    def set_mean_degree(self, mean_degree: float) -> None:
-        """Normalisation of the neighbour sums, which divide by its root."""
-        self.mean_degree.fill_(mean_degree)
 
     def forward(self, geometry: EdgeGeometry, head: ScalarPathway) -> Tensor:
         """Atomic energies [N] before scale, shift and E0."""

@@ -22,18 +22,23 @@ class Backbone(nn.Module, abc.ABC):
     """Maps the geometry of a batch to atomic energies, calling the hooks of its head on the scalar channels.
 
     A constructor takes (atomic_numbers: Sequence[int], cutoff: float, generator: torch.Generator, **options); every
-    parameter is drawn from ``generator`` in float64. ``pathway`` describes the hooks it calls.
+    parameter is drawn from ``generator`` in float64. ``pathway`` describes the hooks it calls, and the buffer
+    ``mean_degree`` (float64) holds the normalisation of sums over neighbours.
     """
 
     pathway: PathwaySpec
+    mean_degree: Tensor
 
     @abc.abstractmethod
     def forward(self, geometry: EdgeGeometry, head: ScalarPathway) -> Tensor:
         """Atomic energies [N] before scale, shift and E0."""
 
-    @abc.abstractmethod
     def set_mean_degree(self, mean_degree: float) -> None:
-        """Set the mean number of neighbours of the training set, by which sums over neighbours are normalised."""
+        """Set the mean number of neighbours of the training set, by which sums over neighbours are normalised.
+
+        Fills the buffer ``mean_degree``, a scalar or one entry per species; what it does to the sums is the backbone's.
+        """
+        self.mean_degree.fill_(mean_degree)
 
 
 def backbone_class(kind: str) -> type[Backbone]:
