@@ -31,3 +31,7 @@ class TrainingError(ScalarPathError):
 
 class ArtifactError(ScalarPathError):
     """A physical artifact that cannot be measured as asked: unknown material, impossible settings, missing property."""
+
+
+class ReportError(ScalarPathError):
+    """Runs that must not be compared, or that are not there."""

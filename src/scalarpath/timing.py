@@ -82,11 +82,23 @@ def training_step(potential: Potential, batch: Data) -> Callable[[], object]:
     return step
 
 
+STEPS: dict[str, Callable[[Potential, Data], Callable[[], object]]] = {
+    "inference": inference_step,
+    "train": training_step,
+}
+
+
 def flops(step: Callable[[], object]) -> int:
     """Floating-point operations of the matrix products of one step (torch's counter; elementwise work not counted)."""
     with FlopCounterMode(display=False) as counter:
         step()
     return int(counter.get_total_flops())
+
+
+def step_flops(potential: Potential, batch: Data) -> dict[str, int]:
+    """Floating-point operations of an inference and of a training step on ``batch``; the potential stays as it is."""
+    copy = potential.copy_to(device=potential.device)
+    return {kind: flops(make(copy, batch)) for kind, make in STEPS.items()}
 
 
 def baseline_twin(potential: Potential) -> Potential:
@@ -107,7 +119,7 @@ def compare(
     step times) with _low and _high (95 % interval of the median), kind_flops (matrix products) and kind_flops_ratio.
     """
     arms: dict[str, dict[str, float]] = {name: {} for name in potentials}
-    for kind, make in (("inference", inference_step), ("train", training_step)):
+    for kind, make in STEPS.items():
         steps = {name: make(potential, batch) for name, potential in potentials.items()}
         counts = {name: flops(step) for name, step in steps.items()}
         times = interleaved_times(steps, rounds, potentials[baseline].device)

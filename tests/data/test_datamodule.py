@@ -52,6 +52,22 @@ def test_split_and_hash_do_not_depend_on_the_training_seed(module):
     assert first.splits != module(split_seed=5).splits
 
 
+def test_every_test_frame_has_the_group_that_the_split_keeps_together(module, write, make_silicon, settings):
+    data = module(test_size=4)
+    assert data.test_groups == [str(i) for i in data.splits["test"]]
+    data = module(split="blocks", n_blocks=5, test_size=8)
+    assert data.test_groups == [f"block {i // 4}" for i in data.splits["test"]]
+    assert [int(graph.frame) for graph in data.test_graphs] == data.splits["test"]
+    frames = make_silicon(12)
+    for k, atoms in enumerate(frames):
+        atoms.info["run"] = f"run{k % 4}"
+    config = settings(write(frames, "runs.extxyz"), split="groups", group_key="run", test_size=6)
+    data = AtomicDataModule(config, cutoff=5.0, seed=0)
+    data.setup()
+    assert data.test_groups == [f"run{i % 4}" for i in data.splits["test"]]
+    assert len(data.test_groups) == 6
+
+
 def test_train_order_is_a_pure_function_of_seed_and_epoch(module):
     first, again, other = module().train_dataloader(), module().train_dataloader(), module(seed=1).train_dataloader()
     torch.manual_seed(99)  # the global generator has no say

@@ -96,7 +96,7 @@ def test_split_by_group_key_and_its_absence(write, make_silicon, settings):
     for k, atoms in enumerate(frames):
         atoms.info["run"] = k // 3
     config = DataConfig.from_mapping(settings(write(frames), split="groups", group_key="run"))
-    splits = split_frames(config, load_dataset(config))
+    splits, _ = split_frames(config, load_dataset(config))
     runs = {name: {k // 3 for k in indices} for name, indices in splits.items()}
     assert sum(len(names) for names in runs.values()) == 4
     with pytest.raises(DataError, match=r"frame 0: has no info key 'batch' .* info keys are: config_type, run"):
@@ -111,7 +111,7 @@ def test_a_train_size_thins_what_whole_groups_and_blocks_leave(write, make_silic
 
     def split(**sizes):
         config = DataConfig.from_mapping(settings(write(frames), **how, **sizes))
-        return split_frames(config, load_dataset(config))
+        return split_frames(config, load_dataset(config))[0]
 
     everything, four, two = split(), split(train_size=4), split(train_size=2)
     assert (len(everything["train"]), len(four["train"]), len(two["train"])) == (6, 4, 2)
@@ -130,7 +130,7 @@ def test_given_files_are_the_splits(write, make_silicon, settings):
             test_path=write(frames[7:], "test.extxyz"),
         )
     )
-    assert split_frames(config, load_dataset(config)) == {"train": [0, 1, 2, 3, 4], "valid": [5, 6], "test": [7, 8]}
+    assert split_frames(config, load_dataset(config))[0] == {"train": [0, 1, 2, 3, 4], "valid": [5, 6], "test": [7, 8]}
 
 
 def test_index_selects_from_path_and_not_from_the_given_files(write, make_silicon):
@@ -146,7 +146,7 @@ def test_validation_is_cut_from_path_where_only_the_test_file_is_given(write, ma
     config = DataConfig.from_mapping(
         settings(write(frames[:7], "train.extxyz"), valid_size=2, test_path=write(frames[7:], "test.extxyz"))
     )
-    splits = split_frames(config, load_dataset(config))
+    splits, _ = split_frames(config, load_dataset(config))
     assert sorted(splits["train"] + splits["valid"]) == list(range(7))
     assert len(splits["valid"]) == 2
     assert splits["test"] == [7, 8]
@@ -156,7 +156,7 @@ def test_split_file_is_followed(write, make_silicon, settings):
     wanted = {"train": [4, 0], "valid": [2], "test": [1]}
     path = write(json.dumps(wanted), "splits.json")
     config = DataConfig.from_mapping(settings(write(make_silicon(5)), split="file", split_file=path))
-    assert split_frames(config, load_dataset(config)) == wanted
+    assert split_frames(config, load_dataset(config))[0] == wanted
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
-from samples import CUTOFF, batch_of, make_potential, quartz_like, silanol
+from samples import CUTOFF, batch_of, head_config, make_potential, quartz_like, silanol
 from torch.autograd import gradcheck, gradgradcheck
 
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads import PARTS, PathwaySpec, build_head
+from scalarpath.heads.controls import ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 
 SPEC = PathwaySpec(CUTOFF, n_species=2, n_radial=3, edge_channels=(4, 6), pool_channels=(4, 4), readout_channels=(4, 4))
@@ -36,9 +37,9 @@ def geometry_of(*frames: Atoms, vectors: torch.Tensor | None = None) -> EdgeGeom
     )
 
 
-def awake(parts: dict[str, dict]) -> torch.nn.Module:
+def awake(parts: dict[str, dict], **config: dict) -> torch.nn.Module:
     """The head of ``parts``, calibrated, with weights that are not zero."""
-    head = build_head({"name": "test", "parts": parts}, SPEC, seed=1)
+    head = build_head({"name": "test", "parts": parts} | config, SPEC, seed=1)
     head.calibrate([geometry_of(quartz_like(), silanol())])
     noise = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -112,36 +113,88 @@ def test_gating_weights_is_gating_messages():
         assert torch.equal(before, after)
 
 
-def test_coordination_deviation_is_half_a_logarithm_turned_by_tanh():
-    """zeta = (n - nbar) / (n + nbar) = tanh(ln(n / nbar) / 2)."""
-    descriptors = NeighbourhoodDescriptors(CUTOFF, 2)
-    geometry = geometry_of(quartz_like())
-    coordination, shape = descriptors._moments(geometry)
-    zeta = descriptors._raw(coordination, shape, geometry.species)[:, : descriptors.shells]
-    torch.testing.assert_close(zeta, torch.tanh(0.5 * torch.log(coordination)))  # nbar is 1 before calibration
+def test_coordination_deviation_goes_from_nothing_through_the_usual_to_crowding():
+    """zeta = (n - nbar) / (n + nbar + 1): -nbar / (nbar + 1), 0, towards 1; for large n tanh(ln(n / nbar) / 2)."""
+    descriptors = NeighbourhoodDescriptors(CUTOFF, 1)
+    descriptors.mean_coordination.fill_(500.0)
+    sums = torch.zeros(4, descriptors.shells + 12, dtype=torch.float64)
+    n = torch.tensor([0.0, 500.0, 1000.0, 1e6], dtype=torch.float64)
+    sums[:, : descriptors.shells] = n[:, None]
+    zeta = descriptors._raw(sums, torch.zeros(4, dtype=torch.long))[:, 0]
+    np.testing.assert_allclose(zeta, [-500 / 501, 0.0, 500 / 1501, 1.0], rtol=2e-3)
+    np.testing.assert_allclose(zeta[1:], np.tanh(0.5 * np.log(n[1:] / 500)), atol=1e-3)
+
+
+def calibrate(descriptors: NeighbourhoodDescriptors, *frames: Atoms) -> None:
+    descriptors.observe(geometry_of(*frames))
+    descriptors.finish_observation()
+
+
+def raw(descriptors: NeighbourhoodDescriptors, atoms: Atoms) -> torch.Tensor:
+    geometry = geometry_of(atoms)
+    return descriptors._raw(descriptors._sums(geometry), geometry.species).detach()
 
 
 def test_descriptors_tell_a_vacancy_from_the_bulk_and_vanish_in_a_symmetric_site():
     descriptors = NeighbourhoodDescriptors(CUTOFF, 2)
     crystal = bulk("Si", a=5.43, cubic=True)
-    perfect = descriptors._moments(geometry_of(crystal))[1]
-    torch.testing.assert_close(perfect[:, 1:], torch.zeros(8, 2, dtype=torch.float64), atol=1e-12, rtol=0)
+    calibrate(descriptors, crystal)
+    perfect = raw(descriptors, crystal)
+    torch.testing.assert_close(perfect[:, -2:], torch.zeros(8, 2, dtype=torch.float64), atol=1e-12, rtol=0)
     vacancy = crystal[1:]
-    coordination, shape = descriptors._moments(geometry_of(vacancy))
-    first_shell = coordination[:, 0].detach()
+    first_shell = descriptors._sums(geometry_of(vacancy))[:, 0].detach()
     assert (first_shell.max() / first_shell.min()).item() == pytest.approx(4 / 3, rel=0.01)
-    assert shape[:, 1].max() > 1e-3
+    assert raw(descriptors, vacancy)[:, -2].max() > 1e-3
 
 
-def test_standardised_descriptors_have_zero_mean_and_bounded_tails():
+def test_moments_of_a_neighbourhood_equal_their_definition_by_pairs_of_neighbours():
+    """spread = sum_jk w_j w_k (x_j - x_k)^2 / 2 M, polarity = sum_jk w_j w_k cos_jk / M, quadrupole = sum_jk w_j w_k
+    (cos_jk^2 - 1/3) / M with M = (W + nbar + 1)^2."""
+    descriptors, atoms = NeighbourhoodDescriptors(CUTOFF, 2), silanol()
+    calibrate(descriptors, atoms)
+    geometry = geometry_of(atoms)
+    here = geometry.centre == 0
+    widths = descriptors.min_width + torch.nn.functional.softplus(descriptors.raw_widths)[-1]
+    x, units = geometry.distances[here] / CUTOFF, geometry.units[here]
+    envelope = 1 - 28 * x**6 + 48 * x**7 - 21 * x**8
+    w = torch.sigmoid((descriptors.radii[-1] - geometry.distances[here]) / widths) * envelope
+    pairs, cosine = w * w.T, units @ units.T
+    norm = (w.sum() + descriptors.mean_coordination[geometry.species[0], -1] + 1.0) ** 2
+    wanted = [(pairs * term).sum() / norm for term in (0.5 * (x - x.T) ** 2, cosine, cosine**2 - 1 / 3)]
+    torch.testing.assert_close(raw(descriptors, atoms)[0, -3:], torch.stack(wanted))
+
+
+def test_a_last_neighbour_leaves_without_a_step():
+    """Standardised on a crystal, where the moments hardly vary, the descriptors of a pair still change gently."""
+    descriptors = NeighbourhoodDescriptors(CUTOFF, 2)
+    crystal = bulk("Si", a=5.43, cubic=True)
+    frames = [crystal.copy() for _ in range(4)]
+    for seed, frame in enumerate(frames):
+        frame.rattle(0.05, seed=seed)
+    calibrate(descriptors, *frames)
+    distances = torch.linspace(0.4 * CUTOFF, CUTOFF, 400, dtype=torch.float64)
+    pairs = [Atoms("Si2", [[0, 0, 0], [0, 0, r]]) for r in distances.tolist()[:-1]]
+    values = torch.stack([descriptors(geometry_of(pair)).values[0].detach() for pair in pairs])
+    slope = (values[1:] - values[:-1]) / (distances[1] - distances[0])
+    assert slope.abs().max() < 5.0, "per Å"
+
+
+def test_standardised_descriptors_have_zero_mean_at_most_unit_spread_and_bounded_tails():
+    """Unit spread, except where atoms differ by less than a quarter of what one neighbour changes."""
     descriptors = NeighbourhoodDescriptors(CUTOFF, 2)
     geometry = geometry_of(quartz_like(), silanol())
     descriptors.observe(geometry)
     descriptors.finish_observation()
     z = torch.sinh(descriptors(geometry).values).detach()
     for species in (0, 1):
-        np.testing.assert_allclose(z[geometry.species == species].mean(0), 0.0, atol=1e-10)
-        np.testing.assert_allclose(z[geometry.species == species].std(0, correction=0), 1.0, rtol=1e-8)
+        here = z[geometry.species == species]
+        np.testing.assert_allclose(here.mean(0), 0.0, atol=1e-10)
+        one_neighbour = 1.0 / (descriptors.mean_coordination[species] + 1.0)
+        least = 0.25 * torch.cat([one_neighbour, one_neighbour[-1:].square().repeat(3)])
+        raw_spread = descriptors._raw(descriptors._sums(geometry), geometry.species)[geometry.species == species].std(
+            0, correction=0
+        )
+        np.testing.assert_allclose(here.std(0, correction=0), (raw_spread / raw_spread.clamp(min=least)).detach())
     compressed = silanol()
     compressed.positions *= 0.6
     assert descriptors(geometry_of(compressed)).values.abs().max() < 12.0
@@ -214,6 +267,11 @@ def test_spectral_readout_steps_no_further_than_the_linear_readout():
         ({"parts": {}, "depth": 3}, "key 'depth' is unknown"),
         ({"parts": {"node_gate": {"hidden": 0}}}, "hidden = 0 must be positive"),
         ({"parts": {"edge_band": {"size": -1}}}, "size = -1 must be positive"),
+        ({"parts": {"edge_band": {"first": -1}}}, "first = -1 must be a whole number of at least 0"),
+        (
+            {"parts": {"node_gate": {}}, "descriptors": {"kind": "local"}},
+            "use one of: neighbourhood, constant, shuffled",
+        ),
         ({"parts": {"node_gate": {}}, "descriptors": {"shells": 0}}, "shells = 0 must be positive"),
         ({"parts": {"node_gate": {}}, "descriptors": {"shels": 2}}, "descriptors: option 'shels' is unknown"),
     ],
@@ -221,3 +279,49 @@ def test_spectral_readout_steps_no_further_than_the_linear_readout():
 def test_unknown_or_impossible_settings_are_refused(config, complaint):
     with pytest.raises(ConfigError, match=complaint):
         build_head({"name": "test"} | config, SPEC, seed=0)
+
+
+def test_control_without_physics_reads_nothing_of_the_neighbourhood():
+    """Its gates see the species and the distance of an edge, its readout the backbone's scalars."""
+    head = awake({"edge_gate": {}, "node_gate": {}, "mlp_readout": {}}, descriptors={"kind": "constant"})
+    scalars = torch.ones(7, 4, dtype=torch.float64)
+    pooled, energies = [], []
+    for scale in (1.0, 0.9):
+        atoms = quartz_like()
+        atoms.set_cell(atoms.cell * scale, scale_atoms=True)
+        geometry = geometry_of(atoms)
+        context = head.prepare(geometry, torch.zeros(len(geometry.centre), 3, dtype=torch.float64))
+        pooled.append(head.pool(1, scalars, context))
+        energies.append(head.readout(1, scalars, context))
+    assert torch.equal(*pooled)
+    assert torch.equal(*energies)
+    assert energies[0].abs().max() > 1e-3
+
+
+def test_control_has_the_parameters_of_panpgs():
+    counts = [
+        sum(p.numel() for p in build_head(head_config(name), SPEC, seed=0).parameters())
+        for name in ("panpgs", "ctrl_mlp", "panpgs_shuffle")
+    ]
+    assert len(set(counts)) == 1, counts
+
+
+def test_shuffled_descriptors_are_those_of_other_atoms_of_the_species_in_training_only():
+    true, shuffled = NeighbourhoodDescriptors(CUTOFF, 2), ShuffledDescriptors(CUTOFF, 2)
+    geometry = geometry_of(quartz_like(), silanol())
+    wanted, first, second = true(geometry).values, shuffled(geometry).values, shuffled(geometry).values
+    assert not torch.equal(first, wanted)
+    assert not torch.equal(first, second), "another draw for every batch"
+    for species in (0, 1):
+        here = geometry.species == species
+        rows = [sorted(map(tuple, values[here].tolist())) for values in (wanted, first, second)]
+        assert rows[0] == rows[1] == rows[2]
+    assert torch.equal(shuffled.eval()(geometry).values, wanted)
+
+
+def test_shuffles_go_on_where_a_checkpoint_was_made():
+    once, again = ShuffledDescriptors(CUTOFF, 2), ShuffledDescriptors(CUTOFF, 2)
+    geometry = geometry_of(quartz_like())
+    once(geometry)
+    again.load_state_dict(once.state_dict())
+    assert torch.equal(once(geometry).values, again(geometry).values)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,11 @@ class DataConfig:
     train_size: float | None = None
     valid_size: float | None = 0.1
     test_size: float | None = 0.1
-    stratify_key: str | None = None
-    group_key: str | None = None
+    stratify_key: str | Sequence[str] | None = None
+    group_key: str | Sequence[str] | None = None
+    volume_bin_width: float = 0.05
+    trajectories: str | None = None
+    merge_near_duplicates: bool = False
     n_blocks: int = 10
     gap: int = 0
     split_file: str | None = None
@@ -98,9 +101,14 @@ class DataConfig:
                 raise ConfigError(f"data.{key}={value!r} must be an integer of at least {least}.")
         for key in ("train_size", "valid_size", "test_size"):
             _check_size(key, getattr(self, key))
-        for key in ("download", "cache"):
+        for key in ("download", "cache", "merge_near_duplicates"):
             if not isinstance(getattr(self, key), bool):
                 raise ConfigError(f"data.{key}={getattr(self, key)!r} must be true or false.")
+        for key in ("stratify_key", "group_key"):
+            _check_names(key, getattr(self, key))
+        width = self.volume_bin_width
+        if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width <= 1:
+            raise ConfigError(f"data.volume_bin_width={width!r} must be a share of the volume, above 0 and at most 1.")
         self._check_companions()
         self._check_e0s()
         _ = self.labels  # units and sign are checked there
@@ -111,7 +119,7 @@ class DataConfig:
         if self.source in ("rmd17", "md17") and not self.molecule:
             raise ConfigError("data.molecule is not set; name the molecule, for example data.molecule=ethanol.")
         if self.split == "groups" and not self.group_key:
-            raise ConfigError("data.split=groups needs data.group_key, the info key whose value names a frame's group.")
+            raise ConfigError("data.split=groups needs data.group_key, the info keys whose values name a group.")
         if self.split == "file" and not self.split_file:
             raise ConfigError("data.split=file needs data.split_file, a JSON file with lists train, valid and test.")
 
@@ -125,6 +133,16 @@ class DataConfig:
                 f"data.e0s='{self.e0s}' is unknown; use one of: {', '.join(E0_METHODS)}, "
                 "or a mapping such as '{Si: -0.81}' in eV."
             )
+
+
+def _check_names(key: str, names: str | Sequence[str] | None) -> None:
+    listed = [names] if isinstance(names, str) else names
+    if listed is not None and not (
+        isinstance(listed, Sequence) and listed and all(isinstance(name, str) and name for name in listed)
+    ):
+        raise ConfigError(
+            f"data.{key}={names!r} must be an info key, or a list of info keys, formula, n_atoms and volume_bin."
+        )
 
 
 def _check_size(key: str, value: float | None) -> None:

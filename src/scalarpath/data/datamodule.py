@@ -33,6 +33,7 @@ class AtomicDataModule(pl.LightningDataModule):
     ===============================================  ==================================================================
     audit                                            LabelAudit of all frames
     splits                                           frame indices of "train", "valid", "test"
+    test_groups                                      group of every test frame: its group key, ``block k``, or its index
     species                                          atomic numbers of the train split, sorted
     statistics                                       Statistics of the train split
     data_hash                                        SHA-256 of all structures and labels
@@ -64,6 +65,7 @@ class AtomicDataModule(pl.LightningDataModule):
         self.cutoff, self.seed, self.required = float(cutoff), seed, frozenset(required)
         self.audit: LabelAudit
         self.splits: dict[str, list[int]]
+        self.test_groups: list[str]
         self.species: list[int]
         self.statistics: Statistics
         self.data_hash: str
@@ -85,7 +87,8 @@ class AtomicDataModule(pl.LightningDataModule):
         if self.audit.suspicions and config.on_suspicious == "error":
             raise DataError(self.audit.suspicions[0])
         reserved = isolated_atom_frames(frames, self.cutoff) if config.e0s == "isolated_atoms" else []
-        self.splits = split_frames(config, loaded, reserved)
+        self.splits, groups = split_frames(config, loaded, reserved)
+        self.test_groups = [groups[i] for i in self.splits["test"]]
         self._check_coverage(labels, frames)
         self.species = self._check_species(frames)
         self._build_graphs(frames, labels)

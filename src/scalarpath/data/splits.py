@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from scalarpath.data.config import DataConfig
 from scalarpath.data.duplicates import check_no_leak
+from scalarpath.data.groups import check_groups, frame_groups, frame_key
 from scalarpath.data.reading import Frame
 from scalarpath.data.sources import LoadedFrames
 from scalarpath.errors import ConfigError, DataError
@@ -22,13 +24,16 @@ NAMES = ("train", "valid", "test")
 Splits = dict[str, list[int]]
 
 
-def split_frames(config: DataConfig, loaded: LoadedFrames, reserved: Sequence[int] = ()) -> Splits:
-    """Frame indices of "train", "valid", "test": disjoint, none empty, no structure in two of them.
+def split_frames(config: DataConfig, loaded: LoadedFrames, reserved: Sequence[int] = ()) -> tuple[Splits, list[str]]:
+    """Frame indices of "train", "valid", "test" (disjoint, none empty, no structure in two), and every frame's group.
 
+    The group is what the split keeps together: the group key, ``block k``, else the index of the frame itself.
     ``reserved`` frames (isolated atoms that give E0s) go to train, except with a split file. Raises ConfigError for
-    sizes that do not fit, DataError for empty or overlapping splits, a missing group key, a structure in two splits.
+    sizes that do not fit, DataError for empty or overlapping splits, a missing group key, a structure or a group in
+    two splits.
     """
     frames = loaded.frames
+    groups = [str(i) for i in range(len(frames))]
     if config.split == "file":
         splits = read_split_file(Path(str(config.split_file)), len(frames))
     else:
@@ -40,13 +45,15 @@ def split_frames(config: DataConfig, loaded: LoadedFrames, reserved: Sequence[in
             0 if loaded.test is not None else config.test_size,
         )
         if config.split == "random":
-            strata = [str(frames[i].atoms.info.get(config.stratify_key)) for i in pool] if config.stratify_key else None
-            parts = random_split(len(pool), sizes, config.split_seed, strata)
+            parts = random_split(len(pool), sizes, config.split_seed, _strata(config, frames, pool))
         elif config.split == "blocks":
             parts = block_split(len(pool), sizes, config.split_seed, config.n_blocks, config.gap)
+            for k, block in enumerate(_blocks(len(pool), config.n_blocks)):
+                for position in block:
+                    groups[pool[position]] = f"block {k}"
         else:
-            groups = [_group(frames[i], str(config.group_key)) for i in pool]
-            parts = group_split(groups, sizes, config.split_seed)
+            groups = frame_groups(config, frames, reserved)
+            parts = group_split([groups[i] for i in pool], sizes, config.split_seed, _strata(config, frames, pool))
         if config.train_size is not None:
             parts = _thinned(parts[0], sizes[0], config.split_seed), *parts[1:]
         splits = {name: [pool[k] for k in part] for name, part in zip(NAMES, parts, strict=True)}
@@ -60,7 +67,14 @@ def split_frames(config: DataConfig, loaded: LoadedFrames, reserved: Sequence[in
                 f"data.{name}_size."
             )
     check_no_leak(frames, splits)
-    return splits
+    if config.split == "groups":
+        check_groups(groups, splits, frames)
+    return splits, groups
+
+
+def _strata(config: DataConfig, frames: Sequence[Frame], pool: Sequence[int]) -> list[str] | None:
+    key, width = config.stratify_key, config.volume_bin_width
+    return [frame_key(frames[i], key, "stratify_key", width) for i in pool] if key else None
 
 
 def resolve_sizes(n_frames: int, train: float | None, valid: float | None, test: float | None) -> tuple[int, int, int]:
@@ -137,7 +151,7 @@ def block_split(
     owner = ["train"] * n_blocks
     for rank, block in enumerate(order[: n_test + n_valid]):
         owner[block] = "test" if rank < n_test else "valid"
-    blocks = [list(map(int, part)) for part in np.array_split(np.arange(n_frames), n_blocks)]
+    blocks = _blocks(n_frames, n_blocks)
     for k in range(n_blocks - 1 if gap else 0):
         if owner[k] == owner[k + 1]:
             continue
@@ -149,16 +163,26 @@ def block_split(
     return train, valid, test
 
 
+def _blocks(n_frames: int, n_blocks: int) -> list[list[int]]:
+    return [part.tolist() for part in np.array_split(np.arange(n_frames), n_blocks)]
+
+
 def group_split(
-    groups: Sequence[str], sizes: tuple[int, int, int], seed: int
+    groups: Sequence[str], sizes: tuple[int, int, int], seed: int, strata: Sequence[str] | None = None
 ) -> tuple[list[int], list[int], list[int]]:
-    """Whole groups go to one split: test, then validation, are filled up to their size; train has the rest."""
+    """Whole groups go to one split: test, then validation, are filled up to their size; train has the rest.
+
+    With ``strata`` (a label per frame; a group has that of most of its frames) every stratum is represented in
+    proportion, as far as whole groups allow. Test and validation are then missed by up to half of a group.
+    """
     names = sorted(set(groups))
     needed = 1 + sum(n > 0 for n in sizes[1:])
     if len(names) < needed:
         raise DataError(f"{len(names)} groups cannot fill {needed} splits; choose another data.group_key.")
     members = {name: [k for k, group in enumerate(groups) if group == name] for name in names}
     queue = [names[k] for k in _shuffled(names, seed)]
+    if strata is not None:
+        return _stratified_groups(queue, members, sizes, strata)
     parts: dict[str, list[int]] = {"test": [], "valid": []}
     # each split that is still to be filled keeps one group
     for name, wanted, kept in (("test", sizes[2], needed - 1 if sizes[2] else 1), ("valid", sizes[1], 1)):
@@ -168,11 +192,24 @@ def group_split(
     return sorted(train), sorted(parts["valid"]), sorted(parts["test"])
 
 
-def _group(frame: Frame, key: str) -> str:
-    if key not in frame.atoms.info:
-        keys = ", ".join(sorted(frame.atoms.info)) or "none"
-        raise DataError(f"{frame.where}: has no info key '{key}' (data.group_key); its info keys are: {keys}.")
-    return str(frame.atoms.info[key])
+def _stratified_groups(
+    queue: Sequence[str], members: Mapping[str, list[int]], sizes: tuple[int, int, int], strata: Sequence[str]
+) -> tuple[list[int], list[int], list[int]]:
+    """Deal the groups of ``queue`` stratum by stratum; what one stratum leaves open is made up for in the next."""
+    frames_of = Counter(strata)
+    stratum_of = {name: Counter(strata[k] for k in members[name]).most_common(1)[0][0] for name in queue}
+    parts: dict[str, list[int]] = {name: [] for name in NAMES}
+    owed = {"test": 0.0, "valid": 0.0}
+    for stratum in sorted(frames_of, key=lambda name: (-frames_of[name], name)):
+        for split, size in (("test", sizes[2]), ("valid", sizes[1])):
+            owed[split] += size * frames_of[stratum] / len(strata)
+        for name in (name for name in queue if stratum_of[name] == stratum):
+            half = len(members[name]) / 2
+            split = next((split for split in owed if owed[split] >= half), "train")
+            parts[split] += members[name]
+            if split in owed:
+                owed[split] -= len(members[name])
+    return sorted(parts["train"]), sorted(parts["valid"]), sorted(parts["test"])
 
 
 def read_split_file(path: Path, n_frames: int) -> Splits:

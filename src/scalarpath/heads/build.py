@@ -10,11 +10,12 @@ from typing import Any
 import torch
 
 from scalarpath.errors import ConfigError
+from scalarpath.heads.controls import ConstantDescriptors, MlpReadout, ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.heads.pan import EdgeGate, Injection, NodeGate
 from scalarpath.heads.pgs import EdgeBand, EmbeddingReadout, SpectralReadout
 from scalarpath.heads.scalar_pathway import PathwayPart, PathwaySpec, ScalarPathway
-from scalarpath.options import known, positive
+from scalarpath.options import choice, count, known, positive
 
 # In the order in which they act on the pooled scalars; on edge weights every term comes before every gate.
 PARTS: dict[str, type[PathwayPart]] = {
@@ -24,12 +25,18 @@ PARTS: dict[str, type[PathwayPart]] = {
     "injection": Injection,
     "spectral_readout": SpectralReadout,
     "embedding_readout": EmbeddingReadout,
+    "mlp_readout": MlpReadout,
+}
+DESCRIPTORS: dict[str, type[NeighbourhoodDescriptors]] = {
+    "neighbourhood": NeighbourhoodDescriptors,
+    "constant": ConstantDescriptors,
+    "shuffled": ShuffledDescriptors,
 }
 GIVEN = ("spec", "descriptors", "generator", "cutoff", "n_species")
 
 
 def build_head(config: Mapping[str, Any], spec: PathwaySpec, seed: int) -> ScalarPathway:
-    """Head from {"name": ..., "parts": {part: options}, "descriptors": {"shells": 4}}.
+    """Head from {"name": ..., "parts": {part: options}, "descriptors": {"kind": ..., "shells": 4}}.
 
     Every part draws its parameters from a generator of its own (seed and part name), so that two heads that share a
     part share its start. Raises ConfigError for an unknown part or option.
@@ -44,14 +51,17 @@ def build_head(config: Mapping[str, Any], spec: PathwaySpec, seed: int) -> Scala
     descriptors = None
     if any(_reads_descriptors(name) for name in parts):
         options = dict(config.get("descriptors") or {})
-        known("head.descriptors", options, NeighbourhoodDescriptors, GIVEN)
+        kind = options.pop("kind", "neighbourhood")
+        choice("head.descriptors", DESCRIPTORS, kind=kind)
+        known("head.descriptors", options, DESCRIPTORS[kind], GIVEN)
         positive("head.descriptors", **options)
-        descriptors = NeighbourhoodDescriptors(spec.cutoff, spec.n_species, **options)
+        descriptors = DESCRIPTORS[kind](spec.cutoff, spec.n_species, **options)
     built = {}
     for name in (part for part in PARTS if part in parts):
         options = dict(parts[name] or {})
         known(f"head.parts.{name}", options, PARTS[name], GIVEN)
-        positive(f"head.parts.{name}", **options)
+        count(f"head.parts.{name}", at_least=0, **{key: options[key] for key in options if key == "first"})
+        positive(f"head.parts.{name}", **{key: options[key] for key in options if key != "first"})
         given: dict[str, Any] = {"spec": spec, "generator": _generator(seed, name)}
         if _reads_descriptors(name):
             given["descriptors"] = descriptors

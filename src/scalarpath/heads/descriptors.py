@@ -11,8 +11,9 @@ from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.neighbour_sum import neighbour_sum
 from scalarpath.nn.radial import polynomial_cutoff
 
-WEIGHT_OFFSET = 0.1  # keeps the weighted moments finite and smooth when the last neighbour leaves
-MIN_SPREAD = 1e-3  # smallest standard deviation used, so that a constant descriptor is not blown up
+# Smallest standard deviation used, as a share of what one neighbour changes: in a crystal, where a descriptor hardly
+# varies, its standardised value must not jump as soon as an atom comes or leaves.
+LEAST_SPREAD = 0.25
 ENVELOPE_EXPONENT = 6
 
 
@@ -28,14 +29,16 @@ class NeighbourhoodDescriptors(nn.Module):
 
     Soft shells F_k(r) = sigmoid((R_k - r) / s_k), envelope u, neighbour weights q_{k,Z} > 0:
 
-    * coordination n^k = sum_j q_{k,Zj} F_k(r_ij) u_ij and zeta^k = (n^k - nbar^k_Z) / (n^k + nbar^k_Z);
-    * with w = F_K u, W = sum_j w + 0.1: spread sum(w x^2)/W - (sum(w x)/W)^2 of x = r / cutoff, polarity
-      |sum w r|^2/W^2, quadrupole |sum w (r r^T - I/3)|_F^2 / W^2 (unit vectors r).
+    * coordination n^k = sum_j q_{k,Zj} F_k(r_ij) u_ij and zeta^k = (n^k - nbar^k_Z) / (n^k + nbar^k_Z + 1);
+    * with w = F_K u, W = sum_j w, M = (W + nbar^K_Z + 1)^2: spread (W sum w x^2 - (sum w x)^2) / M of x = r / cutoff,
+      polarity |sum w r|^2 / M, quadrupole |sum w (r r^T - I/3)|_F^2 / M (unit vectors r).
 
-    All are C2 across the cutoff, intensive, invariant, and see only the neighbours of atom i. The standardised value
-    z is passed through asinh: linear within the training spread, logarithmic outside, so that an unseen neighbourhood
-    stays within the range of what was learnt. This project's design (PAN conditions on "local coordination, density,
-    or geometric distortion", arXiv:2606.15892).
+    The moments are measured against the usual coordination, like zeta, so that a last neighbour who leaves takes them
+    to zero over the whole width of his weight; divided by W alone they would fall from one to zero just before the
+    cutoff. All are C2 across the cutoff, intensive, invariant, and see only the neighbours of atom i. The standardised
+    value z is passed through asinh: linear within the training spread, logarithmic outside, so that an unseen
+    neighbourhood stays within the range of what was learnt. This project's design (PAN conditions on "local
+    coordination, density, or geometric distortion", arXiv:2606.15892).
     """
 
     mean_coordination: Tensor
@@ -55,20 +58,19 @@ class NeighbourhoodDescriptors(nn.Module):
         self.register_buffer("mean_coordination", torch.ones(n_species, shells, dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(n_species, self.size, dtype=torch.float64))
         self.register_buffer("spread", torch.ones(n_species, self.size, dtype=torch.float64))
-        self._observed: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._observed: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, geometry: EdgeGeometry) -> LocalDescriptors:
         """Standardised descriptors of every atom, D = K + 3."""
-        coordination, shape = self._moments(geometry)
         every = torch.arange(self.mean.shape[0], device=self.mean.device)
-        nothing = torch.zeros_like(self.mean)
+        sums = self._sums(geometry)
         return LocalDescriptors(
-            self._standardise(self._raw(coordination, shape, geometry.species), geometry.species),
-            self._standardise(self._raw(nothing[:, : self.shells], nothing[:, self.shells :], every), every),
+            self._standardise(self._raw(sums, geometry.species), geometry.species),
+            self._standardise(self._raw(sums.new_zeros(len(every), sums.shape[1]), every), every),
         )
 
-    def _moments(self, geometry: EdgeGeometry) -> tuple[Tensor, Tensor]:
-        """(coordination [N, K], [spread, polarity, quadrupole] [N, 3])."""
+    def _sums(self, geometry: EdgeGeometry) -> Tensor:
+        """Sums over neighbours of q F_k u (K of them) and of w times 1, x, x^2, r, r r^T: [N, K + 12]."""
         x = geometry.scaled_distances
         envelope = polynomial_cutoff(x, ENVELOPE_EXPONENT)  # [E, 1]
         widths = self.min_width + nn.functional.softplus(self.raw_widths)
@@ -77,35 +79,37 @@ class NeighbourhoodDescriptors(nn.Module):
         w = shells[:, -1:]
         units = geometry.units
         products = torch.cat([units.square(), units * units.roll(-1, dims=1)], dim=1)  # xx yy zz xy yz zx
-        sums = neighbour_sum(
-            torch.cat([weights * shells, w * torch.cat([x, x * x, units, products], 1), w], 1), geometry
+        return neighbour_sum(
+            torch.cat([weights * shells, w, w * torch.cat([x, x * x, units, products], 1)], 1), geometry
         )
-        coordination, x1, x2, dipole, diagonal, off_diagonal, total = sums.split([self.shells, 1, 1, 3, 3, 3, 1], dim=1)
-        norm = total + WEIGHT_OFFSET
-        spread = x2 / norm - (x1 / norm).square()
-        polarity = (dipole / norm).square().sum(1, keepdim=True)
-        traceless = (diagonal - total / 3.0) / norm
-        quadrupole = (traceless.square() + 2.0 * (off_diagonal / norm).square()).sum(1, keepdim=True)
-        return coordination, torch.cat([spread, polarity, quadrupole], dim=1)
 
-    def _raw(self, coordination: Tensor, shape: Tensor, species: Tensor) -> Tensor:
+    def _raw(self, sums: Tensor, species: Tensor) -> Tensor:
+        coordination, total, x1, x2, dipole, diagonal, off_diagonal = sums.split([self.shells, 1, 1, 1, 3, 3, 3], 1)
         mean = self.mean_coordination[species]
-        return torch.cat([(coordination - mean) / (coordination + mean), shape], dim=1)
+        norm = (total + mean[:, -1:] + 1.0).square()
+        spread = (total * x2 - x1.square()) / norm
+        polarity = dipole.square().sum(1, keepdim=True) / norm
+        traceless = (diagonal - total / 3.0).square().sum(1, keepdim=True)
+        quadrupole = (traceless + 2.0 * off_diagonal.square().sum(1, keepdim=True)) / norm
+        return torch.cat([(coordination - mean) / (coordination + mean + 1.0), spread, polarity, quadrupole], dim=1)
 
     def _standardise(self, raw: Tensor, species: Tensor) -> Tensor:
         return torch.asinh((raw - self.mean[species]) / self.spread[species])
 
     def observe(self, geometry: EdgeGeometry) -> None:
         """Collect one training batch."""
-        self._observed.append((*self._moments(geometry), geometry.species))
+        self._observed.append((self._sums(geometry), geometry.species))
 
     def finish_observation(self) -> None:
         """Set the training-set means and spreads, per species; a species never seen keeps mean 0 and spread 1."""
-        coordination, shape, species = (torch.cat(column) for column in zip(*self._observed, strict=True))
+        sums, species = (torch.cat(column) for column in zip(*self._observed, strict=True))
         self._observed = []
         for s in species.unique().tolist():
             here = species == s
-            self.mean_coordination[s] = coordination[here].double().mean(0).clamp(min=1e-3)
-            raw = self._raw(coordination[here], shape[here], species[here]).double()
+            mean = sums[here, : self.shells].double().mean(0)
+            self.mean_coordination[s] = mean
+            raw = self._raw(sums[here], species[here]).double()
             self.mean[s] = raw.mean(0)
-            self.spread[s] = raw.std(0, correction=0).clamp(min=MIN_SPREAD)
+            one_neighbour = 1.0 / (mean + 1.0)
+            least = torch.cat([one_neighbour, one_neighbour[-1:].square().expand(3)])
+            self.spread[s] = raw.std(0, correction=0).clamp(min=LEAST_SPREAD * least)

@@ -11,14 +11,16 @@ import torch
 from torch_geometric.data import Batch
 
 from scalarpath.graph import AtomicGraph, collate
+from scalarpath.training.frame_errors import FrameErrors
 from scalarpath.training.metrics import EpochErrors
 
 
-def evaluate(potential: Any, batches: Iterable[Batch]) -> dict[str, float]:
+def evaluate(potential: Any, batches: Iterable[Batch], frame_errors: FrameErrors | None = None) -> dict[str, float]:
     """Errors over ``batches`` of every structure once, by one process, on the device of the potential.
 
     Returns ``energy_mae_meV_atom``, ``energy_rmse_meV_atom``, ``energy_labels`` and the like for forces (meV/Å) and
     stress (meV/Å^3); a property without labels is absent. The batches' size changes nothing beyond rounding.
+    ``frame_errors`` is given every structure too.
     """
     device = next(potential.parameters()).device
     errors = EpochErrors().to(device)
@@ -29,6 +31,8 @@ def evaluate(potential: Any, batches: Iterable[Batch]) -> dict[str, float]:
         with torch.enable_grad():
             prediction = potential(batch)
         errors.update(prediction, batch)
+        if frame_errors is not None:
+            frame_errors.update(prediction, batch)
     potential.train(was_training)
     return errors.compute()
 

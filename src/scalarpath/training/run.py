@@ -14,9 +14,10 @@ from rich.console import Console
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.errors import DataError, TrainingError
 from scalarpath.potential import Potential, build_potential
-from scalarpath.timing import head_overhead
+from scalarpath.timing import head_overhead, step_flops
 from scalarpath.training.evaluation import evaluate, trivial_errors
 from scalarpath.training.fit import FitResult, fit
+from scalarpath.training.frame_errors import FrameErrors
 from scalarpath.training.job import Job
 from scalarpath.training.loggers import build_loggers, finish_loggers
 from scalarpath.training.processes import is_first_process, shared_directory
@@ -100,15 +101,17 @@ def _tested(
     best = torch.load(directory.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
     potential.load_state_dict(best["potential"]["state_dict"])
     potential.to(result.device)
-    test = evaluate(potential, data.test_dataloader())
+    frame_errors = FrameErrors()
+    test = evaluate(potential, data.test_dataloader(), frame_errors)
     bad = [name for name, value in test.items() if not math.isfinite(value)]
     if bad:
         raise TrainingError(f"test/{bad[0]} is not finite; look at the test frames or lower optimizer.lr.")
-    overhead = {}
+    directory.write_text("test_frames.csv", frame_errors.to_csv(data.splits["test"], data.test_groups))
+    batch = next(iter(data.in_order(data.train_graphs, data.config.batch_size))).to(result.device)
+    cost = {f"flops/{kind}": count for kind, count in step_flops(potential, batch).items()}
     if job.measure_overhead:
-        batch = next(iter(data.in_order(data.train_graphs, data.config.batch_size))).to(result.device)
-        overhead = head_overhead(potential, batch)
+        cost |= {f"overhead/{key}": value for key, value in head_overhead(potential, batch).items()}
     record = directory.read_json("provenance.json")
     return build_summary(
-        job, potential, result, test, trivial_errors(data.train_graphs, data.test_graphs), overhead, record
+        job, potential, result, test, trivial_errors(data.train_graphs, data.test_graphs), cost, record
     )

@@ -21,6 +21,7 @@ CONTENTS = {
     "metrics.csv": "one row per epoch",
     "checkpoints/best.ckpt": "epoch with the best validation value",
     "checkpoints/last.ckpt": "last epoch, for resume=",
+    "test_frames.csv": "errors of every test frame",
     "artifacts": "physical artifacts: one JSON file and one figure per measure",
     "logger.json": "W&B run id",
     "wandb": "W&B files",

@@ -32,13 +32,13 @@ def build_summary(
     result: FitResult,
     test: Mapping[str, float],
     trivial: Mapping[str, float],
-    overhead: Mapping[str, Any],
+    cost: Mapping[str, Any],
     record: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The flat dictionary of summary.json.
 
     ``test/...`` are the errors of the best epoch, ``trivial/...`` those of a predictor with one energy per element and
-    no forces, ``overhead/...`` the cost of the head against baseline; ``record`` is the provenance with its hashes.
+    no forces, ``cost`` FLOPs and the overhead of the head; ``record`` is the provenance with its hashes.
     A number that does not exist (no label, not measured) is absent.
     """
     config = job.config
@@ -55,10 +55,10 @@ def build_summary(
         "best_epoch": result.best_epoch,
         f"best/{job.callbacks.checkpoint.monitor}": result.best_value,
     }
-    for prefix, values in (("test", test), ("trivial", trivial), ("overhead", overhead)):
+    for prefix, values in (("test", test), ("trivial", trivial)):
         summary |= {f"{prefix}/{key}": value for key, value in values.items()}
     hashes = {"hash/data": record["data_hash"], "hash/config": record["config_hash"]}
-    return summary | parameter_counts(potential) | result.times | hashes
+    return summary | {**cost, **parameter_counts(potential), **result.times, **hashes}
 
 
 def print_summary(summary: Mapping[str, Any], directory: RunDirectory) -> None:
