@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+
 import torch
 from ase import Atoms
 from ase.build import bulk, molecule
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.potential import Potential, build_potential
 from scalarpath.resources import CONF_DIR
 
-HEADS = sorted(path.stem for path in (CONF_DIR / "head").glob("*.yaml"))
+ARMS = {path.stem: set(OmegaConf.load(path)) for path in sorted((CONF_DIR / "head").glob("*.yaml"))}
+HEADS = [name for name, keys in ARMS.items() if not keys & {"backbone", "widen"}]  # the others change the backbone too
 SMALL_MACE = {"kind": "mace", "num_channels": 4, "max_ell": 2, "radial_mlp": [8], "readout_mlp": 4}
 SMALL_NEQUIP = {"kind": "nequip", "num_layers": 2, "l_max": 1, "num_features": [4, 3], "radial_mlp_width": 8}
 SMALL_ALLEGRO = {
@@ -20,12 +26,22 @@ SMALL_ALLEGRO = {
     "readout_mlp_hidden_layers_width": 4,
 }  # fmt: skip
 SMALL = {"mace": SMALL_MACE, "nequip": SMALL_NEQUIP, "allegro": SMALL_ALLEGRO}
+# kind of backbone and head of what has an energy surface of its own; the wide arms are baselines with other numbers
+POTENTIALS = [*((kind, head) for kind in SMALL for head in HEADS), ("mace", "density")]
 CUTOFF = 4.0
 
 
 def head_config(name: str) -> dict:
     """The head of conf/head/<name>.yaml."""
-    return OmegaConf.to_container(OmegaConf.load(CONF_DIR / "head" / f"{name}.yaml"))
+    return copy.deepcopy(group("head", name))
+
+
+@functools.cache
+def group(kind: str, name: str) -> dict:
+    """conf/<kind>/<name>.yaml as Hydra composes it."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return OmegaConf.to_container(compose(f"{kind}/{name}")[kind])
 
 
 def quartz_like() -> Atoms:

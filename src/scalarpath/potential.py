@@ -11,12 +11,12 @@ from ase.data import chemical_symbols
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from scalarpath.backbones import backbone_class
+from scalarpath.backbones import build_backbone
+from scalarpath.backbones.widening import NEIGHBOURS, resolved
 from scalarpath.errors import CheckpointError, ConfigError, DataError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads import build_head
 from scalarpath.nn.zbl import ZBL
-from scalarpath.options import known
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
 CHECKPOINT_FORMAT = 1
@@ -45,11 +45,9 @@ class Potential(nn.Module):
         self.species: list[int] = list(config["species"])
         self.cutoff = float(config["cutoff"])
         self.dtype = DTYPES[config.get("dtype", "float32")]
-        options = dict(config["backbone"])
-        cls = backbone_class(options.pop("kind"))
-        known("backbone", options, cls, ("atomic_numbers", "cutoff", "generator"))
-        self.backbone = cls(self.species, self.cutoff, torch.Generator().manual_seed(seed), **options).to(self.dtype)
-        self.head = build_head(config["head"], self.backbone.pathway, seed).to(self.dtype)
+        self.backbone = build_backbone(config, seed).to(self.dtype)
+        head = {key: value for key, value in config["head"].items() if key != "backbone"}
+        self.head = build_head(head, self.backbone.pathway, seed).to(self.dtype)
         self.repulsion = ZBL(self.species).to(self.dtype) if config.get("repulsion") else None
         pairs = _pair_cutoffs(config, self.species, self.cutoff)
         self.register_buffer("pair_cutoffs", None if pairs is None else pairs.to(self.dtype), persistent=False)
@@ -220,14 +218,17 @@ def potential_config(
     }
 
 
-def build_potential(config: Mapping[str, Any], *, seed: int = 0) -> Potential:
+def build_potential(config: Mapping[str, Any], *, seed: int = 0, neighbours: float = NEIGHBOURS) -> Potential:
     """Potential of a plain configuration; backbone and head draw their parameters from separate generators of ``seed``.
 
     Keys: species (atomic numbers), cutoff (Å), pair_cutoffs (null, or shorter cutoffs of ordered pairs by chemical
     symbols, {centre: {neighbour: Å}} or {centre: Å}), dtype (float32 | float64), backbone {kind, options}, head {name,
-    parts}, repulsion (null | zbl). Raises ConfigError for an unknown or impossible setting.
+    parts, descriptors, and the changes that the arm makes to the backbone: backbone {options}, or widen, see
+    ``widening``}, repulsion (null | zbl). ``neighbours`` is the mean number of an atom's neighbours in the data, at
+    which a widening counts operations. Raises ConfigError for an unknown or impossible setting.
     """
-    return Potential(config, seed=seed)
+    _check(config)
+    return Potential(resolved(config, neighbours), seed=seed)
 
 
 def load_potential(path: str | Path) -> Potential:

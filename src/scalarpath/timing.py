@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import torch
 from scipy.stats import quantile_test
-from torch.utils.flop_counter import FlopCounterMode
 from torch_geometric.data import Data
 
+from scalarpath.flop_count import flops
 from scalarpath.potential import Potential, build_potential
 
 WARM_UP_ROUNDS = 2
@@ -88,13 +88,6 @@ STEPS: dict[str, Callable[[Potential, Data], Callable[[], object]]] = {
 }
 
 
-def flops(step: Callable[[], object]) -> int:
-    """Floating-point operations of the matrix products of one step (torch's counter; elementwise work not counted)."""
-    with FlopCounterMode(display=False) as counter:
-        step()
-    return int(counter.get_total_flops())
-
-
 def step_flops(potential: Potential, batch: Data) -> dict[str, int]:
     """Floating-point operations of an inference and of a training step on ``batch``; the potential stays as it is."""
     copy = potential.copy_to(device=potential.device)
@@ -102,11 +95,14 @@ def step_flops(potential: Potential, batch: Data) -> dict[str, int]:
 
 
 def baseline_twin(potential: Potential) -> Potential:
-    """The same backbone with the same weights and references, without a head."""
+    """The same backbone with the same weights and references, without a head and without what its arm changes.
+
+    Weights whose shape the arm changes are those of a fresh start, which is enough for measures of cost.
+    """
     config = {**potential.config, "head": {"name": "baseline", "parts": {}}}
     twin = build_potential(config)
-    own = twin.state_dict()
-    twin.load_state_dict({key: value for key, value in potential.state_dict().items() if key in own})
+    own, given = twin.state_dict(), potential.state_dict()
+    twin.load_state_dict(own | {key: given[key] for key in own if key in given and given[key].shape == own[key].shape})
     return twin.to(potential.device)
 
 

@@ -181,6 +181,8 @@ class Allegro(Backbone):
             _Network("readout_mlp", readout_mlp_hidden_layers_depth, readout_mlp_hidden_layers_width,
                      readout_mlp_nonlinearity, generator),
         )  # fmt: skip
+        networks = (embed, latent, readout)
+        self.hidden_widths = {f"{net.name}_hidden_layers_width": net.width for net in networks if net.depth}
         self.scalar_embedding = embed.build(embedded, s)
         self.harmonics = SphericalHarmonics(l_max)
         self.tensor_embedding = MLP([s, c * (l_max + 1)], generator, uniform=True)

@@ -177,6 +177,7 @@ class MACE(Backbone):
         orders = _correlation_per_layer(correlation, num_interactions)
         n_species, c = len(atomic_numbers), num_channels
         self.n_species, self.envelope_on = n_species, envelope_on
+        self.hidden_widths = {"radial_mlp": list(radial_mlp), "readout_mlp": readout_mlp}
         self.register_buffer("mean_degree", torch.ones((), dtype=torch.float64))
         self.node_embedding = nn.Parameter(torch.randn(n_species, c, generator=generator, dtype=torch.float64))
         transform = DISTANCE_TRANSFORMS[distance_transform](atomic_numbers) if distance_transform else None

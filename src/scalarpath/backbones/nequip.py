@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from e3nn import o3
@@ -131,10 +131,10 @@ class NequIP(Backbone):
 
     num_layers layers with features up to l_max, of both parities with ``parity``, else natural parity; num_features
     channels (one number, or one per l); type_embed_num_features width of the species embedding (null: as l = 0);
-    radial network with radial_mlp_depth hidden layers of radial_mlp_width; num_bessels radial functions
-    (bessel_trainable: with trainable frequencies) under a polynomial envelope of exponent polynomial_cutoff_p; readout
-    with readout_mlp_hidden_layers_depth hidden layers of readout_mlp_hidden_layers_width (null: as l = 0) and
-    readout_mlp_nonlinearity silu | mish | gelu | tanh | null.
+    radial network with radial_mlp_depth hidden layers of radial_mlp_width (one number, or one per layer of the network,
+    which upstream has not); num_bessels radial functions (bessel_trainable: with trainable frequencies) under a
+    polynomial envelope of exponent polynomial_cutoff_p; readout with readout_mlp_hidden_layers_depth hidden layers of
+    readout_mlp_hidden_layers_width (null: as l = 0) and readout_mlp_nonlinearity silu | mish | gelu | tanh | null.
 
     An atom without neighbours has network energy zero, so that E = E0. Raises ConfigError for a value out of range.
     """
@@ -151,7 +151,7 @@ class NequIP(Backbone):
         num_features: int | Sequence[int] = 32,
         type_embed_num_features: int | None = None,
         radial_mlp_depth: int = 1,
-        radial_mlp_width: int = 128,
+        radial_mlp_width: int | Sequence[int] = 128,
         num_bessels: int = 8,
         bessel_trainable: bool = False,
         polynomial_cutoff_p: float = 6,
@@ -164,7 +164,8 @@ class NequIP(Backbone):
         attributes = channels[0] if type_embed_num_features is None else type_embed_num_features
         width = channels[0] if readout_mlp_hidden_layers_width is None else readout_mlp_hidden_layers_width
         count("backbone", num_layers=num_layers, num_features=channels, num_bessels=num_bessels)
-        count("backbone", type_embed_num_features=attributes, radial_mlp_width=radial_mlp_width)
+        radial_widths = _radial_width_per_layer(radial_mlp_width, num_layers)
+        count("backbone", type_embed_num_features=attributes, radial_mlp_width=radial_widths)
         count("backbone", readout_mlp_hidden_layers_width=width)
         count("backbone", at_least=0, radial_mlp_depth=radial_mlp_depth)
         count("backbone", at_least=0, readout_mlp_hidden_layers_depth=readout_mlp_hidden_layers_depth)
@@ -172,6 +173,9 @@ class NequIP(Backbone):
         choice("backbone", range(2, 13), polynomial_cutoff_p=polynomial_cutoff_p)
         choice("backbone", (None, *ACTIVATIONS), readout_mlp_nonlinearity=readout_mlp_nonlinearity)
         self.n_species = len(atomic_numbers)
+        self.hidden_widths = {"radial_mlp_width": radial_widths} if radial_mlp_depth else {}
+        if readout_mlp_hidden_layers_depth:
+            self.hidden_widths["readout_mlp_hidden_layers_width"] = width
         self.register_buffer("mean_degree", torch.ones(self.n_species, dtype=torch.float64))
         self.type_embedding = nn.Parameter(unit_uniform(self.n_species, attributes, generator=generator))
         basis = BesselBasis(num_bessels, cutoff, 2.0 / cutoff, bessel_trainable)
@@ -186,7 +190,7 @@ class NequIP(Backbone):
                 irreps_hidden=hidden if t < num_layers - 1 else o3.Irreps([(channels[0], SCALAR)]),
                 l_edge=l_max,
                 n_attributes=attributes,
-                radial_widths=[num_bessels, *[radial_mlp_width] * radial_mlp_depth],
+                radial_widths=[num_bessels, *[radial_widths[t]] * radial_mlp_depth],
                 generator=generator,
             )
             irreps = layer.gate.irreps_out
@@ -235,3 +239,14 @@ def _channels_per_degree(num_features: int | Sequence[int], l_max: int) -> list[
             "one per degree."
         )
     return channels
+
+
+def _radial_width_per_layer(width: int | Sequence[int], num_layers: int) -> list[int]:
+    """Width of the radial network of every layer; raises ConfigError."""
+    widths = list(width) if isinstance(width, (list, tuple)) else [cast(int, width)] * num_layers
+    if len(widths) != num_layers:
+        raise ConfigError(
+            f"backbone.radial_mlp_width has {len(widths)} entries for {num_layers} layers; give one number, or one per "
+            "layer."
+        )
+    return widths

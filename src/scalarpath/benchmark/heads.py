@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from hydra import compose
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
@@ -62,15 +64,15 @@ def thermal_batch(cfg: DictConfig) -> tuple[dict[str, Any], Data]:
 
 def head_potential(head: str, backbone: Mapping[str, Any], batch: Data, cfg: DictConfig) -> Potential:
     """Potential with a head of conf/head, calibrated on ``batch``; raises ConfigError for an unknown head."""
-    file = CONF_DIR / "head" / f"{head}.yaml"
-    if not file.is_file():
-        known = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml")))
-        raise ConfigError(f"heads: '{head}' is unknown; use {known}.")
+    try:
+        arm = OmegaConf.to_container(compose(f"head/{head}").head)
+    except HydraException as error:
+        known = ", ".join(sorted(path.stem for path in (CONF_DIR / "head").glob("*.yaml")))
+        raise ConfigError(f"heads: '{head}' is unknown; use {known}.") from error
     species = sorted(set(batch.z.tolist()))
-    arm = OmegaConf.to_container(OmegaConf.load(file))
     config = potential_config(species, backbone, cast("dict[str, Any]", arm), dtype=cfg.dtype)
-    potential = build_potential(config, seed=cfg.seed)
     degree = batch.edge_index.shape[1] / len(batch.z)
+    potential = build_potential(config, seed=cfg.seed, neighbours=degree)
     potential.set_statistics(dict.fromkeys(species, 0.0), scale=1.0, shift=0.0, avg_num_neighbors=degree)
     potential.calibrate([batch])
     return potential.to(cfg.device)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.nn.neighbour_sum import neighbour_sum
+from scalarpath.nn.neighbour_sum import outer_neighbour_sum, to_slots
 from scalarpath.nn.radial import polynomial_cutoff
 
 # Smallest standard deviation used, as a share of what one neighbour changes: in a crystal, where a descriptor hardly
@@ -66,31 +66,29 @@ class NeighbourhoodDescriptors(nn.Module):
         sums = self._sums(geometry)
         return LocalDescriptors(
             self._standardise(self._raw(sums, geometry.species), geometry.species),
-            self._standardise(self._raw(sums.new_zeros(len(every), sums.shape[1]), every), every),
+            self._standardise(self._raw(sums.new_zeros(len(every), *sums.shape[1:]), every), every),
         )
 
     def _sums(self, geometry: EdgeGeometry) -> Tensor:
-        """Sums over neighbours of q F_k u (K of them) and of w times 1, x, x^2, r, r r^T: [N, K + 12]."""
+        """Sums over neighbours of v (x) (w v, q F_k u) with v = (1, x, r): [N, 5, 5 + K]."""
         x = geometry.scaled_distances
         envelope = polynomial_cutoff(x, ENVELOPE_EXPONENT)  # [E, 1]
         widths = self.min_width + nn.functional.softplus(self.raw_widths)
         shells = torch.sigmoid((self.radii - geometry.distances) / widths) * envelope  # [E, K]
-        weights = nn.functional.softplus(self.raw_weights).T[geometry.species].index_select(0, geometry.neighbour)
-        w = shells[:, -1:]
-        units = geometry.units
-        products = torch.cat([units.square(), units * units.roll(-1, dims=1)], dim=1)  # xx yy zz xy yz zx
-        return neighbour_sum(
-            torch.cat([weights * shells, w, w * torch.cat([x, x * x, units, products], 1)], 1), geometry
-        )
+        weights = nn.functional.softplus(self.raw_weights).T.index_select(0, geometry.neighbour_species)
+        v = torch.cat([torch.ones_like(x), x, geometry.units], dim=1)
+        values = torch.cat([shells[:, -1:] * v, weights * shells], dim=1)
+        return outer_neighbour_sum(to_slots(v, geometry), values, geometry)
 
     def _raw(self, sums: Tensor, species: Tensor) -> Tensor:
-        coordination, total, x1, x2, dipole, diagonal, off_diagonal = sums.split([self.shells, 1, 1, 1, 3, 3, 3], 1)
+        """[zeta^1..zeta^K, spread, polarity, quadrupole] from the sums: [N, K + 3]."""
+        coordination, total, x1, x2 = sums[:, 0, 5:], sums[:, 0, :1], sums[:, 0, 1:2], sums[:, 1, 1:2]
         mean = self.mean_coordination[species]
         norm = (total + mean[:, -1:] + 1.0).square()
         spread = (total * x2 - x1.square()) / norm
-        polarity = dipole.square().sum(1, keepdim=True) / norm
-        traceless = (diagonal - total / 3.0).square().sum(1, keepdim=True)
-        quadrupole = (traceless + 2.0 * off_diagonal.square().sum(1, keepdim=True)) / norm
+        polarity = sums[:, 0, 2:5].square().sum(1, keepdim=True) / norm
+        # |S - W I/3|^2 = |S|^2 - W^2/3, since the trace of S = sum w r r^T is W
+        quadrupole = (sums[:, 2:, 2:5].square().sum((1, 2))[:, None] - total.square() / 3.0) / norm
         return torch.cat([(coordination - mean) / (coordination + mean + 1.0), spread, polarity, quadrupole], dim=1)
 
     def _standardise(self, raw: Tensor, species: Tensor) -> Tensor:
@@ -106,7 +104,7 @@ class NeighbourhoodDescriptors(nn.Module):
         self._observed = []
         for s in species.unique().tolist():
             here = species == s
-            mean = sums[here, : self.shells].double().mean(0)
+            mean = sums[here, 0, 5:].double().mean(0)
             self.mean_coordination[s] = mean
             raw = self._raw(sums[here], species[here]).double()
             self.mean[s] = raw.mean(0)

@@ -95,6 +95,8 @@ class EdgeGate(PathwayPart):
     One number per edge and layer. R_ij are the backbone's radial features, d_i the descriptors of the centre.
     """
 
+    own_layer: Tensor
+
     def __init__(
         self,
         spec: PathwaySpec,
@@ -111,14 +113,18 @@ class EdgeGate(PathwayPart):
         self.local = nn.Parameter(_normal(generator, descriptors.size, layers * hidden) / math.sqrt(descriptors.size))
         self.embedding = nn.Parameter(_normal(generator, spec.n_species**2, layers * hidden))
         self.w2 = nn.Parameter(torch.zeros(layers, hidden, dtype=torch.float64))
+        own_layer = torch.eye(layers, dtype=torch.float64)[:, None] / math.sqrt(hidden)  # [layers, 1, layers]
+        self.register_buffer("own_layer", own_layer, persistent=False)
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
         """Gates of every layer: [E, 1] each."""
-        geometry = inputs.geometry
-        local = (inputs.descriptors.values @ self.local).index_select(0, geometry.centre)  # [E, layers * hidden]
-        pair = self.embedding.index_select(0, geometry.species_pairs(self.n_species))
-        hidden = nn.functional.silu(torch.addmm(local + pair, inputs.radial, self.radial))
-        logits = (hidden.view(local.shape[0], *self.w2.shape) * self.w2).sum(-1) / math.sqrt(self.hidden)  # [E, layers]
+        geometry, width = inputs.geometry, self.radial.shape[1]
+        # B d_i + T_{Zi,Z} of every atom i and species Z, so that an edge fetches one row: [N * S, layers * hidden]
+        pairs = self.embedding.view(self.n_species, self.n_species, width)[geometry.species]
+        atoms = ((inputs.descriptors.values @ self.local)[:, None] + pairs).view(-1, width)
+        edges = atoms.index_select(0, geometry.centre * self.n_species + geometry.neighbour_species)
+        hidden = nn.functional.silu(torch.addmm(edges, inputs.radial, self.radial))
+        logits = hidden @ (self.w2[:, :, None] * self.own_layer).flatten(0, 1)  # [E, layers]
         return torch.exp(self.strength * torch.tanh(logits)).split(1, dim=1)
 
     def edge_gate(self, layer: int, prepared: Any) -> Tensor:

@@ -42,7 +42,9 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     with shared_directory(Path(cfg.resume if resume else job.output_dir), resume=resume) as directory:
         data = AtomicDataModule(job.config["data"], cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
-        potential = build_potential(job.potential_config(data.species), seed=job.seed)
+        potential = build_potential(
+            job.potential_config(data.species), seed=job.seed, neighbours=data.statistics.avg_num_neighbors
+        )
         _prepare(potential, data, job)
         loggers = []
         if is_first_process():
@@ -108,7 +110,7 @@ def _tested(
         raise TrainingError(f"test/{bad[0]} is not finite; look at the test frames or lower optimizer.lr.")
     directory.write_text("test_frames.csv", frame_errors.to_csv(data.splits["test"], data.test_groups))
     batch = next(iter(data.in_order(data.train_graphs, data.config.batch_size))).to(result.device)
-    cost = {f"flops/{kind}": count for kind, count in step_flops(potential, batch).items()}
+    cost: dict[str, float] = {f"flops/{kind}": count for kind, count in step_flops(potential, batch).items()}
     if job.measure_overhead:
         cost |= {f"overhead/{key}": value for key, value in head_overhead(potential, batch).items()}
     record = directory.read_json("provenance.json")
