@@ -1,4 +1,4 @@
-"""Measurements of cost: ``python benchmark.py suite=heads|peers|profile``."""
+"""Measurements of cost: ``python benchmark.py suite=heads|peers|profile|scale``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ SUITES = {
     "heads": "scalarpath.benchmark.heads",
     "peers": "scalarpath.peers.suite",
     "profile": "scalarpath.benchmark.profile",
+    "scale": "scalarpath.benchmark.scale",
 }
 
 

@@ -64,18 +64,28 @@ def thermal_batch(cfg: DictConfig) -> tuple[dict[str, Any], Data]:
 
 def head_potential(head: str, backbone: Mapping[str, Any], batch: Data, cfg: DictConfig) -> Potential:
     """Potential with a head of conf/head, calibrated on ``batch``; raises ConfigError for an unknown head."""
+    return calibrated_potential(arm_of(head), backbone, batch, dtype=cfg.dtype, seed=cfg.seed).to(cfg.device)
+
+
+def arm_of(head: str) -> dict[str, Any]:
+    """The configuration of a head of conf/head; raises ConfigError for an unknown one."""
     try:
-        arm = OmegaConf.to_container(compose(f"head/{head}").head)
+        return cast("dict[str, Any]", OmegaConf.to_container(compose(f"head/{head}").head))
     except HydraException as error:
         known = ", ".join(sorted(path.stem for path in (CONF_DIR / "head").glob("*.yaml")))
         raise ConfigError(f"heads: '{head}' is unknown; use {known}.") from error
+
+
+def calibrated_potential(
+    arm: Mapping[str, Any], backbone: Mapping[str, Any], batch: Data, *, dtype: str, seed: int
+) -> Potential:
+    """Untrained potential whose statistics come from ``batch``."""
     species = sorted(set(batch.z.tolist()))
-    config = potential_config(species, backbone, cast("dict[str, Any]", arm), dtype=cfg.dtype)
     degree = batch.edge_index.shape[1] / len(batch.z)
-    potential = build_potential(config, seed=cfg.seed, neighbours=degree)
+    potential = build_potential(potential_config(species, backbone, arm, dtype=dtype), seed=seed, neighbours=degree)
     potential.set_statistics(dict.fromkeys(species, 0.0), scale=1.0, shift=0.0, avg_num_neighbors=degree)
     potential.calibrate([batch])
-    return potential.to(cfg.device)
+    return potential
 
 
 def _table(result: Mapping[str, Any]) -> Table:
