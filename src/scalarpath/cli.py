@@ -5,29 +5,40 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from scalarpath.errors import ConfigError, ScalarPathError
 from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.resources import CONF_DIR
 from scalarpath.training.job import Job
-from scalarpath.training.processes import run_in_own_process
+from scalarpath.training.processes import end_with_parent
+from scalarpath.training.sweep import RECORDS, run_sweep_job
+from scalarpath.training.sweep_table import print_sweep
 
 
 def train() -> None:
     """``python train.py``: one training job, or several with Hydra's ``--multirun``.
 
-    An error that the user can mend is one line on the standard error and exit status 2 (1 in a multirun, after all jobs
-    have run).
+    An error that the user can mend is one line on the standard error and exit status 2. A multirun runs all jobs, ends
+    with a table of them and has exit status 1 when any is not done.
     """
-    _main("train", _train)
+    try:
+        _main("train", _train)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if RECORDS in os.environ:
+            print_sweep(Path(os.environ[RECORDS]))
+        sys.exit(130 if isinstance(stop, KeyboardInterrupt) else stop.code)
+    if RECORDS in os.environ and not print_sweep(Path(os.environ[RECORDS])):
+        sys.exit(1)
 
 
 def benchmark() -> None:
@@ -40,7 +51,12 @@ def evaluate() -> None:
     _main("evaluate", _evaluate)
 
 
-def _main(config_name: str, task: Callable[[DictConfig], None]) -> None:
+def report() -> None:
+    """``python report.py``: paired statistics, verdicts and figures of finished runs; errors as in ``train``."""
+    _main("report", _report)
+
+
+def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
     # idle OpenMP threads that spin slow everything down on a busy machine; must be set before torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _keep_freed_memory()
@@ -59,13 +75,13 @@ def _keep_freed_memory() -> None:
             library.mallopt(threshold, 2**31 - 1)
 
 
-def _with_errors_as_lines(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
-    def guarded(cfg: DictConfig) -> None:
+def _with_errors_as_lines(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+    def guarded(cfg: DictConfig) -> Any:
         try:
-            task(cfg)
+            return task(cfg)
         except ScalarPathError as error:
             print(f"error: {error}", file=sys.stderr)
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
+            if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
                 # Hydra goes on with the other jobs and reports the first failure at the end
                 job = HydraConfig.get().job
                 raise CompactHydraException(f"job {job.num} ({job.override_dirname}) failed: {error}") from None
@@ -92,12 +108,18 @@ def _evaluate(cfg: DictConfig) -> None:
     run(settings)
 
 
-def _train(cfg: DictConfig) -> None:
+def _report(cfg: DictConfig) -> None:
+    from scalarpath.report import run
+
+    run(cfg)
+
+
+def _train(cfg: DictConfig) -> float | None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        _train_in_multirun(cfg)
-    else:
-        _check_resume(cfg)
-        _run(cfg)
+        return run_sweep_job(cfg)
+    _check_resume(cfg)
+    _run(cfg)
+    return None
 
 
 def _run(cfg: DictConfig) -> None:
@@ -112,20 +134,18 @@ def _run(cfg: DictConfig) -> None:
     run(cfg)
 
 
-def _train_in_multirun(cfg: DictConfig) -> None:
-    overrides = list(HydraConfig.get().overrides.task)
-    if any(text.lstrip("+").split("=")[0] in ("output_dir", "resume") for text in overrides):
-        raise ConfigError("a multirun names its directories itself; set hydra.sweep.dir, not output_dir or resume.")
-    output_dir = Path(HydraConfig.get().runtime.output_dir)
-    if cfg.trainer.devices * cfg.trainer.num_nodes > 1:
-        run_in_own_process(overrides, output_dir)
-        return
-    with open_dict(cfg):
-        cfg.output_dir = str(output_dir)
-    _run(cfg)
-
-
 def _check_resume(cfg: DictConfig) -> None:
     others = [text for text in HydraConfig.get().overrides.task if not text.startswith("resume=")]
     if cfg.get("resume") is not None and others:
         raise ConfigError(f"resume= takes all settings from the run directory; remove '{others[0]}'.")
+
+
+def _job_of_sweep(config_file: str) -> None:
+    """``python -m scalarpath.cli FILE``: one job of a sweep, whose settings (or ``resume``) stand in FILE."""
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    _keep_freed_memory()
+    _with_errors_as_lines(_run)(DictConfig(OmegaConf.load(config_file)))
+
+
+if __name__ == "__main__":
+    _job_of_sweep(sys.argv[1])

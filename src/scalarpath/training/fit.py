@@ -18,8 +18,10 @@ from scalarpath.errors import ConfigError
 from scalarpath.training.callbacks.checkpoints import BestAndLast
 from scalarpath.training.callbacks.early_stopping import EarlyStopping
 from scalarpath.training.callbacks.finite_guard import FiniteGuard
+from scalarpath.training.callbacks.first_failure import FirstFailure
 from scalarpath.training.callbacks.max_time import MaxTime
 from scalarpath.training.callbacks.metrics_csv import MetricsCsv
+from scalarpath.training.callbacks.padding import UnlabelledPadding
 from scalarpath.training.callbacks.progress import Progress
 from scalarpath.training.callbacks.step_timer import StepTimer
 from scalarpath.training.ema import Ema
@@ -62,14 +64,20 @@ def fit(
     last = directory.checkpoints / "last.ckpt" if resume else None
     with _quiet_lightning(), _interrupt_passed_on():
         trainer = _trainer(job.trainer, list(callbacks.values()), loggers)
-        trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True if resume else None)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True if resume else None)
+        except Exception:
+            callbacks["first_failure"].end_all(trainer)
+            raise
     return _result(trainer, callbacks)
 
 
-def _callbacks(job: Job, directory: RunDirectory) -> dict[str, pl.Callback]:
+def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
     """Callbacks in the order in which they act: measure, guard, average, decide, report, save."""
     section = job.callbacks
     chosen: dict[str, pl.Callback | None] = {
+        "first_failure": FirstFailure(directory),
+        "padding": UnlabelledPadding(),
         "step_timer": StepTimer(section.step_timer) if section.step_timer else None,
         "finite_guard": FiniteGuard(),
         "ema": Ema(section.ema) if section.ema else None,

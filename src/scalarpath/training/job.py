@@ -6,6 +6,8 @@ Nothing heavy is imported here, so that a wrong setting is reported at once. ``c
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,6 +21,7 @@ from scalarpath.errors import CheckpointError, ConfigError
 from scalarpath.training.settings import WHOLE, bounded, read_settings, refuse_unknown
 
 PROPERTIES = ("energy", "forces", "stress")
+NOT_HASHED = ("output_dir", "resume", "logger", "artifacts")
 GROUPS = ("data", "backbone", "head", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger")
 
 
@@ -271,3 +274,10 @@ def plain_config(cfg: DictConfig | ListConfig) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ConfigError(f"the configuration must be a group of settings, not {type(config).__name__}.")
     return {str(key): value for key, value in config.items() if key != "resume"}
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """SHA-256 of the settings that decide the numbers: all but the place and manner of writing
+    and what is measured afterwards."""
+    relevant = {key: value for key, value in config.items() if key not in NOT_HASHED}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()

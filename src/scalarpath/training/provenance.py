@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -12,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from scalarpath.training.job import config_hash
 
 PACKAGES = (
     "scalarpath", "torch", "pytorch-lightning", "torch-geometric", "torchmetrics", "e3nn", "hydra-core", "omegaconf",
@@ -38,15 +38,6 @@ def provenance(config: Mapping[str, Any], data_hash: str) -> dict[str, Any]:
 def versions() -> dict[str, str | None]:
     """Of Python and the packages that decide numbers; None for one that is not installed."""
     return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
-
-
-def config_hash(config: Mapping[str, Any]) -> str:
-    """SHA-256 of the settings that decide the numbers: all but the place and manner of writing
-    and what is measured afterwards."""
-    relevant = {
-        key: value for key, value in config.items() if key not in ("output_dir", "resume", "logger", "artifacts")
-    }
-    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
 def git_revision() -> dict[str, Any] | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,36 @@ CONTENTS = {
     "status.json": "running, failed or finished",
     "summary.json": "test errors, cost, hashes; present only when the run is finished",
 }
+LOCK = ".lock"
+KEPT_FROM_FALSE_START = (LOCK, "logger.json", "wandb")  # the new start goes on with the same W&B run
+
+
+@contextmanager
+def sole_use(path: Path) -> Iterator[None]:
+    """Make ``path`` and keep all other jobs out of it; the lock ends with the process, however that ends.
+
+    On a file system without locks it keeps nobody out. Raises ConfigError when the place is in use or unusable.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        file = (path / LOCK).open("a+")
+    except OSError as error:
+        raise _unusable(path, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ConfigError(f"{path} is in use by {file.read()}; wait until that is done, or end it.") from None
+        except OSError:
+            pass
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            (path / LOCK).unlink(missing_ok=True)
 
 
 class RunDirectory:
@@ -39,22 +72,24 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path) -> RunDirectory:
-        """Make the directory of a new run.
+        """Make the directory of a new run, in place of one that was killed before the end of its first epoch.
 
         Raises ConfigError when it cannot be written or already holds something.
         """
+        directory = cls(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            occupied = any(path.iterdir())
+            contents = [entry for entry in path.iterdir() if entry.name != LOCK]
         except OSError as error:
-            raise ConfigError(f"output_dir = {path} cannot be used: {error.strerror}; choose another one.") from error
-        if occupied:
-            if (path / "summary.json").exists():
+            raise _unusable(path, error) from error
+        if contents:
+            if directory.is_finished:
                 raise ConfigError(f"output_dir = {path} holds a finished run; choose another one.")
-            if (path / "status.json").exists():
+            if directory.has_epoch:
                 raise ConfigError(f"output_dir = {path} holds an unfinished run; use resume={path} or another one.")
-            raise ConfigError(f"output_dir = {path} is not empty; choose another one.")
-        directory = cls(path)
+            if not (path / "status.json").exists():
+                raise ConfigError(f"output_dir = {path} is not empty; choose another one.")
+            directory._clear_false_start(contents)
         try:
             directory.checkpoints.mkdir()
             directory.set_status("running")
@@ -72,12 +107,12 @@ class RunDirectory:
         directory = cls(path)
         if not (path / "config.yaml").is_file():
             raise CheckpointError(f"resume={path}: there is no run in this directory (no config.yaml).")
-        if not (directory.checkpoints / "last.ckpt").is_file():
+        if not directory.has_epoch:
             raise CheckpointError(f"resume={path}: no epoch of this run was finished (no checkpoints/last.ckpt).")
-        if directory.is_finished:
-            if directory.read_json("summary.json").get("stopped_by") != "max_time":
-                raise CheckpointError(f"resume={path}: this run is finished, there is nothing to continue.")
-            (path / "summary.json").unlink()
+        if directory.is_complete:
+            raise CheckpointError(f"resume={path}: this run is finished, there is nothing to continue.")
+        for file in (path / "summary.json", directory.failure):
+            file.unlink(missing_ok=True)
         directory.set_status("running")
         return directory
 
@@ -87,9 +122,24 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def failure(self) -> Path:
+        """What the first process to fail in a distributed job has said."""
+        return self.path / "failure.txt"
+
+    @property
     def is_finished(self) -> bool:
         """Whether the run ended well and was tested."""
         return (self.path / "summary.json").is_file()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run is finished and did not merely run out of ``trainer.max_time``."""
+        return self.is_finished and self.read_json("summary.json").get("stopped_by") != "max_time"
+
+    @property
+    def has_epoch(self) -> bool:
+        """Whether an epoch was finished, so that the run can be continued."""
+        return (self.path / "config.yaml").is_file() and (self.checkpoints / "last.ckpt").is_file()
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write one of the JSON files of the run."""
@@ -122,6 +172,19 @@ class RunDirectory:
         else:
             shutil.rmtree(self.path, ignore_errors=True)
 
+    def _clear_false_start(self, contents: list[Path]) -> None:
+        for entry in contents:
+            if entry.name in KEPT_FROM_FALSE_START:
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
     def tree(self) -> list[tuple[str, str]]:
         """What the directory holds now: (name, meaning)."""
         return [(name, meaning) for name, meaning in CONTENTS.items() if (self.path / name).exists()]
+
+
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"output_dir = {path} cannot be used: {error.strerror}; choose another one.")

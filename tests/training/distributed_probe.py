@@ -1,0 +1,35 @@
+"""train.py with something to test in it: the processes of a distributed job run this script again.
+
+PROBE_GRADIENTS=FOLDER keeps the gradients of every step; PROBE_FAILS=RANK fails in that process in the second epoch.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+
+from scalarpath.cli import train
+from scalarpath.errors import TrainingError
+from scalarpath.training import fit as fit_module
+
+
+class Probe(pl.Callback):
+    """Stores gradients, fails."""
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
+        if "PROBE_GRADIENTS" in os.environ and trainer.is_global_zero:
+            gradients = {name: p.grad.clone() for name, p in pl_module.named_parameters()}
+            torch.save(gradients, Path(os.environ["PROBE_GRADIENTS"]) / f"{trainer.global_step}.pt")
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        if os.environ.get("PROBE_FAILS") == str(trainer.global_rank) and trainer.current_epoch == 1:
+            raise TrainingError("a cosmic ray has struck.")
+
+
+if __name__ == "__main__":
+    build = fit_module._callbacks
+    fit_module._callbacks = lambda *args: {"probe": Probe(), **build(*args)}
+    train()
