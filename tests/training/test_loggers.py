@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import pytest
+from hydra import compose, initialize_config_dir
 from toy_training import ToyData, ToyPotential, new_directory, toy_job
 
 from scalarpath.errors import ConfigError
+from scalarpath.resources import CONF_DIR
 from scalarpath.training import job as job_module
 from scalarpath.training.fit import fit
 from scalarpath.training.job import LoggerSettings
-from scalarpath.training.loggers import build_loggers, finish_loggers
+from scalarpath.training.loggers import build_loggers, finish_loggers, has_credentials
 from scalarpath.training.run_directory import RunDirectory
 from scalarpath.training.settings import read_settings
 
 WANDB: dict[str, Any] = {
-    "project": "scalarpath", "entity": None, "group": "si_mace_pan", "name": None, "tags": ["a", "b"], "mode": "auto",
+    "project": "scalarpath", "entity": None, "group": "si_mace", "name": None, "tags": ["a", "b"], "mode": "auto",
 }  # fmt: skip
 
 
@@ -36,12 +43,13 @@ def wandb_settings(**changes: Any) -> LoggerSettings:
 
 def test_wandb_without_a_key_writes_an_offline_run_and_keeps_its_id(tmp_path: Path, without_key: None, capsys) -> None:
     directory = new_directory(tmp_path / "run")
-    loggers = build_loggers(wandb_settings(), directory, {"seed": 3})
-    fit(ToyPotential(), ToyData(), toy_job(trainer={"max_epochs": 1}), directory, loggers)
+    job = toy_job(trainer={"max_epochs": 1})
+    loggers = build_loggers(wandb_settings(), directory, job.config)
+    fit(ToyPotential(), ToyData(), job, directory, loggers)
     run = loggers[0].experiment
     assert run.settings.mode == "offline"
     assert "cannot be reached" not in capsys.readouterr().err, "offline was chosen, not fallen back to"
-    assert (run.group, list(run.tags), run.name, run.config["seed"]) == ("si_mace_pan", ["a", "b"], "run", 3)
+    assert (run.group, list(run.tags), run.name, run.config["seed"]) == ("si_mace", ["a", "b"], "run", 0)
     assert run.summary["val/forces_mae_meV_A"] > 0
     finish_loggers(loggers, {"test/forces_mae_meV_A": 5.0})
     run_id = directory.read_json("logger.json")["wandb_id"]
@@ -52,11 +60,71 @@ def test_wandb_without_a_key_writes_an_offline_run_and_keeps_its_id(tmp_path: Pa
     assert b"test/forces_mae_meV_A" in file.read_bytes()
 
 
+def read_back(directory: RunDirectory) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows of history and the closing state of an offline run, as W&B's own reader finds them in its file."""
+    (folder,) = (directory.path / "wandb").glob("offline-run-*")
+    inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
+    records, state = (
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for command in (inspect, [*inspect, "--summary"])
+    )
+    lines = [json.loads(line) for line in records.splitlines()]
+    return [line["history"]["item"] for line in lines if line["type"] == "history"], json.loads(state)
+
+
+def test_an_offline_run_read_back_has_every_epoch_the_arm_and_the_summary(tmp_path: Path, without_key: None) -> None:
+    directory, job = new_directory(tmp_path / "run"), toy_job(trainer={"max_epochs": 3}, head={"name": "pan"})
+    loggers = build_loggers(wandb_settings(), directory, job.config)
+    fit(ToyPotential(), ToyData(), job, directory, loggers)
+    finish_loggers(loggers, {"test/forces_mae_meV_A": 5.0, "overhead/train_ratio": 1.1})
+    history, state = read_back(directory)
+    with (directory.path / "metrics.csv").open() as stream:
+        written = list(csv.DictReader(stream))
+    for epoch, row in enumerate(written):
+        logged = {key: value for item in history if item.get("epoch") == epoch for key, value in item.items()}
+        for key, value in row.items():
+            if key != "epoch" and value:
+                assert logged[key] == pytest.approx(float(value)), key
+    for key in ("val/stress_mae_meV_A3", "train/energy_mae_meV_atom", "time/step_ms", "time/data_share", "lr"):
+        assert any(key in item for item in history)
+    assert (state["config"]["head"]["name"], state["config"]["data"]["name"], state["config"]["seed"]) == (
+        "pan", "toy", 0
+    )  # fmt: skip
+    assert state["config"]["arm"] == "toy_toy_pan"
+    assert (state["state"], state["project"]) == ("finished", "scalarpath")
+    assert (state["summary"]["test/forces_mae_meV_A"], state["summary"]["overhead/train_ratio"]) == (5.0, 1.1)
+
+
+def test_a_failed_run_is_closed_as_failed(tmp_path: Path, without_key: None) -> None:
+    directory = new_directory(tmp_path / "run")
+    finish_loggers(build_loggers(wandb_settings(), directory, toy_job().config), None)
+    _, state = read_back(directory)
+    assert state["exit_code"] == 1
+
+
+def test_runs_of_one_data_set_and_backbone_are_a_group() -> None:
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        cfg = compose("train", ["logger=wandb", "data=lif", "backbone=nequip", "head=pan"])
+    assert cfg.logger.wandb.group == "lif_nequip"
+
+
+@pytest.mark.parametrize("host", ["server", "public name", "another"])
+def test_a_key_in_the_netrc_file_is_found(tmp_path: Path, without_key: None, monkeypatch, host: str) -> None:
+    import wandb
+
+    monkeypatch.delenv("WANDB_BASE_URL", raising=False)
+    names = {"server": urlparse(wandb.Settings().base_url).netloc, "public name": "api.wandb.ai", "another": "a.b"}
+    (tmp_path / "netrc").write_text(f"machine {names[host]} login user password {'x' * 40}\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert has_credentials() == (host != "another")
+
+
 def test_a_resumed_run_goes_on_under_the_same_id(tmp_path: Path, without_key: None) -> None:
     directory = new_directory(tmp_path / "run")
     ids = []
     for _ in range(2):
-        loggers = build_loggers(wandb_settings(), directory, {})
+        loggers = build_loggers(wandb_settings(), directory, toy_job().config)
         ids.append(loggers[0].experiment.id)
         finish_loggers(loggers, None)
     assert ids[0] == ids[1]
@@ -75,7 +143,7 @@ def test_a_server_that_cannot_be_reached_means_offline_not_a_crash(tmp_path: Pat
         return real(**arguments)
 
     monkeypatch.setattr(wandb, "init", unreachable)
-    loggers = build_loggers(wandb_settings(), new_directory(tmp_path / "run"), {})
+    loggers = build_loggers(wandb_settings(), new_directory(tmp_path / "run"), toy_job().config)
     assert loggers[0].experiment.settings.mode == "offline"
     assert "no route to host" in capsys.readouterr().err
     finish_loggers(loggers, None)

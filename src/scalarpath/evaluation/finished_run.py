@@ -61,7 +61,8 @@ class FinishedRun:
 
 
 def bench_name(data: Mapping[str, Any]) -> str | None:
-    """The bench that belongs to a data configuration: bundled sets have the names of benches; None for other data."""
+    """The bench that belongs to a data configuration: folders of bundled sets have the names of benches, else None."""
     from scalarpath.artifacts.bench import BENCHES
 
-    return data["name"] if data.get("source") == "bundled" and data.get("name") in BENCHES else None
+    folder = Path(str(data.get("path"))).parent.name
+    return folder if data.get("source") == "bundled" and folder in BENCHES else None

@@ -53,6 +53,27 @@ def log_figures(loggers: list[Logger], files: Sequence[Path]) -> None:
             logger.experiment.log({f"artifact/{file.stem}": wandb.Image(str(file)) for file in files})
 
 
+def arm_of(config: Mapping[str, Any]) -> str:
+    """Data set, backbone and head in one word: runs that differ in nothing but the seed share it."""
+    names = (config[group].get(key) for group, key in (("data", "name"), ("backbone", "kind"), ("head", "name")))
+    return "_".join(str(name) for name in names)
+
+
+def has_credentials() -> bool:
+    """Whether W&B finds a key for its server in the environment or the netrc file; nothing is asked or sent."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    import wandb
+
+    # the public server has two names, of which the netrc file may hold either
+    hosts = {urlparse(wandb.Settings().base_url).netloc, "api.wandb.ai"}
+    try:
+        known = netrc.netrc(os.environ.get("NETRC"))
+    except (OSError, netrc.NetrcParseError):
+        return False
+    return any(known.authenticators(host) is not None for host in hosts)
+
+
 def _start_wandb(settings: WandbSettings, directory: RunDirectory, config: Mapping[str, Any]) -> Any:
     """Start the run, or continue the one whose id stands in logger.json. Never prompts; falls back to offline."""
     import wandb
@@ -66,7 +87,7 @@ def _start_wandb(settings: WandbSettings, directory: RunDirectory, config: Mappi
         "group": settings.group,
         "name": settings.name or directory.path.name,
         "tags": settings.tags,
-        "config": dict(config),
+        "config": {**config, "arm": arm_of(config)},
         "dir": str(directory.path),
         "id": run_id,
         "resume": "allow",
@@ -86,16 +107,6 @@ def _mode(settings: WandbSettings) -> Literal["online", "offline", "disabled"]:
     wanted = os.environ.get("WANDB_MODE", "auto") if settings.mode == "auto" else settings.mode
     if wanted == "disabled":
         return "disabled"
-    if wanted in ("offline", "dryrun") or not _has_credentials():
+    if wanted in ("offline", "dryrun") or not has_credentials():
         return "offline"
     return "online"
-
-
-def _has_credentials() -> bool:
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
-    try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host or "") is not None
-    except (OSError, netrc.NetrcParseError):
-        return False

@@ -64,6 +64,8 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
             raise ConfigError(f"{where} must be one of {', '.join(map(str, get_args(hint)))}, not {value!r}.")
         return value
     if get_origin(hint) is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} must be a group of settings, not {value!r}.")
         return dict(value)
     if get_origin(hint) is tuple:
         kinds = get_args(hint)
