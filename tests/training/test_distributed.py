@@ -129,7 +129,7 @@ def test_nodes_and_slurm_tasks_reach_lightning(monkeypatch) -> None:
     variables = {"NTASKS": "4", "NTASKS_PER_NODE": "2", "NNODES": "2", "PROCID": "2", "LOCALID": "0", "NODEID": "1"}
     for name, value in {**variables, "JOB_ID": "1", "JOB_NAME": "sweep", "NODELIST": "node[1-2]"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    monkeypatch.setattr(rank_zero_only, "rank", 0)  # Lightning notes the rank here, for all that follows in this process
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # where Lightning leaves it for the whole process
     settings = toy_job(trainer={"strategy": "ddp", "devices": 2, "num_nodes": 2}).trainer
     trainer: pl.Trainer = _trainer(settings, [], [])
     assert (trainer.num_nodes, trainer.world_size, trainer.global_rank, trainer.local_rank) == (2, 4, 2, 0)
