@@ -1,0 +1,85 @@
+"""Everything a report says, in one object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scalarpath.report.artifact_rows import ArtifactLine, artifact_lines
+from scalarpath.report.cells import BASELINE, Cell, cells_of
+from scalarpath.report.costs import Cost, costs_of
+from scalarpath.report.effects import Effect, all_effects, comparisons
+from scalarpath.report.runs import Run, Unfinished, find_runs
+from scalarpath.report.settings import ReportSettings
+from scalarpath.report.verdicts import Verdict, verdicts
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """Runs, what they say, and what was left out.
+
+    Attributes:
+        cells: Comparable runs by data set and backbone.
+        effects: Of every arm against baseline and of panpgs against its controls: each property, MAE and RMSE, each
+            data set and the mean over data sets.
+        costs, artifacts, verdicts: By cell.
+        unfinished: Runs that cannot be compared.
+        notes: What to know when reading: seeds without a partner, missing files, mixed revisions.
+    """
+
+    cells: tuple[Cell, ...]
+    effects: tuple[Effect, ...]
+    costs: tuple[Cost, ...]
+    artifacts: tuple[ArtifactLine, ...]
+    verdicts: tuple[Verdict, ...]
+    unfinished: tuple[Unfinished, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All finished runs."""
+        return [run for cell in self.cells for run in cell.runs()]
+
+
+def aggregate(settings: ReportSettings) -> Aggregate:
+    """Find, check and compare the runs of ``settings``.
+
+    Raises ConfigError for a place or key that does not exist, ReportError for runs that must not be compared.
+    """
+    finished, unfinished = find_runs(settings.runs, settings.where)
+    cells = cells_of(finished)
+    effects, missing = all_effects(cells, settings.bootstrap)
+    costs = [cost for cell in cells for cost in costs_of(cell)]
+    artifacts = [line for cell in cells for line in artifact_lines(cell)]
+    notes = [note for cell in cells for note in _notes(cell)]
+    return Aggregate(
+        cells=tuple(cells),
+        effects=tuple(effects),
+        costs=tuple(costs),
+        artifacts=tuple(artifacts),
+        verdicts=tuple(verdicts(effects, costs, artifacts)),
+        unfinished=tuple(unfinished),
+        notes=(*notes, *missing),
+    )
+
+
+def _notes(cell: Cell) -> list[str]:
+    notes = []
+    if BASELINE not in cell.arms:
+        notes.append(f"{cell.name}: no baseline run, so nothing can be compared.")
+    for arm, reference in comparisons(cell):
+        pairs = cell.common_seeds(arm, reference)
+        alone = sorted((cell.arms[arm].keys() | cell.arms[reference].keys()) - set(pairs))
+        if alone:
+            notes.append(f"{cell.name}, {arm} against {reference}: left out without a partner: seeds {_listed(alone)}.")
+    revisions = sorted({run.revision for run in cell.runs()})
+    if len(revisions) > 1 or any(name.endswith("+") or name == "unknown" for name in revisions):
+        notes.append(f"{cell.name}: runs of revisions {_listed(revisions)} (+: with local changes).")
+    early = [run for run in cell.runs() if run.summary.get("stopped_by") == "early_stopping"]
+    if early:
+        notes.append(f"{cell.name}: {len(early)} of {len(cell.runs())} runs were stopped early by the same rule.")
+    return notes
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))

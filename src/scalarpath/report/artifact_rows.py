@@ -1,0 +1,62 @@
+"""Physical artifacts of the runs: the rows of ``artifacts/*.json``, by arm and seed."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scalarpath.errors import ReportError
+from scalarpath.report.cells import Cell
+from scalarpath.report.runs import Run
+
+if TYPE_CHECKING:
+    from scalarpath.artifacts.table_rows import Row
+
+
+@dataclass(frozen=True)
+class ArtifactLine:
+    """One quantity: ``rows[arm][seed]``."""
+
+    data: str
+    backbone: str
+    measure: str
+    rows: dict[str, dict[int, Row]]
+
+    @property
+    def any_row(self) -> Row:
+        """For what all rows share: key, quantity, unit, reference."""
+        return next(row for seeds in self.rows.values() for row in seeds.values())
+
+
+def artifact_lines(cell: Cell) -> list[ArtifactLine]:
+    """All quantities that any run of the cell has measured, in the order of their files."""
+    lines: dict[tuple[str, str], ArtifactLine] = {}
+    for run in cell.runs():
+        for measure, row in _rows_of(run):
+            empty = ArtifactLine(cell.data, cell.backbone, measure, {})
+            line = lines.setdefault((measure, row.key), empty)
+            line.rows.setdefault(run.arm, {})[run.seed] = row
+    return list(lines.values())
+
+
+def _rows_of(run: Run) -> list[tuple[str, Row]]:
+    """(measure, row) of all measures of a run that did not fail."""
+    found = []
+    files = sorted((run.path / "artifacts").glob("*.json"))
+    if files:
+        from scalarpath.artifacts.table_rows import Row  # here, because it imports every measure
+    for path in files:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            rows = [Row(**_with_nan(row)) for row in content.get("rows", [])]
+        except (json.JSONDecodeError, TypeError) as error:
+            raise ReportError(f"{path} cannot be read ({error}); measure it again with evaluate.py.") from error
+        found += [(content["measure"], row) for row in rows]
+    return found
+
+
+def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has null where a number is unknown."""
+    return {key: math.nan if value is None else value for key, value in row.items()}

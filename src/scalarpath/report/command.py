@@ -1,0 +1,154 @@
+"""What ``report.py`` does."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scalarpath.errors import ConfigError
+from scalarpath.report.aggregate import Aggregate, aggregate
+from scalarpath.report.cells import BASELINE
+from scalarpath.report.effects import Effect, percent
+from scalarpath.report.runs import METRIC_UNITS, Run
+from scalarpath.report.settings import ReportSettings
+from scalarpath.report.tables import UNKNOWN, change
+from scalarpath.report.verdicts import NOT_REPLICATED, REPLICATED, UNDECIDED
+from scalarpath.training.atomic_files import write_text
+
+STYLES = {REPLICATED: "green", NOT_REPLICATED: "red", UNDECIDED: "yellow"}
+WIDTH_IN_FILES = 150
+"""Columns of the tables where the output is no terminal."""
+_IN_RUNS = ("test/", "trivial/", "parameters/", "flops/", "overhead/", "time/", "best/", "artifact/")
+
+
+def write_report(settings: ReportSettings) -> Aggregate:
+    """Compare the runs of ``settings``, write report.html, report.md, figures, runs.csv and effects.csv, and show both
+    effects and verdicts.
+
+    All is made before the first file is written. With ``wandb`` the dashboard is saved last.
+
+    Raises ConfigError for settings that cannot be, ReportError for runs that must not be compared.
+    """
+    folder = Path(settings.output)
+    if (folder / "config.yaml").exists():
+        raise ConfigError(f"output = {folder} is the directory of a run; choose another one.")
+    found = aggregate(settings)
+    # here, because they import much, and runs that must not be compared are refused without that
+    from scalarpath.report.figures import pictures
+    from scalarpath.report.html import html
+    from scalarpath.report.markdown import markdown
+    from scalarpath.report.page import page_of
+
+    drawn = pictures(found)
+    page = page_of(found, drawn, _command(), _revision())
+    files = {
+        "report.html": html(page),
+        "report.md": markdown(page),
+        "runs.csv": _csv([_run_row(run) for run in found.runs]),
+        "effects.csv": _csv([_effect_row(effect) for effect in found.effects]),
+        **{f"{picture.name}.svg": picture.standalone() for picture in drawn},
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            write_text(folder / name, text)
+    except OSError as error:
+        raise ConfigError(f"output = {folder} is not writable: {error.strerror}; choose another one.") from error
+    _show(found, [folder / name for name in files])
+    if settings.wandb:
+        from scalarpath.report.dashboard import publish
+
+        print(publish(settings.dashboard.entity, settings.dashboard.project))
+    return found
+
+
+def _command() -> str:
+    """As it was typed."""
+    program = Path(sys.argv[0]).name
+    return shlex.join([*(["python"] if program.endswith(".py") else []), program, *sys.argv[1:]])
+
+
+def _revision() -> str:
+    from scalarpath.training.provenance import git_revision
+
+    git = git_revision()
+    return "unknown" if git is None else git["commit"] + (" with local changes" if git["dirty"] else "")
+
+
+def _run_row(run: Run) -> dict[str, Any]:
+    names = ("data", "backbone", "head", "seed", "dtype", "device", "epochs", "steps", "best_epoch", "stopped_by")
+    row = {"run": str(run.path), **{name: run.summary.get(name) for name in names}, "revision": run.revision}
+    row |= {key: value for key, value in run.summary.items() if key.startswith(_IN_RUNS)}
+    return row | {key: run.summary.get(key) for key in ("hash/data", "hash/config")}
+
+
+def _effect_row(effect: Effect) -> dict[str, Any]:
+    row = asdict(effect) | {
+        "seeds": " ".join(map(str, effect.seeds)),
+        "log_ratios": " ".join(f"{value:.6g}" for value in effect.log_ratios),
+        "percent": percent(effect.mean),
+        "percent_low": percent(effect.low),
+        "percent_high": percent(effect.high),
+    }
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Columns in the order in which they first appear; an empty field is an unknown number."""
+    text = io.StringIO()
+    columns = dict.fromkeys(key for row in rows for key in row)
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _show(found: Aggregate, paths: Sequence[Path]) -> None:
+    console = Console()
+    wide = Console(width=None if console.is_terminal else WIDTH_IN_FILES)
+    if found.effects:
+        wide.print(_effect_table(found.effects))
+    if found.verdicts:
+        wide.print(_verdict_table(found))
+    for note in [*(f"{run.path}: {run.reason}." for run in found.unfinished), *found.notes]:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    console.print(*paths, sep="\n", highlight=False, soft_wrap=True)
+
+
+def _effect_table(effects: Sequence[Effect]) -> Table:
+    """One line per comparison, the properties side by side."""
+    table = Table(title="Change of the test MAE in %, with 95 % t interval")
+    for column in ("data", "backbone", "arm", "against", "pairs", *METRIC_UNITS):
+        table.add_column(column, justify="right" if column in ("pairs", *METRIC_UNITS) else "left")
+    lines: dict[tuple[str, ...], dict[str, Effect]] = {}
+    for effect in effects:
+        if effect.statistic == "mae":
+            key = (effect.data, effect.backbone, effect.arm, effect.reference)
+            lines.setdefault(key, {})[effect.prop] = effect
+    for names, line in lines.items():
+        pairs = str(max(len(effect.log_ratios) for effect in line.values()))
+        cells = [change(line[prop]) if prop in line else UNKNOWN for prop in METRIC_UNITS]
+        style = None if names[-1] == BASELINE else "dim"
+        table.add_row(*(escape(text) for text in (*names, pairs, *cells)), style=style)
+    return table
+
+
+def _verdict_table(found: Aggregate) -> Table:
+    table = Table(title="Claims of arXiv:2606.15892 (the reasons are in the report)")
+    for column in ("claim", "data", "backbone", "published", "found", "verdict"):
+        table.add_column(column)
+    for item in found.verdicts:
+        texts = [item.claim, item.data, item.backbone, item.published, item.found or UNKNOWN]
+        table.add_row(*map(escape, texts), f"[{STYLES[item.word]}]{item.word}[/]")
+    return table

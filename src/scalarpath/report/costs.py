@@ -1,0 +1,91 @@
+"""What an arm costs beside baseline: parameters, operations, time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalarpath.report.cells import BASELINE, Cell
+from scalarpath.report.runs import Run
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """To baseline: median over the runs; from the lowest to the highest end of the runs' own 95 % intervals."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one arm in one cell.
+
+    Attributes:
+        parameters, parameter_ratio: Trainable numbers, and of baseline's.
+        flops_ratio: Matrix-product operations of an inference, of baseline's.
+        train, inference: Times of a step, interleaved with baseline in the same process (``overhead/...``).
+        step_ms, wall_s: Means over runs of the median training step and of the whole run, with whatever else the
+            machine was doing. NaN where unknown.
+    """
+
+    data: str
+    backbone: str
+    arm: str
+    runs: int
+    parameters: float
+    parameter_ratio: float
+    flops_ratio: float
+    train: Ratio
+    inference: Ratio
+    step_ms: float
+    wall_s: float
+
+
+def costs_of(cell: Cell) -> list[Cost]:
+    """One per arm; ratios are NaN without baseline."""
+    plain = list(cell.arms.get(BASELINE, {}).values())
+    return [_cost(cell, arm, list(seeds.values()), plain) for arm, seeds in cell.arms.items()]
+
+
+def _cost(cell: Cell, arm: str, runs: Sequence[Run], plain: Sequence[Run]) -> Cost:
+    parameters = _mean(runs, "parameters/total")
+    flops = _mean(runs, "flops/inference") / _mean(plain, "flops/inference")
+    if math.isnan(flops):  # older runs know the ratio alone
+        flops = _mean(runs, "overhead/flops_ratio")
+    return Cost(
+        data=cell.data,
+        backbone=cell.backbone,
+        arm=arm,
+        runs=len(runs),
+        parameters=parameters,
+        parameter_ratio=parameters / _mean(plain, "parameters/total"),
+        flops_ratio=flops,
+        train=_ratio(runs, "overhead/train_ratio"),
+        inference=_ratio(runs, "overhead/inference_ratio"),
+        step_ms=_mean(runs, "time/step_ms"),
+        wall_s=_mean(runs, "time/wall_s"),
+    )
+
+
+def _ratio(runs: Sequence[Run], key: str) -> Ratio:
+    values, low, high = (_known(runs, key + end) for end in ("", "_low", "_high"))
+    return Ratio(
+        float(np.median(values)) if len(values) else math.nan,
+        float(min(low)) if len(low) else math.nan,
+        float(max(high)) if len(high) else math.nan,
+    )
+
+
+def _mean(runs: Sequence[Run], key: str) -> float:
+    values = _known(runs, key)
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _known(runs: Sequence[Run], key: str) -> np.ndarray:
+    values = np.array([run.number(key) for run in runs])
+    return values[np.isfinite(values)]

@@ -1,0 +1,65 @@
+"""Errors of single test frames, summed over the groups that a split keeps together."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalarpath.errors import ReportError
+from scalarpath.report.runs import METRIC_UNITS, Run
+
+FILE = "test_frames.csv"
+COLUMNS = {"forces": "forces_mae_meV_A", "energy": "energy_error_meV_atom", "stress": "stress_mae_meV_A3"}
+TOLERANCE = 1e-3  # relative, between the total of the frames and the summary: the file is rounded
+
+
+@dataclass(frozen=True)
+class GroupErrors:
+    """Sums over the labelled frames of every test group.
+
+    Attributes:
+        frames: (frame, group) of every test frame.
+        groups: Names, [G].
+        errors: By property: sum of weight x absolute error, [G]; the weight of a frame is its number of atoms for
+            forces, 1 for energy per atom and stress. Properties without labels are absent.
+    """
+
+    frames: tuple[tuple[str, str], ...]
+    groups: tuple[str, ...]
+    errors: dict[str, np.ndarray]
+
+
+def read_group_errors(run: Run) -> GroupErrors | None:
+    """Of a run; None where it has no test_frames.csv.
+
+    Raises ReportError where the frames do not add up to the test errors of summary.json.
+    """
+    path = run.path / FILE
+    if not path.is_file():
+        return None
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = sorted({row["group"] for row in rows})
+    place = {name: index for index, name in enumerate(names)}
+    index = np.array([place[row["group"]] for row in rows])
+    atoms = np.array([float(row["atoms"]) for row in rows])
+    errors = {}
+    for prop, column in COLUMNS.items():
+        values = np.array([abs(float(row[column])) if row[column] else math.nan for row in rows])
+        labelled = np.isfinite(values)
+        if not labelled.any():
+            continue
+        weights = np.where(labelled, atoms if prop == "forces" else 1.0, 0.0)
+        weighted = weights * np.where(labelled, values, 0.0)
+        total, expected = weighted.sum() / weights.sum(), run.test_error(prop)
+        if not math.isclose(total, expected, rel_tol=TOLERANCE):
+            raise ReportError(
+                f"{path}: the frames have a {prop} MAE of {total:.6g}, but summary.json says {expected:.6g} "
+                f"{METRIC_UNITS[prop]}; the run is damaged, leave it out with runs=[...]."
+            )
+        errors[prop] = np.bincount(index, weights=weighted, minlength=len(names))
+    frames = tuple((row["frame"], row["group"]) for row in rows)
+    return GroupErrors(frames, tuple(names), errors)

@@ -1,0 +1,168 @@
+"""Run directories, found and read."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from scalarpath.errors import ConfigError, ReportError
+from scalarpath.training.job import SINCE_FIRST_RUNS, plain_config
+from scalarpath.training.run_directory import RunDirectory
+
+METRIC_UNITS = {"forces": "meV_A", "energy": "meV_atom", "stress": "meV_A3"}
+"""Properties, the primary endpoint first, and the units in the names of their metrics."""
+SHOWN_UNITS = {"forces": "meV/Å", "energy": "meV/atom", "stress": "meV/Å³"}
+NAMES = {"data": "data.name", "backbone": "backbone.kind", "head": "head.name"}
+"""Short names of settings in ``where``."""
+
+
+def metric_name(prop: str, statistic: str = "mae") -> str:
+    """Name of a metric in summary.json and metrics.csv, for example ``forces_mae_meV_A``."""
+    return f"{prop}_{statistic}_{METRIC_UNITS[prop]}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its directory and what it holds."""
+
+    path: Path
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    provenance: dict[str, Any]
+    splits: dict[str, Any]
+
+    @property
+    def data(self) -> str:
+        """Name of the data set."""
+        return str(self.summary["data"])
+
+    @property
+    def backbone(self) -> str:
+        """Kind of the backbone."""
+        return str(self.summary["backbone"])
+
+    @property
+    def arm(self) -> str:
+        """Name of the head."""
+        return str(self.summary["head"])
+
+    @property
+    def seed(self) -> int:
+        """Of weights and data order."""
+        return int(self.summary["seed"])
+
+    @property
+    def revision(self) -> str:
+        """Short git commit, with + where there were local changes; ``unknown`` outside a checkout."""
+        git = self.provenance.get("git")
+        return "unknown" if git is None else git["commit"][:7] + ("+" if git["dirty"] else "")
+
+    def number(self, key: str) -> float:
+        """A number of summary.json; NaN where it is absent."""
+        value = self.summary.get(key)
+        return math.nan if value is None else float(value)
+
+    def test_error(self, prop: str, statistic: str = "mae") -> float:
+        """Test error in meV units; NaN without labels."""
+        return self.number(f"test/{metric_name(prop, statistic)}")
+
+    def learning_curve(self, prop: str) -> tuple[list[int], list[float]]:
+        """Epochs, and validation MAEs in meV units (NaN where absent)."""
+        file = self.path / "metrics.csv"
+        if not file.is_file():
+            raise ReportError(f"{file} is missing; the run is damaged, leave it out with runs=[...].")
+        rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+        column = f"val/{metric_name(prop)}"
+        return [int(row["epoch"]) for row in rows], [float(row.get(column) or "nan") for row in rows]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run that cannot be compared, and why."""
+
+    path: Path
+    reason: str
+
+
+def find_runs(places: Sequence[str], where: Mapping[str, Any]) -> tuple[list[Run], list[Unfinished]]:
+    """Finished runs under ``places`` that ``where`` selects, and the unfinished ones, in the order of their paths.
+
+    Raises ConfigError for a place or a key of ``where`` that does not exist, ReportError where nothing is left.
+    """
+    finished: list[Run] = []
+    unfinished: list[Unfinished] = []
+    wanted = {NAMES.get(key, key): value for key, value in flat(where).items()}
+    known: set[str] = set()
+    for path in _run_directories(places):
+        directory = RunDirectory(path)
+        config = read_config(path)
+        settings = flat(config)
+        known |= set(settings)
+        if not all(_selected(settings.get(key), value) for key, value in wanted.items()):
+            continue
+        reason = _why_unfinished(directory)
+        if reason is not None:
+            unfinished.append(Unfinished(path, reason))
+            continue
+        files = (directory.read_json(f"{name}.json") for name in ("summary", "provenance", "splits"))
+        finished.append(Run(path, config, *files))
+    if known and (unknown := [key for key in wanted if key not in known]):
+        raise ConfigError(f"where: no run has the setting '{unknown[0]}'; use the keys of config.yaml, with dots.")
+    if not finished:
+        chosen = " that where= selects" if wanted else ""
+        raise ReportError(
+            f"runs={', '.join(places)}: no finished run{chosen} is there ({len(unfinished)} unfinished); "
+            "name directories of finished runs."
+        )
+    return finished, unfinished
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """config.yaml of a run as plain values, with what the oldest runs do not have."""
+    return {**SINCE_FIRST_RUNS, **plain_config(OmegaConf.load(path / "config.yaml"))}
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted key."""
+    result: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
+
+
+def _run_directories(places: Sequence[str]) -> Iterator[Path]:
+    """Every directory with a configuration and a status or summary, once, whatever its name."""
+    seen = set()
+    for place in places:
+        root = Path(place)
+        if not root.is_dir():
+            raise ConfigError(f"runs={place}: there is no such directory.")
+        for file in sorted(root.rglob("config.yaml")):
+            path = file.parent
+            is_run = (path / "summary.json").is_file() or (path / "status.json").is_file()
+            if is_run and path.resolve() not in seen:
+                seen.add(path.resolve())
+                yield path
+
+
+def _why_unfinished(directory: RunDirectory) -> str | None:
+    if not directory.is_finished:
+        status = directory.read_json("status.json")
+        error = status.get("error")
+        return f"{status['state']}: {error}" if error else str(status["state"])
+    if directory.read_json("summary.json").get("stopped_by") == "max_time":
+        return "stopped by trainer.max_time before its last epoch"
+    return None
+
+
+def _selected(value: Any, wanted: Any) -> bool:
+    return value in wanted if isinstance(wanted, list | tuple) else value == wanted

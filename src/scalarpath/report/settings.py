@@ -1,0 +1,54 @@
+"""What a report is told; ``conf/report.yaml`` explains every key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig
+
+from scalarpath.errors import ConfigError
+from scalarpath.training.job import plain_config
+from scalarpath.training.settings import WHOLE, bounded, read_settings
+
+
+@dataclass(frozen=True)
+class BootstrapSettings:
+    """The section ``bootstrap``: number of resamples and seed of their generator."""
+
+    samples: int = bounded(at_least=1)
+    seed: int = bounded(at_least=0)
+
+
+@dataclass(frozen=True)
+class DashboardSettings:
+    """The section ``dashboard``: the W&B project whose dashboard ``wandb=true`` saves."""
+
+    project: str
+    entity: str | None
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """conf/report.yaml; ``runs`` is a list and ``where`` a mapping whatever was given."""
+
+    runs: list[str]
+    where: dict[str, Any]
+    bootstrap: BootstrapSettings
+    wandb: bool
+    dashboard: DashboardSettings
+    output: str
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise ConfigError("give runs=<directory of runs>, or a list of such directories.")
+
+    @classmethod
+    def from_hydra(cls, cfg: DictConfig) -> ReportSettings:
+        """Read a composed conf/report.yaml; raises ConfigError."""
+        config = plain_config(cfg)
+        runs = config.get("runs")
+        if runs is None or isinstance(runs, str):
+            runs = [runs] if runs else []
+        where = {} if config.get("where") is None else config["where"]
+        return read_settings(cls, {**config, "runs": runs, "where": where}, WHOLE)

@@ -1,0 +1,176 @@
+"""Tables of a report as text, the same for the page, the Markdown file and the terminal."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalarpath.report.aggregate import Aggregate
+from scalarpath.report.artifact_rows import ArtifactLine
+from scalarpath.report.cells import BASELINE
+from scalarpath.report.costs import Cost, Ratio
+from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent
+from scalarpath.report.runs import METRIC_UNITS, SHOWN_UNITS
+from scalarpath.report.verdicts import NOUNS
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns named in ``text_columns`` are text (left), the others numbers (right)."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    text_columns: tuple[str, ...] = ()
+    note: str = ""
+
+
+def tables(found: Aggregate) -> list[Table]:
+    """All that have rows, in the order of reading."""
+    effects = [effect for effect in found.effects if effect.statistic == "mae"]
+    result = []
+    for prop in METRIC_UNITS:
+        against = [effect for effect in effects if effect.prop == prop and effect.reference == BASELINE]
+        result.append(_effect_table(f"{NOUNS[prop].capitalize()} MAE against baseline", against, SHOWN_UNITS[prop]))
+    controls = [effect for effect in effects if effect.reference != BASELINE]
+    result += [
+        _effect_table(f"{ARM} against its controls", controls, ", ".join(SHOWN_UNITS.values())),
+        _cost_table(found.costs),
+        *_artifact_tables(found.artifacts),
+    ]
+    return [table for table in result if table.rows]
+
+
+def change(effect: Effect) -> str:
+    """Mean change in percent with its t interval, where there is one."""
+    return f"{percent(effect.mean):+.1f} {_interval(effect.low, effect.high)}".strip()
+
+
+def p_value(p: float) -> str:
+    """Two digits."""
+    return UNKNOWN if math.isnan(p) else f"{p:.2g}"
+
+
+def with_minus(text: str) -> str:
+    """Hyphens before numbers as minus signs."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
+
+
+def run_table(found: Aggregate) -> Table:
+    """Every finished run with its errors."""
+    columns = ("run", "data", "backbone", "arm", "seed", "epochs", "forces", "energy", "stress", "revision")
+    rows = [
+        (
+            str(run.path), run.data, run.backbone, run.arm, str(run.seed), str(run.summary.get("epochs", UNKNOWN)),
+            *(_number(run.test_error(prop)) for prop in METRIC_UNITS), run.revision,
+        )
+        for run in found.runs
+    ]  # fmt: skip
+    note = "Test MAE in meV/Å, meV/atom, meV/Å³; revision of the program, + with local changes."
+    return Table("Runs", columns, rows, ("run", "data", "backbone", "arm", "revision"), note)
+
+
+def _effect_table(title: str, effects: Sequence[Effect], unit: str) -> Table:
+    columns = (
+        "data", "backbone", "comparison", "pairs", "reference MAE", "arm MAE", "change, %", "bootstrap, %", "p, t",
+        "p, Holm", "p, sign flip", "p, Wilcoxon",
+    )  # fmt: skip
+    several = len({effect.prop for effect in effects}) > 1
+    rows = [
+        (
+            effect.data, effect.backbone,
+            _comparison(effect) + (f": {NOUNS[effect.prop]}" if several else ""),
+            str(len(effect.log_ratios)), _number(effect.reference_error), _number(effect.arm_error), change(effect),
+            _interval(effect.bootstrap_low, effect.bootstrap_high) or UNKNOWN,
+            *map(p_value, (effect.p_t, effect.p_holm, effect.p_sign_flip, effect.p_wilcoxon)),
+        )
+        for effect in effects
+    ]  # fmt: skip
+    fewest = min((len(effect.log_ratios) for effect in effects), default=0)
+    note = f"MAE in {unit}, means over pairs; change: mean log-ratio as a percentage, with its 95 % t interval."
+    if 2 <= fewest <= 5:
+        floor = 2.0 / 2**fewest
+        note += (
+            f" Sign flip and Wilcoxon cannot fall below {floor:.3g} with {fewest} pairs, however large the effect: "
+            "alone they decide nothing."
+        )
+    if any(effect.data == ALL_DATA for effect in effects):
+        note += (
+            " Over all data sets: mean of the data sets' means; interval for these data sets with new seeds; signs are "
+            "flipped within data sets."
+        )
+    return Table(title, columns, rows, ("data", "backbone", "comparison"), note)
+
+
+def _comparison(effect: Effect) -> str:
+    return effect.arm if effect.reference == BASELINE else f"{effect.arm} / {effect.reference}"
+
+
+def _cost_table(costs: Sequence[Cost]) -> Table:
+    columns = (
+        "data", "backbone", "arm", "runs", "parameters", "ratio", "operations", "inference", "training step",
+        "step, ms", "run, s",
+    )  # fmt: skip
+    rows = [
+        (
+            cost.data, cost.backbone, cost.arm, str(cost.runs), f"{cost.parameters:,.0f}",
+            f"{cost.parameter_ratio:.3f}" if math.isfinite(cost.parameter_ratio) else UNKNOWN,
+            f"{cost.flops_ratio:.3f}" if math.isfinite(cost.flops_ratio) else UNKNOWN,
+            _ratio(cost.inference), _ratio(cost.train), _number(cost.step_ms), _number(cost.wall_s),
+        )
+        for cost in costs
+    ]  # fmt: skip
+    note = (
+        "Ratios to baseline. Operations: matrix products of an inference. Inference and training step: interleaved "
+        "with baseline in one process, median over runs, lowest to highest end of the runs' 95 % intervals. "
+        "Milliseconds and seconds include whatever else the machine did."
+    )
+    return Table("Cost", columns, rows, ("data", "backbone", "arm"), note)
+
+
+def _artifact_tables(lines: Sequence[ArtifactLine]) -> Iterator[Table]:
+    for data, backbone in dict.fromkeys((line.data, line.backbone) for line in lines):
+        inside = [line for line in lines if (line.data, line.backbone) == (data, backbone)]
+        arms = sorted({arm for line in inside for arm in line.rows}, key=lambda name: (name != BASELINE, name))
+        rows = [
+            (line.measure, _quantity(line), _number(line.any_row.reference), *(_mean_and_sd(line, arm) for arm in arms))
+            for line in inside
+        ]
+        title = f"Physical artifacts, {data} × {backbone}"
+        note = "Value of the model, mean ± standard deviation over seeds (number of seeds where it is not the same)."
+        yield Table(title, ("measure", "quantity", "reference", *arms), rows, ("measure", "quantity"), note)
+
+
+def _quantity(line: ArtifactLine) -> str:
+    row = line.any_row
+    return f"{row.quantity} ({row.unit})" if row.unit else row.quantity
+
+
+def _mean_and_sd(line: ArtifactLine, arm: str) -> str:
+    values = [row.model for row in line.rows.get(arm, {}).values() if math.isfinite(row.model)]
+    if not values:
+        return UNKNOWN
+    most = max(len(seeds) for seeds in line.rows.values())
+    spread = f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
+    return f"{np.mean(values):.4g}{spread}" + (f" ({len(values)})" if len(values) < most else "")
+
+
+def _ratio(ratio: Ratio) -> str:
+    if math.isnan(ratio.value):
+        return UNKNOWN
+    ends = "" if math.isnan(ratio.low) else f" [{ratio.low:.3f}, {ratio.high:.3f}]"
+    return f"{ratio.value:.3f}{ends}"
+
+
+def _interval(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f"[{percent(low):+.1f}, {percent(high):+.1f}]"
+
+
+def _number(value: float) -> str:
+    return UNKNOWN if math.isnan(value) else f"{value:.4g}"

@@ -1,0 +1,230 @@
+"""What the runs say about each claim of the paper, by one rule that no setting changes (docs/report.md)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalarpath.report.artifact_rows import ArtifactLine
+from scalarpath.report.cells import BASELINE
+from scalarpath.report.costs import Cost
+from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent
+from scalarpath.report.statistics import t_test
+
+REPLICATED, NOT_REPLICATED, UNDECIDED = "replicated", "not replicated", "undecided"
+NEEDED_SEEDS = 5
+RELEVANT_GAIN = 0.05
+"""Smallest gain that counts, a fraction: an interval that leaves only smaller ones speaks against a claim."""
+NEEDED_CONTROL = "ctrl_mlp"
+CAPACITY_CONTROLS = (NEEDED_CONTROL, "wide_param", "wide_flop")
+PUBLISHED_ON = "mace"
+PUBLISHED_PERCENT = {"forces": (-27.0, -22.0), "energy": (-22.0, -19.0), "stress": (-28.0, -27.0)}
+PUBLISHED_COST = 1.05
+CONFIDENT_P = 0.05
+NOUNS = {"forces": "force", "energy": "energy", "stress": "stress"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On one claim in one place.
+
+    Attributes:
+        claim: What is claimed; published: the published number, in words.
+        data, backbone: Where.
+        word: REPLICATED, NOT_REPLICATED or UNDECIDED.
+        found: The number of these runs, with its interval; empty where there is none.
+        reason: Why, in sentences.
+    """
+
+    claim: str
+    published: str
+    data: str
+    backbone: str
+    word: str
+    found: str
+    reason: str
+
+
+def verdicts(effects: Sequence[Effect], costs: Sequence[Cost], artifacts: Sequence[ArtifactLine]) -> list[Verdict]:
+    """On every claim that the runs bear on."""
+    found = [*_on_errors(effects), *_on_cost(costs), *_on_artifacts(artifacts)]
+    return sorted(found, key=lambda verdict: verdict.backbone != PUBLISHED_ON)
+
+
+def _on_errors(effects: Sequence[Effect]) -> Iterator[Verdict]:
+    own = [effect for effect in effects if effect.arm == ARM and effect.statistic == "mae"]
+    failed: dict[tuple[str, str], list[str]] = {}
+    for main in own:
+        if main.reference != BASELINE:
+            continue
+        same = (main.data, main.backbone, main.prop)
+        against = {item.reference: item for item in own if (item.data, item.backbone, item.prop) == same}
+        controls = {name: against[name] for name in CAPACITY_CONTROLS if name in against}
+        on_mace = main.backbone == PUBLISHED_ON
+        word, reason = judge(main, controls, needs_control=on_mace)
+        low, high = PUBLISHED_PERCENT[main.prop]
+        published = f"{low:+.0f} to {high:+.0f} %" if on_mace else "the same direction as on MACE"
+        reason += f" {_against_published(main) if on_mace else _signs(main)}"
+        if word == REPLICATED and main.p_holm > CONFIDENT_P:
+            reason += f" After Holm's correction over the data sets p = {main.p_holm:.2g}."
+        refuted = failed.setdefault((main.backbone, main.prop), [])
+        if word == REPLICATED and main.data == ALL_DATA and refuted:  # they came before
+            reason += f" Not replicated by itself on {', '.join(refuted)}."
+        if word == NOT_REPLICATED:
+            refuted.append(main.data)
+        claim = f"lower {NOUNS[main.prop]} error"
+        yield Verdict(claim, published, main.data, main.backbone, word, shown_effect(main), reason)
+
+
+def judge(main: Effect, controls: Mapping[str, Effect], *, needs_control: bool) -> tuple[str, str]:
+    """Verdict and reason from the effect against baseline and those against the capacity controls that were run."""
+    judged = {BASELINE: main, **controls}
+    against = [name for name, effect in judged.items() if _enough(effect) and state(effect) == "no gain"]
+    if BASELINE in against:
+        return NOT_REPLICATED, f"A gain of {RELEVANT_GAIN:.0%} or more is excluded."
+    if against:
+        return NOT_REPLICATED, (
+            f"Against {against[0]} a gain of {RELEVANT_GAIN:.0%} or more is excluded "
+            f"({shown_effect(controls[against[0]])}): what gain there is does not come from the physics in the head."
+        )
+    doubts = [doubt for name, effect in judged.items() if (doubt := _doubt(name, effect, main))]
+    if needs_control and NEEDED_CONTROL not in controls:
+        doubts.append(f"no {NEEDED_CONTROL} to tell physics from added parameters")
+    if doubts:
+        return UNDECIDED, f"Because: {'; '.join(doubts)}."
+    beaten = ", ".join(f"{name} ({shown_effect(effect)})" for name, effect in controls.items())
+    return REPLICATED, f"It beats {beaten} as well." if beaten else "No control was run."
+
+
+def state(effect: Effect) -> str:
+    """``gain``: every interval lies below zero; ``no gain``: every interval excludes a relevant gain; else ``open``.
+
+    Over data sets a gain also wants the exact sign-flip test below CONFIDENT_P.
+    """
+    if not effect.intervals:
+        return "open"
+    if all(low > math.log1p(-RELEVANT_GAIN) for low, _ in effect.intervals):
+        return "no gain"
+    significant = effect.data != ALL_DATA or effect.p_sign_flip < CONFIDENT_P
+    return "gain" if significant and all(high < 0 for _, high in effect.intervals) else "open"
+
+
+def shown_effect(effect: Effect) -> str:
+    """Change in percent with its t interval and number of pairs."""
+    pairs = len(effect.log_ratios)
+    count = f"{pairs} seed{'s' if pairs > 1 else ''}"
+    if effect.data == ALL_DATA:
+        count = f"{pairs} pairs on {effect.data_sets} data sets"
+    if math.isnan(effect.low):
+        return f"{percent(effect.mean):+.1f} %, {count}"
+    return f"{percent(effect.mean):+.1f} % [{percent(effect.low):+.1f}, {percent(effect.high):+.1f}], {count}"
+
+
+def _enough(effect: Effect) -> bool:
+    return len(effect.seeds) >= NEEDED_SEEDS
+
+
+def _doubt(name: str, effect: Effect, main: Effect) -> str | None:
+    """Why an effect does not count as a gain; None where it does."""
+    if not _enough(effect):
+        return f"{len(effect.seeds)} of {NEEDED_SEEDS} seeds against {name}"
+    if effect.data_sets < main.data_sets:
+        return f"{name} ran on {effect.data_sets} of {main.data_sets} data sets"
+    if state(effect) == "gain":
+        return None
+    if all(high < 0 for _, high in effect.intervals):
+        return f"the exact sign-flip test against {name} gives p = {effect.p_sign_flip:.2g}"
+    which = "interval" if effect.high >= 0 else "bootstrap interval (not the t interval)"
+    return f"the {which} against {name} reaches above zero"
+
+
+def _against_published(effect: Effect) -> str:
+    low, high = PUBLISHED_PERCENT[effect.prop]
+    change = percent(effect.mean)
+    if change > 0:
+        return "Opposite in sign to the published effect."
+    if low <= change <= high:
+        return "Within the published range."
+    size = "Larger" if change < low else "Smaller"
+    if math.isnan(effect.low):
+        return f"{size} than published."
+    reaches = percent(effect.low) <= high and percent(effect.high) >= low
+    return f"{size} than published; the interval {'reaches' if reaches else 'excludes'} the published range."
+
+
+def _signs(effect: Effect) -> str:
+    gains = sum(value < 0 for value in effect.log_ratios)
+    p = "" if math.isnan(effect.p_sign) else f" (sign test p = {effect.p_sign:.2g})"
+    return f"{gains} of {len(effect.log_ratios)} pairs gain{p}."
+
+
+def _on_cost(costs: Sequence[Cost]) -> Iterator[Verdict]:
+    for cost in costs:
+        if cost.arm != ARM:
+            continue
+        times = [
+            f"{name} {100 * (ratio.value - 1):+.1f} % [{100 * (ratio.low - 1):+.1f}, {100 * (ratio.high - 1):+.1f}]"
+            for name, ratio in (("inference", cost.inference), ("training step", cost.train))
+            if not math.isnan(ratio.value)
+        ]
+        reason = f"Time: {', '.join(times)}." if times else "Times were not measured."
+        if math.isnan(cost.flops_ratio):
+            word, found, reason = UNDECIDED, "", f"The operations were not counted. {reason}"
+        else:
+            word = REPLICATED if cost.flops_ratio <= PUBLISHED_COST else NOT_REPLICATED
+            found = f"{100 * (cost.flops_ratio - 1):+.1f} %"
+        yield Verdict("small cost", "about +5 % operations", cost.data, cost.backbone, word, found, reason)
+
+
+ARTIFACT_CLAIMS = (
+    ("repulsion", "softening_slope", "less softened repulsion", "|slope - 1|"),
+    ("phonons", "_THz", "less shifted phonons", "mean |relative error| of the modes"),
+    ("nve", "drift_meV_atom_ps_", "less energy drift", "largest |drift|, meV/atom/ps"),
+    ("rdf", "onset_A_at_0.05_", "less over-approach in the liquid", "mean |shift of the onset|, Å"),
+)
+"""(measure, part of the rows' keys, claim, the number that is compared per run)."""
+
+
+def _on_artifacts(lines: Sequence[ArtifactLine]) -> Iterator[Verdict]:
+    for data, backbone in sorted({(line.data, line.backbone) for line in lines}):
+        inside = [line for line in lines if (line.data, line.backbone) == (data, backbone)]
+        for measure, key, claim, number in ARTIFACT_CLAIMS:
+            sizes = [_artifact_size(inside, measure, key, arm) for arm in (ARM, BASELINE)]
+            seeds = sorted(sizes[0].keys() & sizes[1].keys())
+            if not seeds:
+                continue
+            change = np.array([sizes[0][seed] - sizes[1][seed] for seed in seeds])
+            word, found, reason = _judge_artifact(change)
+            means = [np.mean([size[seed] for seed in seeds]) for size in sizes]
+            reason = f"{number}: {means[0]:.3g} with {ARM}, {means[1]:.3g} with baseline. {reason}".strip()
+            yield Verdict(claim, "reduced", data, backbone, word, found, reason)
+
+
+def _artifact_size(lines: Sequence[ArtifactLine], measure: str, key: str, arm: str) -> dict[int, float]:
+    """Size of an artifact by seed: a mean over its rows, the largest for the drift."""
+    values: dict[int, list[float]] = {}
+    for line in lines:
+        row = line.any_row
+        is_part = row.key == key or (key in row.key and key != "softening_slope")
+        if line.measure != measure or not is_part or "_own_lattice_" in row.key:
+            continue
+        for seed, found in line.rows.get(arm, {}).items():
+            size = found.model if measure == "nve" else found.error  # a drift has no error: it should be zero
+            if math.isfinite(size):
+                values.setdefault(seed, []).append(abs(size))
+    return {seed: max(sizes) if measure == "nve" else float(np.mean(sizes)) for seed, sizes in values.items()}
+
+
+def _judge_artifact(change: np.ndarray) -> tuple[str, str, str]:
+    """Word, number and reason from the changes in size by seed."""
+    mean, low, high, _ = t_test([change])
+    count = f"{len(change)} seed{'s' if len(change) > 1 else ''}"
+    found = f"{mean:+.2g}, {count}" if math.isnan(low) else f"{mean:+.2g} [{low:+.2g}, {high:+.2g}], {count}"
+    if len(change) < NEEDED_SEEDS:
+        return UNDECIDED, found, f"Because: {len(change)} of {NEEDED_SEEDS} seeds."
+    if low >= 0:
+        return NOT_REPLICATED, found, "A reduction is excluded."
+    return (REPLICATED, found, "") if high < 0 else (UNDECIDED, found, "Because: the interval reaches above zero.")

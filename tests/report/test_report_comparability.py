@@ -1,0 +1,178 @@
+"""Which runs are found, and which are refused to be compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from synthetic_runs import frame, report_of, write_arm, write_json, write_run, write_unfinished
+
+from scalarpath.errors import ConfigError, ReportError
+from scalarpath.report.cells import cells_of
+from scalarpath.report.runs import find_runs, metric_name
+from scalarpath.training import metrics
+
+
+def cells(*places: Path, where: dict | None = None):
+    return cells_of(find_runs([str(place) for place in places], where or {})[0])
+
+
+def test_metrics_have_the_names_that_training_gives_them() -> None:
+    for prop in ("energy", "forces", "stress"):
+        assert (metric_name(prop), metric_name(prop, "rmse")) == metrics.metric_names(prop)
+
+
+def test_runs_are_found_at_any_depth_and_once_although_places_overlap(tmp_path: Path) -> None:
+    write_run(tmp_path / "sweep/deep", "baseline")
+    write_run(tmp_path / "other", "panpgs")
+    (cell,) = cells(tmp_path, tmp_path / "sweep")
+    assert {arm: list(seeds) for arm, seeds in cell.arms.items()} == {"baseline": [0], "panpgs": [0]}
+
+
+def test_a_configuration_without_status_or_summary_is_no_run(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/config.yaml").write_text("a: 1\n")
+    assert len(find_runs([str(tmp_path)], {})[0]) == 1
+
+
+def test_unfinished_runs_are_listed_with_their_reason(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "panpgs")
+    failed = write_unfinished(tmp_path / "b", "failed", "loss is not finite")
+    running = write_unfinished(tmp_path / "c", "running")
+    cut = write_run(tmp_path / "d", summary={"stopped_by": "max_time"})
+    found, unfinished = find_runs([str(tmp_path)], {})
+    assert [run.arm for run in found] == ["panpgs"]
+    assert {run.path: run.reason for run in unfinished} == {
+        failed: "failed: loss is not finite",
+        running: "running",
+        cut: "stopped by trainer.max_time before its last epoch",
+    }
+
+
+def test_nothing_finished_is_an_error(tmp_path: Path) -> None:
+    write_unfinished(tmp_path, "running")
+    with pytest.raises(ReportError, match=r"no finished run is there \(1 unfinished\)"):
+        cells(tmp_path)
+    with pytest.raises(ConfigError, match="there is no such directory"):
+        cells(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        (
+            "trainer.max_epochs",
+            80,
+            r"trainer\.max_epochs \(3 and 80 in config\.yaml\); .*where=\{trainer\.max_epochs:3\}",
+        ),
+        ("data.batch_size", 9, r"data\.batch_size"),
+        ("optimizer.lr", 0.02, r"optimizer\.lr"),
+        ("loss.kind", "mae", r"loss\.kind"),
+        ("dtype", "float64", "dtype"),
+        ("callbacks.ema.decay", 0.9, r"callbacks\.ema\.decay"),
+        ("callbacks.early_stopping", {"patience": 3}, r"callbacks\.early_stopping\.patience \(null and 3"),
+        ("trainer.max_time", 60.0, r"trainer\.max_time"),
+        ("backbone.cutoff", 6.0, r"backbone\.cutoff"),
+    ],
+)
+def test_arms_with_different_settings_are_refused(tmp_path: Path, key: str, value: object, shown: str) -> None:
+    first = write_run(tmp_path / "a", "baseline")
+    other = write_run(tmp_path / "b", "panpgs", settings={key: value})
+    with pytest.raises(ReportError, match=shown) as error:
+        cells(tmp_path)
+    assert str(first) in str(error.value)
+    assert str(other) in str(error.value)
+
+
+def test_place_logging_and_measuring_may_differ(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "baseline")
+    free = {"logger.kind": "wandb", "measure_overhead": True, "artifacts": "smoke", "callbacks.progress.style": "bar"}
+    write_run(tmp_path / "b", "panpgs", settings={**free, "data.path": "elsewhere/si.extxyz", "trainer.threads": 2})
+    assert len(cells(tmp_path)) == 1
+
+
+def test_an_absent_setting_is_one_that_is_null_and_the_oldest_runs_were_not_compiled(tmp_path: Path) -> None:
+    old = write_run(tmp_path / "a", "baseline")
+    text = (old / "config.yaml").read_text()
+    (old / "config.yaml").write_text(text.replace('"compile": false, ', "").replace(', "max_edges": null', ""))
+    assert len((old / "config.yaml").read_text()) == len(text) - len('"compile": false, , "max_edges": null')
+    write_run(tmp_path / "b", "panpgs")
+    assert len(cells(tmp_path)) == 1
+
+
+def test_other_data_another_split_and_another_device_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", "baseline")
+    write_run(tmp_path / "1", "panpgs", data_hash="other")
+    write_run(tmp_path / "2", "panpgs", test=[4, 6])
+    write_run(tmp_path / "3", "panpgs", summary={"device": "cuda:0"})
+    for number, message in (("1", "data_hash in provenance"), ("2", "different test frames"), ("3", "cpu and cuda")):
+        with pytest.raises(ReportError, match=message):
+            cells(tmp_path / "0", tmp_path / number)
+
+
+def test_seeds_of_one_arm_with_different_heads_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path, "panpgs", 0, settings={"head.parts.band.size": 8})
+    write_run(tmp_path, "panpgs", 1, settings={"head.parts.band.size": 12})
+    with pytest.raises(ReportError, match=r"head\.parts\.band\.size \(8 and 12"):
+        cells(tmp_path)
+
+
+def test_two_runs_of_one_arm_and_seed_are_refused_by_name(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / name, "panpgs", 3) for name in "ab"]
+    with pytest.raises(ReportError, match=f"{paths[0]} and {paths[1]} are both si × mace × panpgs with seed 3"):
+        cells(tmp_path)
+
+
+def test_where_chooses_by_any_setting_and_by_short_names(tmp_path: Path) -> None:
+    write_arm(tmp_path / "a", "baseline", [0.0, 0.0])
+    write_arm(tmp_path / "b", "baseline", [0.0, 0.0], settings={"trainer.max_epochs": 80})
+    write_arm(tmp_path / "b", "panpgs", [0.0, 0.0], settings={"trainer.max_epochs": 80})
+    (cell,) = cells(tmp_path, where={"trainer": {"max_epochs": 80}, "seed": [1, 7]})
+    assert {arm: list(seeds) for arm, seeds in cell.arms.items()} == {"baseline": [1], "panpgs": [1]}
+    assert list(cells(tmp_path, where={"head": "panpgs"})[0].arms) == ["panpgs"]
+    with pytest.raises(ConfigError, match=r"no run has the setting 'trainer\.epochs'"):
+        cells(tmp_path, where={"trainer.epochs": 3})
+    with pytest.raises(ReportError, match="no finished run that where= selects"):
+        cells(tmp_path, where={"head": "pan"})
+
+
+def test_other_data_sets_and_backbones_may_have_other_settings(tmp_path: Path) -> None:
+    write_run(tmp_path, "baseline", settings={"trainer.max_epochs": 80})
+    write_run(tmp_path, "baseline", data="ag")
+    write_run(tmp_path, "baseline", backbone="nequip")
+    assert [cell.name for cell in cells(tmp_path)] == ["ag × mace", "si × mace", "si × nequip"]
+
+
+def test_seeds_without_a_partner_are_left_out_and_named(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", [0.0] * 5)
+    write_arm(tmp_path, "panpgs", [-0.1] * 3)
+    found = report_of(tmp_path)
+    assert {effect.seeds for effect in found.effects} == {(0, 1, 2)}
+    assert "si × mace, panpgs against baseline: left out without a partner: seeds 3, 4." in found.notes
+
+
+def test_mixed_revisions_and_a_missing_baseline_are_named(tmp_path: Path) -> None:
+    write_run(tmp_path, "baseline", commit="a" * 40)
+    write_run(tmp_path, "panpgs", commit="b" * 40)
+    write_run(tmp_path, "panpgs", data="ag")
+    notes = " ".join(report_of(tmp_path).notes)
+    assert "si × mace: runs of revisions aaaaaaa, bbbbbbb" in notes
+    assert "ag × mace: no baseline run, so nothing can be compared." in notes
+
+
+def test_frames_that_do_not_add_up_to_the_summary_are_refused(tmp_path: Path) -> None:
+    path = write_run(tmp_path, frames=[frame(4, "4", 2, 1.0, 10.0), frame(5, "5", 2, 1.0, 20.0)])
+    report_of(tmp_path)
+    text = (path / "summary.json").read_text()
+    write_json(path / "summary.json", {**json.loads(text), "test/forces_mae_meV_A": 16.0})
+    with pytest.raises(ReportError, match=r"forces MAE of 15, but summary\.json says 16"):
+        report_of(tmp_path)
+
+
+def test_arms_with_different_groups_of_test_frames_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path, "baseline", frames=[frame(4, "4", 2, 1.0, 10.0), frame(5, "5", 2, 1.0, 20.0)])
+    write_run(tmp_path, "panpgs", frames=[frame(4, "a", 2, 1.0, 10.0), frame(5, "a", 2, 1.0, 20.0)])
+    with pytest.raises(ReportError, match="different test frames or groups"):
+        report_of(tmp_path)
