@@ -25,7 +25,7 @@ from scalarpath.potential import Potential
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}  # compiled - eager, over the largest value of each quantity
 SMALLEST = 2  # sizes 0 and 1 would be compiled as constants
 FEWEST = 32  # atoms and edges; for products of fewer numbers the compiler makes another program
-KEYS = ("pos", "cell", "pbc", "edge_index", "edge_shift", "edge_slot", "batch")
+KEYS = ("pos", "cell", "pbc", "edge_index", "edge_shift", "edge_slot", "edge_pair", "pair_edge", "batch")
 
 aten = torch.ops.aten
 # operations without a derivative, written as others that have one

@@ -140,6 +140,8 @@ class Potential(nn.Module):
             self.cutoff,
             self.pair_cutoffs,
             atom_counts,
+            # cutoffs per pair of elements may differ between the two directions
+            (graph.edge_pair, graph.pair_edge) if self.pair_cutoffs is None else None,
         )
 
     def species_of(self, z: Tensor) -> Tensor:

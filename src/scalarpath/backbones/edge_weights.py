@@ -20,18 +20,20 @@ def split_edge_weights(
     head: ScalarPathway,
     layer: int,
     context: dict[str, Any],
-    padded_for: EdgeGeometry | None = None,
+    pairs_of: EdgeGeometry | None = None,
 ) -> list[Tensor]:
     """hidden [E, H] times matrix [H, sum(widths)], cut into blocks [E, width]; the head makes the first ``n_scalar``.
 
-    Only the columns that end in scalars pass through the head, so that it cannot touch the others. With ``padded_for``
-    the blocks are on the padded layout [N K, width], zero in its free places.
+    Only the columns that end in scalars pass through the head, so that it cannot touch the others. With ``pairs_of``
+    hidden is given for pairs of edges [P, H], and the blocks are on the padded layout [N K, width], with numbers that
+    mean nothing in its free places.
     """
-
-    def padded(values: Tensor) -> Tensor:
-        return values if padded_for is None else to_slots(values, padded_for).flatten(0, 1)
-
     scalar, other = list(widths[:n_scalar]), list(widths[n_scalar:])
     scalar_columns, other_columns = matrix.split([sum(scalar), sum(other)], dim=1)
-    made = padded(head.edge_weights(layer, hidden, scalar_columns, context)).split(scalar, dim=1)
-    return [*made, *(padded(hidden) @ other_columns).split(other, dim=1)] if other else list(made)
+    edge_pair = None if pairs_of is None else pairs_of.edge_pair
+    made = head.edge_weights(layer, hidden, scalar_columns, context, edge_pair)
+    rest = (hidden @ other_columns).split(other, dim=1) if other else ()
+    if pairs_of is None:
+        return [*made.split(scalar, dim=1), *rest]
+    padded = to_slots(made, pairs_of).flatten(0, 1)
+    return [*padded.split(scalar, dim=1), *(block.index_select(0, pairs_of.padded_pair) for block in rest)]

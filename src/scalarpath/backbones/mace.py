@@ -77,9 +77,9 @@ class InteractionLayer(nn.Module):
         head: ScalarPathway,
         context: dict[str, Any],
     ) -> list[Tensor]:
-        """features per degree [N, 2l + 1, C], radial [E, B], harmonics [N, K, n] -> features per degree.
+        """features per degree [N, 2l + 1, C], radial [P, B], harmonics [N, K, n] -> features per degree.
 
-        ``envelope`` [E, 1] multiplies the weights where the radial features do not carry it already.
+        ``envelope`` [P, 1] multiplies the weights where the radial features do not carry it already.
         """
         # 1. linear map of the features                                             per l [N, 2l + 1, C]
         up = self.linear_up(features)
@@ -117,7 +117,7 @@ class InteractionLayer(nn.Module):
             hidden = hidden * envelope
         matrix = conv.by_group(self.radial_mlp.last())
         return split_edge_weights(
-            hidden, matrix, conv.group_widths, conv.n_scalar_groups, head, self.layer, context, padded_for=geometry
+            hidden, matrix, conv.group_widths, conv.n_scalar_groups, head, self.layer, context, pairs_of=geometry
         )
 
     @staticmethod
@@ -126,7 +126,7 @@ class InteractionLayer(nn.Module):
         edge_density = torch.tanh(mlp(radial).square())
         if envelope is not None:
             edge_density = edge_density * envelope
-        return neighbour_sum(edge_density, geometry).unsqueeze(2) + 1.0
+        return neighbour_sum(edge_density.index_select(0, geometry.edge_pair), geometry).unsqueeze(2) + 1.0
 
 
 class MACE(Backbone):
@@ -219,12 +219,12 @@ class MACE(Backbone):
         # 1. species embedding                                                      [N, 1, C]
         embedding = self.node_embedding / self.n_species**0.5
         features = [embedding.index_select(0, geometry.species).unsqueeze(1)]
-        # 2. radial features [E, B] and harmonics of the vectors neighbour -> centre, padded [N, K, (max_ell + 1)^2]
-        radial, envelope = self.radial(geometry)
+        # 2. radial features of pairs of edges [P, B]; harmonics of the vectors neighbour -> centre, padded [N, K, n]
+        radial, envelope = self.radial(geometry.one_way)
         carried = radial * envelope
         radial, envelope = (carried, None) if self.envelope_on == "features" else (radial, envelope)
         harmonics = to_slots(self.harmonics(-geometry.units), geometry)
-        context = head.prepare(geometry, carried)
+        context = head.prepare(geometry, carried.index_select(0, geometry.edge_pair))
         # 3. layers, each read out                                                  [N]
         energy = features[0].new_zeros(geometry.n_atoms)
         for t, layer in enumerate(self.layers):

@@ -100,7 +100,7 @@ class InteractionLayer(nn.Module):
         head: ScalarPathway,
         context: dict[str, Any],
     ) -> list[Tensor]:
-        """features per irrep [N, 2l + 1, C], attributes of the species [S, V], radial [E, B], harmonics [N, K, n],
+        """features per irrep [N, 2l + 1, C], attributes of the species [S, V], radial [P, B], harmonics [N, K, n],
         norm [N, 1, 1] -> features per irrep.
         """
         # 1. skip connection, a linear map that depends on the species                    per irrep [N, 2l + 1, C']
@@ -111,7 +111,7 @@ class InteractionLayer(nn.Module):
         conv = self.convolution
         hidden, matrix = self.radial_mlp.hidden(radial), conv.by_group(self.radial_mlp.last())
         weights = split_edge_weights(
-            hidden, matrix, conv.group_widths, conv.n_scalar_groups, head, self.layer, context, padded_for=geometry
+            hidden, matrix, conv.group_widths, conv.n_scalar_groups, head, self.layer, context, pairs_of=geometry
         )
         # 4. channelwise convolution, summed over neighbours                              per irrep [N, 2l + 1, paths C]
         messages = conv(up, weights, harmonics, geometry)
@@ -214,11 +214,11 @@ class NequIP(Backbone):
         # 1. species embedding, the first features and the attributes of all layers       [S, V], [N, 1, V]
         attributes = self.type_embedding
         features = [attributes.index_select(0, geometry.species).unsqueeze(1)]
-        # 2. radial features [E, B] and harmonics of the vectors centre -> neighbour, padded [N, K, (l_max + 1)^2]
-        basis, envelope = self.radial(geometry)
+        # 2. radial features of pairs of edges [P, B]; harmonics of the vectors centre -> neighbour, padded [N, K, n]
+        basis, envelope = self.radial(geometry.one_way)
         radial = basis * envelope
         harmonics = to_slots(self.harmonics(geometry.units), geometry)
-        context = head.prepare(geometry, radial)
+        context = head.prepare(geometry, radial.index_select(0, geometry.edge_pair))
         # 3. layers                                                                       per irrep [N, 2l + 1, C]
         for layer in self.layers:
             features = layer(features, attributes, radial, harmonics, norm, geometry, groups, head, context)

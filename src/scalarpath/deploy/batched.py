@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from scalarpath.errors import ConfigError
 from scalarpath.graph import neighbour_list
 from scalarpath.graph.neighbours import MIN_DISTANCE
+from scalarpath.graph.pairs import undirected_pairs
 from scalarpath.potential import Potential, load_potential
 
 DEFAULT_SKIN_A = 1.0
@@ -111,15 +112,18 @@ class BatchedPotential:
         sizes = np.array([len(atoms) for atoms in structures])
         starts = np.cumsum(sizes) - sizes
         slots = np.concatenate([slot for _, _, slot in edges])
+        index = np.concatenate([index + start for (index, _, _), start in zip(edges, starts, strict=True)], axis=1)
+        edge_index, edge_shift = (torch.as_tensor(x) for x in (index, np.concatenate([shift for _, shift, _ in edges])))
+        edge_pair, pair_edge = undirected_pairs(edge_index, edge_shift)
         return Data(
             z=torch.as_tensor(np.concatenate([atoms.numbers for atoms in structures]).astype(np.int64)),
             pos=torch.as_tensor(np.concatenate([atoms.positions for atoms in structures]).astype(np.float64)),
             cell=torch.as_tensor(np.stack([atoms.cell.array for atoms in structures])),
             pbc=torch.as_tensor(np.stack([atoms.pbc for atoms in structures])),
-            edge_index=torch.as_tensor(
-                np.concatenate([index + start for (index, _, _), start in zip(edges, starts, strict=True)], axis=1)
-            ),
-            edge_shift=torch.as_tensor(np.concatenate([shift for _, shift, _ in edges])),
+            edge_index=edge_index,
+            edge_shift=edge_shift,
+            edge_pair=edge_pair,
+            pair_edge=pair_edge,
             edge_slot=torch.as_tensor(slots),
             batch=torch.as_tensor(np.repeat(np.arange(len(sizes)), sizes)),
             max_degree=int(slots.max(initial=-1)) + 1,

@@ -10,6 +10,7 @@ from ase import Atoms
 from torch_geometric.data import Batch, Data
 
 from scalarpath.graph.neighbours import neighbour_list
+from scalarpath.graph.pairs import undirected_pairs
 
 
 class AtomicGraph(Data):
@@ -33,6 +34,7 @@ class AtomicGraph(Data):
 
     In a batch the first axis is concatenated, ``batch`` [N] maps atoms to structures, and the plain integers
     ``num_graphs`` and ``max_degree`` (largest number of neighbours of any atom) spare the device a synchronisation.
+    ``edge_pair`` [E] and ``pair_edge`` [P] say which edges are the two directions of one pair (``undirected_pairs``).
     """
 
     @classmethod
@@ -74,4 +76,5 @@ def collate(graphs: Sequence[AtomicGraph]) -> Batch:
     """Join graphs into one batch (see AtomicGraph for the keys)."""
     batch = Batch.from_data_list(list(graphs))
     batch.max_degree = int(batch.edge_slot.max()) + 1 if batch.edge_slot.numel() else 0
+    batch.edge_pair, batch.pair_edge = undirected_pairs(batch.edge_index, batch.edge_shift)
     return batch

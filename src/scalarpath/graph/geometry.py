@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -16,6 +16,7 @@ class EdgeGeometry:
 
     centre, neighbour: [E] atom indices, sorted by centre; slot: [E] position on the padded [N * max_degree] layout;
     vectors: [E, 3] from centre to neighbour, Å; distances: [E, 1], Å; units: [E, 3] vectors / distances;
+    edge_pair: [E] the pair to which an edge and its reverse belong, pair_edge: [P] one edge of every pair;
     species: [N] index of each atom's element in the model's list; cutoff in Å, the longest one where edge_cutoff [E, 1]
     gives every edge its own; atom_counts: atoms per species, or None where nobody has counted them.
     """
@@ -26,6 +27,8 @@ class EdgeGeometry:
     vectors: Tensor
     distances: Tensor
     units: Tensor
+    edge_pair: Tensor
+    pair_edge: Tensor
     species: Tensor
     n_atoms: int
     max_degree: int
@@ -45,11 +48,14 @@ class EdgeGeometry:
         cutoff: float,
         pair_cutoffs: Tensor | None = None,
         atom_counts: Sequence[int] | None = None,
+        pairs: tuple[Tensor, Tensor] | None = None,
     ) -> EdgeGeometry:
         """Geometry from edge vectors [E, 3] and the graph's indices (see AtomicGraph).
 
         pair_cutoffs [S, S]: cutoff of every ordered pair (centre, neighbour) of species, where they differ.
+        pairs: edge_pair and pair_edge, for a cutoff that is the same in both directions; else every edge is a pair.
         """
+        edge_pair, pair_edge = pairs or (torch.arange(centre.shape[0], device=centre.device),) * 2
         distances = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
         return cls(
             centre=centre,
@@ -58,6 +64,8 @@ class EdgeGeometry:
             vectors=vectors,
             distances=distances,
             units=vectors / distances,
+            edge_pair=edge_pair,
+            pair_edge=pair_edge,
             species=species,
             n_atoms=species.shape[0],
             max_degree=max_degree,
@@ -78,6 +86,23 @@ class EdgeGeometry:
             return self.neighbour
         padded = self.neighbour.new_zeros(self.n_atoms * self.max_degree)
         return padded.index_copy(0, self.slot, self.neighbour)
+
+    @cached_property
+    def padded_pair(self) -> Tensor:
+        """Pair of every place of the padded layout [N * max_degree]; pair 0 in the free ones."""
+        if self.dense:
+            return self.edge_pair
+        padded = self.edge_pair.new_zeros(self.n_atoms * self.max_degree)
+        return padded.index_copy(0, self.slot, self.edge_pair)
+
+    @cached_property
+    def one_way(self) -> EdgeGeometry:
+        """One edge of every pair [P]: what functions of the distance are evaluated on."""
+        names = ("centre", "neighbour", "slot", "vectors", "distances", "units", "edge_cutoff")
+        values = {name: getattr(self, name) for name in names}
+        chosen = {name: x.index_select(0, self.pair_edge) for name, x in values.items() if x is not None}
+        every = torch.arange(self.pair_edge.shape[0], device=self.pair_edge.device)
+        return replace(self, **chosen, edge_pair=every, pair_edge=every)
 
     @cached_property
     def scaled_distances(self) -> Tensor:

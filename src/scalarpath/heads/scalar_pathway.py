@@ -11,8 +11,8 @@ pool           maps the scalar channels of the neighbour sum, [N, pool_channels]
 readout        an additional atomic energy [N] from the scalar features of a layer, [N, readout_channels]
 =============  ==============================================================================================
 
-The scalar edge weights of every backbone are a linear map of radial features, W = F M, so the gate is applied to the
-few features and not to the many weights: g (F M + b V) = (g F) M + (g b) V.
+The scalar edge weights of every backbone are a linear map of radial features, W = F M; a head makes g (F M + b V) of
+them. F M may be the same for both directions of a pair of atoms, g and b are not.
 
 Without parts every hook is the identity, so ``baseline`` is the plain backbone; every part starts as the identity
 (its last factor is zero), so all arms of one seed start from the same energies and forces, bit by bit.
@@ -113,13 +113,20 @@ class ScalarPathway(nn.Module):
         inputs = PathwayInputs(geometry, radial, self.descriptors(geometry) if self.descriptors is not None else None)
         return {name: part.prepare(inputs) for name, part in self._parts.items()}
 
-    def edge_weights(self, layer: int, features: Tensor, matrix: Tensor, context: dict[str, Any]) -> Tensor:
-        """features [E, H], matrix [H, edge_channels[layer]] -> scalar edge weights [E, edge_channels[layer]]."""
+    def edge_weights(
+        self, layer: int, features: Tensor, matrix: Tensor, context: dict[str, Any], edge_pair: Tensor | None = None
+    ) -> Tensor:
+        """features [E, H], matrix [H, edge_channels[layer]] -> scalar edge weights [E, edge_channels[layer]].
+
+        With ``edge_pair`` [E] the features are those of pairs of edges [P, H].
+        """
         offered = [part.edge_gate(layer, context[name]) for name, part in self._parts.items()]
         gates = [gate for gate in offered if gate is not None]
-        for gate in gates:
-            features = features * gate
         weights = features @ matrix
+        if edge_pair is not None:
+            weights = weights.index_select(0, edge_pair)
+        for gate in gates:
+            weights = weights * gate
         for name, part in self._parts.items():
             term = part.edge_term(layer, context[name])
             if term is not None:
