@@ -2,7 +2,8 @@
 
 B_M(A) = sum_a A_a (T1 + T2 A + T3 P)_Ma with P the products of pairs A_b A_d, b <= d. Where T2 and T3 are symmetric in
 all their factors, the derivative by A is J = T1 + 2 T2 A + 3 T3 P, which is at hand once B is: no product with the
-transposed coefficients, and no derivative of the pairs.
+transposed coefficients, and no derivative of the pairs. Both B and J are linear in the coefficients, whose gradients
+are left to autograd: it forms them in the backward pass of a loss, and not in the one that gives the forces.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ def cubic_form(a: Tensor, t1: Tensor, t2: Tensor, t3: Tensor) -> Tensor:
     T2 and T3 belong to tensors that are symmetric in their two or three factors of n; T3 counts a pair b < d twice. The
     gradients by T1, T2 and T3 are right within the symmetric tensors, and cannot be differentiated again.
     """
-    return _Cubic.apply(a, t1, t2, t3)
+    fixed = a.detach()
+    t1, t2, t3 = _Coefficients.apply(t1, t2, t3)
+    quadratic, cubic = torch.bmm(t2, fixed), torch.bmm(t3, _products(fixed))  # [C, M n, N]
+    value = _over_a(quadratic + cubic + t1, fixed)
+    jacobian = torch.add(t1, quadratic, alpha=2.0).add(cubic, alpha=3.0)
+    return _Cubic.apply(a, value, jacobian, t2.detach(), t3.detach())
 
 
 def _products(x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -54,52 +60,54 @@ def _over_m(g: Tensor, q: Tensor) -> Tensor:
 
 
 class _Cubic(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, t1: Tensor, t2: Tensor, t3: Tensor) -> Tensor:
-        quadratic, cubic = torch.bmm(t2, a), torch.bmm(t3, _products(a))  # [C, M n, N]
-        out = _over_a(quadratic + cubic + t1, a)
-        jacobian = cubic.mul_(3.0).add_(quadratic, alpha=2.0).add_(t1)
-        ctx.save_for_backward(a, t1, t2, t3, jacobian)
-        return out
+    """The value, which as a function of A has the Jacobian."""
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        return _FirstDerivatives.apply(gradient, *ctx.saved_tensors)
-
-
-class _FirstDerivatives(torch.autograd.Function):
-    """Derivatives of sum_M g_M B_M by A, T1, T2 and T3."""
+    def forward(ctx: Any, a: Tensor, value: Tensor, jacobian: Tensor, t2: Tensor, t3: Tensor) -> Tensor:
+        ctx.save_for_backward(a, jacobian, t2, t3)
+        return value.view_as(value)
 
     @staticmethod
-    def forward(
-        ctx: Any, g: Tensor, a: Tensor, t1: Tensor, t2: Tensor, t3: Tensor, jacobian: Tensor
-    ) -> tuple[Tensor, ...]:
-        ctx.save_for_backward(g, a, t2, t3, jacobian)
-        ctx.set_materialize_grads(False)
-        outer = _outer(g, a)
-        return (
-            _over_m(g, jacobian),
-            outer.sum(2, keepdim=True),
-            torch.bmm(outer, a.transpose(1, 2)),
-            torch.bmm(outer, _products(a).transpose(1, 2)),
-        )
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return _Gradient.apply(gradient, *ctx.saved_tensors), gradient, None, None, None
+
+
+class _Gradient(torch.autograd.Function):
+    """sum_M g_M J_Ma."""
+
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, a: Tensor, jacobian: Tensor, t2: Tensor, t3: Tensor) -> Tensor:
+        ctx.save_for_backward(g, a, jacobian, t2, t3)
+        return _over_m(g, jacobian)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, v: Tensor | None, *of_coefficients: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Derivatives of sum_M,a g_M J_Ma v_a by g, A, T1, T2 and T3."""
-        if any(tangent is not None for tangent in of_coefficients):
-            raise NotImplementedError("gradients by the weights of a symmetric contraction cannot be differentiated")
-        if v is None:
-            return (None,) * 6
-        g, a, t2, t3, jacobian = ctx.saved_tensors
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
+        """Derivatives of sum_M,a g_M J_Ma v_a by g, A and J."""
+        g, a, jacobian, t2, t3 = ctx.saved_tensors
         change = torch.bmm(t3, _products(a, v)).mul_(3.0).add_(torch.bmm(t2, v), alpha=2.0)  # of J along v [C, M n, N]
-        outer = _outer(g, v)
-        return (
-            _over_a(jacobian, v),
-            _over_m(g, change),
-            outer.sum(2, keepdim=True),
-            torch.bmm(outer, a.transpose(1, 2)).mul_(2.0),
-            torch.bmm(outer, _products(a).transpose(1, 2)).mul_(3.0),
-            None,
-        )
+        return _over_a(jacobian, v), _over_m(g, change), _outer(g, v), None, None
+
+
+class _Coefficients(torch.autograd.Function):
+    """The coefficients themselves."""
+
+    @staticmethod
+    def forward(ctx: Any, *coefficients: Tensor) -> tuple[Tensor, ...]:
+        return tuple(t.view_as(t) for t in coefficients)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        return _Last.apply(*gradients)
+
+
+class _Last(torch.autograd.Function):
+    """Gradients that do not know how they depend on A, which was held fixed for them."""
+
+    @staticmethod
+    def forward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        return tuple(g.view_as(g) for g in gradients)
+
+    @staticmethod
+    def backward(ctx: Any, *tangents: Tensor) -> tuple[Tensor, ...]:
+        raise NotImplementedError("gradients by the weights of a symmetric contraction cannot be differentiated")
