@@ -77,7 +77,7 @@ def matching_widths(config: Mapping[str, Any], widening: Widening, neighbours: f
         backbone, head = _parts(of)
         if widening.quantity == "parameters":
             return parameters(backbone, head)
-        return inference_flops(backbone, head, neighbours)
+        return inference_flops(backbone, head, neighbours, paired=of.get("pair_cutoffs") is None)
 
     target = amount({**config, "head": widening.match})
 
@@ -102,18 +102,27 @@ def parameters(backbone: Backbone, head: nn.Module) -> int:
     return sum(p.numel() for p in itertools.chain(backbone.parameters(), head.parameters()) if p.requires_grad)
 
 
-def inference_flops(backbone: Backbone, head: nn.Module, neighbours: float) -> int:
+def inference_flops(backbone: Backbone, head: nn.Module, neighbours: float, *, paired: bool) -> int:
     """Matrix-product operations of energy and forces of one atom per species with so many neighbours each (rounded).
 
-    Operations depend on shapes alone, so the edges may point anywhere.
+    Operations depend on shapes alone, so the edges may point anywhere; ``paired``: every two count as an edge and its
+    reverse, as without cutoffs that differ by direction.
     """
     spec, degree = backbone.pathway, max(1, round(neighbours))
     species = torch.arange(spec.n_species)
     centre, slot = species.repeat_interleave(degree), torch.arange(degree).repeat(spec.n_species)
     directions = torch.randn(len(centre), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     vectors = (0.5 * spec.cutoff * nn.functional.normalize(directions)).requires_grad_()
+    edges = torch.arange(len(centre))
     geometry = EdgeGeometry.from_vectors(
-        vectors, centre, (centre + slot) % spec.n_species, slot, species, degree, spec.cutoff
+        vectors,
+        centre,
+        (centre + slot) % spec.n_species,
+        slot,
+        species,
+        degree,
+        spec.cutoff,
+        pairs=(edges // 2, edges[::2]) if paired else None,
     )
     return flops(lambda: torch.autograd.grad(backbone(geometry, head).sum(), vectors))
 
