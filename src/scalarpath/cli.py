@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 import threading
@@ -18,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from scalarpath.errors import ConfigError, ScalarPathError
 from scalarpath.evaluation.settings import EvaluationSettings
+from scalarpath.memory import keep_freed_memory
 from scalarpath.resources import CONF_DIR
 from scalarpath.training.job import Job
 from scalarpath.training.processes import end_with_parent
@@ -59,20 +59,8 @@ def report() -> None:
 def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
     # idle OpenMP threads that spin slow everything down on a busy machine; must be set before torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    _keep_freed_memory()
+    keep_freed_memory()
     hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(_with_errors_as_lines(task))()
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library keep freed arrays for the next ones, where it can (glibc).
-
-    By default it returns every array beyond 32 MB to the system, and the next one pays for fresh pages: 1.5 times the
-    time of an inference of 4,096 atoms.
-    """
-    library = ctypes.CDLL(None)
-    if sys.platform == "linux" and hasattr(library, "mallopt"):
-        for threshold in (-3, -1):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
-            library.mallopt(threshold, 2**31 - 1)
 
 
 def _with_errors_as_lines(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
@@ -143,7 +131,7 @@ def _check_resume(cfg: DictConfig) -> None:
 def _job_of_sweep(config_file: str) -> None:
     """``python -m scalarpath.cli FILE``: one job of a sweep, whose settings (or ``resume``) stand in FILE."""
     threading.Thread(target=end_with_parent, daemon=True).start()
-    _keep_freed_memory()
+    keep_freed_memory()
     _with_errors_as_lines(_run)(DictConfig(OmegaConf.load(config_file)))
 
 
