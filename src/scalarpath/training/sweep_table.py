@@ -47,19 +47,26 @@ def _table(jobs: Sequence[dict[str, Any]], sweep: str) -> Table:
     states = [job["state"] for job in jobs]
     monitors = dict.fromkeys(job["monitor"] for job in jobs if "monitor" in job)
     counts = ", ".join(f"{states.count(state)} {state}" for state in STYLES if state in states)
+    others = [_other_settings(job, jobs) for job in jobs]
     table = Table(title=f"{sweep}: {counts}")
     table.add_column("job", no_wrap=True)
-    table.add_column("other settings", overflow="fold")
-    table.add_column("state")
+    if any(others):
+        table.add_column("other settings", overflow="fold")
+    table.add_column("state", no_wrap=True)
     table.add_column(f"best {', '.join(monitors)}", justify="right")
     table.add_column("minutes", justify="right")
-    for job in jobs:
-        own = [text for text in job["overrides"] if not all(text in other["overrides"] for other in jobs)]
-        own = [text for text in own if text.split("=")[0] not in IN_NAME]
+    for job, other in zip(jobs, others, strict=True):
         value = f"{job['value']:.4g}" if "value" in job else ""
         name, state = Path(job["directory"]).name, job["state"]
-        table.add_row(name, " ".join(own), state, value, f"{job['minutes']:.1f}", style=STYLES[state])
+        settings = [other] if any(others) else []
+        table.add_row(name, *settings, state, value, f"{job['minutes']:.1f}", style=STYLES[state])
     return table
+
+
+def _other_settings(job: dict[str, Any], jobs: Sequence[dict[str, Any]]) -> str:
+    """What the job does not share with all others, beyond what its name tells."""
+    own = [text for text in job["overrides"] if not all(text in other["overrides"] for other in jobs)]
+    return " ".join(text for text in own if text.split("=")[0] not in IN_NAME)
 
 
 def _shown(path: Path) -> str:
