@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from toy_training import ToyData, ToyPotential, toy_job
@@ -19,7 +22,17 @@ WANDB = {
 }
 
 
+replace = os.replace
+
+
+def replace_slowly(source: Any, target: Any) -> None:
+    """As on a slow disk: every new file lies beside the old one for a while, so that kills meet it there."""
+    time.sleep(0.005)
+    replace(source, target)
+
+
 def main() -> None:
+    os.replace = replace_slowly  # type: ignore[assignment]
     torch.set_num_threads(1)
     path, logger = Path(sys.argv[1]), sys.argv[2]
     job = toy_job(trainer={"max_epochs": 100}, **({"logger": WANDB} if logger == "wandb" else {}))
