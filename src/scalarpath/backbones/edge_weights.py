@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.scalar_pathway import ScalarPathway
-from scalarpath.nn.neighbour_sum import to_slots
 
 
 def split_edge_weights(
@@ -25,15 +25,21 @@ def split_edge_weights(
     """hidden [E, H] times matrix [H, sum(widths)], cut into blocks [E, width]; the head makes the first ``n_scalar``.
 
     Only the columns that end in scalars pass through the head, so that it cannot touch the others. With ``pairs_of``
-    hidden is given for pairs of edges [P, H], and the blocks are on the padded layout [N K, width], with numbers that
-    mean nothing in its free places.
+    hidden is given for pairs of edges (see ``with_null_pair``), and the blocks are on the padded layout
+    [N K, width], zero in its free places.
     """
     scalar, other = list(widths[:n_scalar]), list(widths[n_scalar:])
     scalar_columns, other_columns = matrix.split([sum(scalar), sum(other)], dim=1)
-    edge_pair = None if pairs_of is None else pairs_of.edge_pair
-    made = head.edge_weights(layer, hidden, scalar_columns, context, edge_pair)
+    made = head.edge_weights(layer, hidden, scalar_columns, context, pairs_of)
     rest = (hidden @ other_columns).split(other, dim=1) if other else ()
-    if pairs_of is None:
-        return [*made.split(scalar, dim=1), *rest]
-    padded = to_slots(made, pairs_of).flatten(0, 1)
-    return [*padded.split(scalar, dim=1), *(block.index_select(0, pairs_of.padded_pair) for block in rest)]
+    if pairs_of is not None:
+        rest = [block.index_select(0, pairs_of.padded_pair) for block in rest]
+    return [*made.split(scalar, dim=1), *rest]
+
+
+def with_null_pair(values: Tensor, geometry: EdgeGeometry) -> Tensor:
+    """Radial features of pairs and of none, zero: [P, F] -> [P + 1, F], or as they are where no place is free.
+
+    The free places of the padded layout refer to the last row, and radial networks without bias keep it zero.
+    """
+    return values if geometry.dense else torch.cat([values, values.new_zeros(1, values.shape[1])])

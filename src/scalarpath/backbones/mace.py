@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import split_edge_weights
+from scalarpath.backbones.edge_weights import split_edge_weights, with_null_pair
 from scalarpath.backbones.registry import Backbone
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
@@ -221,8 +221,11 @@ class MACE(Backbone):
         features = [embedding.index_select(0, geometry.species).unsqueeze(1)]
         # 2. radial features of pairs of edges [P, B]; harmonics of the vectors neighbour -> centre, padded [N, K, n]
         radial, envelope = self.radial(geometry.one_way)
-        carried = radial * envelope
-        radial, envelope = (carried, None) if self.envelope_on == "features" else (radial, envelope)
+        carried = with_null_pair(radial * envelope, geometry)
+        if self.envelope_on == "features":
+            radial, envelope = carried, None
+        else:
+            radial, envelope = with_null_pair(radial, geometry), with_null_pair(envelope, geometry)
         harmonics = to_slots(self.harmonics(-geometry.units), geometry)
         context = head.prepare(geometry, carried.index_select(0, geometry.edge_pair))
         # 3. layers, each read out                                                  [N]

@@ -9,7 +9,7 @@ import torch
 from e3nn import o3
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import split_edge_weights
+from scalarpath.backbones.edge_weights import split_edge_weights, with_null_pair
 from scalarpath.backbones.registry import Backbone
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
@@ -216,7 +216,7 @@ class NequIP(Backbone):
         features = [attributes.index_select(0, geometry.species).unsqueeze(1)]
         # 2. radial features of pairs of edges [P, B]; harmonics of the vectors centre -> neighbour, padded [N, K, n]
         basis, envelope = self.radial(geometry.one_way)
-        radial = basis * envelope
+        radial = with_null_pair(basis * envelope, geometry)
         harmonics = to_slots(self.harmonics(geometry.units), geometry)
         context = head.prepare(geometry, radial.index_select(0, geometry.edge_pair))
         # 3. layers                                                                       per irrep [N, 2l + 1, C]

@@ -89,10 +89,10 @@ class EdgeGeometry:
 
     @cached_property
     def padded_pair(self) -> Tensor:
-        """Pair of every place of the padded layout [N * max_degree]; pair 0 in the free ones."""
+        """Pair of every place of the padded layout [N * max_degree]; P, which is none, in the free ones."""
         if self.dense:
             return self.edge_pair
-        padded = self.edge_pair.new_zeros(self.n_atoms * self.max_degree)
+        padded = self.edge_pair.new_full((self.n_atoms * self.max_degree,), self.pair_edge.shape[0])
         return padded.index_copy(0, self.slot, self.edge_pair)
 
     @cached_property

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.descriptors import LocalDescriptors, NeighbourhoodDescriptors
+from scalarpath.nn.neighbour_sum import to_slots
 
 
 @dataclass(frozen=True)
@@ -114,23 +115,30 @@ class ScalarPathway(nn.Module):
         return {name: part.prepare(inputs) for name, part in self._parts.items()}
 
     def edge_weights(
-        self, layer: int, features: Tensor, matrix: Tensor, context: dict[str, Any], edge_pair: Tensor | None = None
+        self,
+        layer: int,
+        features: Tensor,
+        matrix: Tensor,
+        context: dict[str, Any],
+        pairs_of: EdgeGeometry | None = None,
     ) -> Tensor:
         """features [E, H], matrix [H, edge_channels[layer]] -> scalar edge weights [E, edge_channels[layer]].
 
-        With ``edge_pair`` [E] the features are those of pairs of edges [P, H].
+        With ``pairs_of`` the features are those of pairs of edges (see ``with_null_pair``), and the weights are on the
+        padded layout [N K, edge_channels[layer]].
         """
+        place = (lambda x: x) if pairs_of is None else (lambda x: to_slots(x, pairs_of).flatten(0, 1))
         offered = [part.edge_gate(layer, context[name]) for name, part in self._parts.items()]
-        gates = [gate for gate in offered if gate is not None]
+        gates = [place(gate) for gate in offered if gate is not None]
         weights = features @ matrix
-        if edge_pair is not None:
-            weights = weights.index_select(0, edge_pair)
+        if pairs_of is not None:
+            weights = weights.index_select(0, pairs_of.padded_pair)
         for gate in gates:
             weights = weights * gate
         for name, part in self._parts.items():
             term = part.edge_term(layer, context[name])
             if term is not None:
-                left, right = term
+                left, right = place(term[0]), term[1]
                 for gate in gates:
                     left = left * gate
                 weights = torch.addmm(weights, left, right)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.angular import block, clebsch_gordan, couplings
-from scalarpath.nn.weighted_outer_sum import PathGroup, weighted_outer_sum
+from scalarpath.nn.path_groups import PathGroup, PlainGroup, TraceGroup
+from scalarpath.nn.weighted_neighbour_sum import weighted_neighbour_sum
 
 
 class ChannelwiseConvolution(nn.Module):
@@ -40,9 +41,10 @@ class ChannelwiseConvolution(nn.Module):
             coupling = clebsch_gordan(self.degrees[source], l2, targets[target].l).transpose(0, 1).flatten(0, 1).T
             self.register_buffer(f"coupling_{index}", coupling.contiguous(), persistent=False)
         self.members = [groups[key] for key in sorted(groups)]
-        self.groups = [
-            PathGroup(source, block(l2), len(groups[key])) for key in sorted(groups) for _, source, l2 in [key]
-        ]
+        self.groups = []
+        for other, source, l2 in sorted(groups):
+            kind = PlainGroup if l2 == 0 else PathGroup if other else TraceGroup
+            self.groups.append(kind(source, block(l2), len(groups[other, source, l2])))
         widths = [self.channels[path.source] for path in self.paths]
         columns = torch.arange(sum(widths)).split(widths)
         order = torch.cat([columns[p] for members in self.members for p in members])
@@ -83,30 +85,26 @@ class ChannelwiseConvolution(nn.Module):
     def forward(
         self, features: Sequence[Tensor], weights: Sequence[Tensor], harmonics: Tensor, geometry: EdgeGeometry
     ) -> list[Tensor]:
-        """features per irrep [N, 2l + 1, C], weights per group [N K, P C] and harmonics [N, K, (l_edge+1)^2] (padded)
+        """features per irrep [N, 2l + 1, C], weights per group [N K, P C] and harmonics [N, K, (l_edge+1)^2] (padded,
 
-        -> per target a tensor [N, 2 l3 + 1, fan_out], paths in the order of ``self.paths``.
+        zero in free places) -> per target a tensor [N, 2 l3 + 1, fan_out], paths in the order of ``self.paths``.
         """
-        # 1. features of the neighbours                                             per irrep [N K, 2 l1 + 1, C]
-        flat = torch.cat([values.flatten(1) for values in features], dim=1)
-        sizes = [(2 * degree + 1, c) for degree, c in zip(self.degrees, self.channels, strict=True)]
-        gathered = [
-            values.unflatten(1, size)
-            for values, size in zip(
-                flat.index_select(0, geometry.padded_neighbour).split([m * c for m, c in sizes], dim=1),
-                sizes,
-                strict=True,
-            )
-        ]
-        # 2. weighted, times the harmonics, summed over neighbours                  per group [N, 2 l2 + 1, P M C]
-        summed = weighted_outer_sum(self.groups, harmonics, weights, gathered)
-        # 3. Clebsch-Gordan contraction on atoms                                    per path [N, 2 l3 + 1, C]
+        # 1. features of the neighbours, weighted, times the harmonics, summed      per group [N, .., ..]
+        summed = weighted_neighbour_sum(self.groups, geometry.padded_neighbour, harmonics, weights, features)
+        # 2. Clebsch-Gordan contraction on atoms                                    per path [N, 2 l3 + 1, C]
         outputs: dict[int, Tensor] = {}
         for group, members, values in zip(self.groups, self.members, summed, strict=True):
-            m1, c = sizes[group.source]
-            for p, outer in zip(members, values.split(m1 * c, dim=2), strict=True):
+            if isinstance(group, PlainGroup):  # the coupling with the constant harmonic is the identity
+                outputs[members[0]] = values
+                continue
+            width = values.shape[2] // group.paths
+            for p, outer in zip(members, values.split(width, dim=2), strict=True):
                 coupling = getattr(self, f"coupling_{p}")  # [2 l3 + 1, (2 l2 + 1)(2 l1 + 1)]
-                outputs[p] = coupling @ outer.reshape(geometry.n_atoms, coupling.shape[1], c)
+                if isinstance(group, TraceGroup):  # a multiple of the identity of m1 and m2
+                    outputs[p] = outer * coupling[0, 0]
+                    continue
+                columns = (geometry.n_atoms, coupling.shape[1], self.channels[group.source])
+                outputs[p] = coupling @ outer.reshape(columns)
         return [
             torch.cat([outputs[p] for p, path in enumerate(self.paths) if path.target == target], dim=2)
             for target in range(len(self.targets))

@@ -1,0 +1,126 @@
+"""Groups of paths of a convolution with the same input and harmonic, summed over neighbours with their derivatives.
+
+Three kinds, by what the paths need of the outer product Y (x) h: all of it, its trace (a scalar output couples h and a
+harmonic of the same degree), or h alone (the harmonic of degree 0 is 1). The last two never form the outer product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Terms = list[tuple[Tensor, Tensor]]  # pairs of factors, to be multiplied and added up
+
+
+class Factors(NamedTuple):
+    """Y [N, K, 2l + 1], W [N, K, P, C] and h [N, K, M, C] of one group."""
+
+    y: Tensor
+    w: Tensor
+    h: Tensor
+
+
+@dataclass(frozen=True)
+class PathGroup:
+    """Paths with the same input and harmonic: index of the input, where the harmonic lies, number of paths.
+
+    ``total`` is T = sum_k Y (x) W (x) h, ``first`` its derivatives contracted with G (that of the loss by T), ``second``
+    the derivatives of the latter contracted with tangents t of Y, W and h. Derivatives by Y are added to ``by_harmonics``
+    [N, K, D]; those by W come as [N, K, P, C], those by h as factors of terms [N, K, M, C].
+    """
+
+    source: int
+    where: slice
+    paths: int
+
+    def total(self, f: Factors) -> Tensor:
+        """[N, 2l + 1, P M C]."""
+        return torch.bmm(f.y.transpose(1, 2), _product(f.w, f.h))
+
+    def first(self, g: Tensor, f: Factors, by_harmonics: Tensor) -> tuple[Tensor, Terms]:
+        """Derivatives of sum(G T) by W and h."""
+        by_harmonics[:, :, self.where] += torch.bmm(_product(f.w, f.h), g.transpose(1, 2))
+        spread = self._spread(f.y, g, f)
+        by_weights = _over_m(spread * f.h[:, :, None])
+        return by_weights, [(spread[:, :, p], f.w[:, :, p, None]) for p in range(self.paths)]
+
+    def second(self, g: Tensor, f: Factors, t: Factors, by_harmonics: Tensor) -> tuple[Tensor, Tensor, Terms]:
+        """Derivatives of the first ones, contracted with t, by G, W and h."""
+        mixed = _product(t.w, f.h)
+        mixed.view(*f.w.shape[:3], *f.h.shape[2:]).addcmul_(f.w[:, :, :, None], t.h[:, :, None])
+        by_gradient = torch.bmm(t.y.transpose(1, 2), _product(f.w, f.h)).baddbmm_(f.y.transpose(1, 2), mixed)
+        by_harmonics[:, :, self.where] += torch.bmm(mixed, g.transpose(1, 2))
+        spread, spread_t = self._spread(f.y, g, f), self._spread(t.y, g, f)
+        by_weights = _over_m((spread_t * f.h[:, :, None]).addcmul_(spread, t.h[:, :, None]))
+        terms = [
+            term
+            for p in range(self.paths)
+            for term in ((spread_t[:, :, p], f.w[:, :, p, None]), (spread[:, :, p], t.w[:, :, p, None]))
+        ]
+        return by_gradient, by_weights, terms
+
+    def _spread(self, y: Tensor, g: Tensor, f: Factors) -> Tensor:
+        """Y G, what the gradient of the sum is for every neighbour: [N, K, P, M, C]."""
+        return torch.bmm(y, g).view(*f.w.shape[:3], *f.h.shape[2:])
+
+
+class TraceGroup(PathGroup):
+    """The path from degree l with a harmonic of degree l to a scalar: T = sum_k W sum_m Y_m h_m, [N, 1, C]."""
+
+    def total(self, f: Factors) -> Tensor:
+        """[N, 1, C]."""
+        return (f.w.squeeze(2) * _dot(f.y, f.h)).sum(1, keepdim=True)
+
+    def first(self, g: Tensor, f: Factors, by_harmonics: Tensor) -> tuple[Tensor, Terms]:
+        """Derivatives of sum(G T) by W and h."""
+        spread = g * f.w.squeeze(2)  # [N, K, C]
+        by_harmonics[:, :, self.where] += (f.h * spread[:, :, None]).sum(3)
+        return (g * _dot(f.y, f.h))[:, :, None], [(f.y[:, :, :, None], spread[:, :, None])]
+
+    def second(self, g: Tensor, f: Factors, t: Factors, by_harmonics: Tensor) -> tuple[Tensor, Tensor, Terms]:
+        """Derivatives of the first ones, contracted with t, by G, W and h."""
+        w, w_t = f.w.squeeze(2), t.w.squeeze(2)
+        spread, spread_t = (g * w)[:, :, None], (g * w_t)[:, :, None]
+        dot_t = _dot(f.y, t.h, _dot(t.y, f.h))
+        by_gradient = (w_t * _dot(f.y, f.h)).addcmul_(w, dot_t).sum(1, keepdim=True)
+        by_harmonics[:, :, self.where] += (f.h * spread_t).addcmul_(t.h, spread).sum(3)
+        return by_gradient, (g * dot_t)[:, :, None], [(f.y[:, :, :, None], spread_t), (t.y[:, :, :, None], spread)]
+
+
+class PlainGroup(PathGroup):
+    """The path with the harmonic of degree 0, which is 1: T = sum_k W h, [N, M, C]."""
+
+    def total(self, f: Factors) -> Tensor:
+        """[N, M, C]."""
+        return (f.w * f.h).sum(1)
+
+    def first(self, g: Tensor, f: Factors, by_harmonics: Tensor) -> tuple[Tensor, Terms]:
+        """Derivatives of sum(G T) by W and h."""
+        return _over_m((g[:, None] * f.h)[:, :, None]), [(g[:, None], f.w)]
+
+    def second(self, g: Tensor, f: Factors, t: Factors, by_harmonics: Tensor) -> tuple[Tensor, Tensor, Terms]:
+        """Derivatives of the first ones, contracted with t, by G, W and h."""
+        by_gradient = (t.w * f.h).addcmul_(f.w, t.h).sum(1)
+        return by_gradient, _over_m((g[:, None] * t.h)[:, :, None]), [(g[:, None], t.w)]
+
+
+def _product(w: Tensor, h: Tensor) -> Tensor:
+    """W h: [N, K, P M C]."""
+    return (w[:, :, :, None] * h[:, :, None]).flatten(2)
+
+
+def _over_m(values: Tensor) -> Tensor:
+    """sum_m of [N, K, P, M, C]: [N, K, P, C]."""
+    return values.sum(3) if values.shape[3] > 1 else values.squeeze(3)
+
+
+def _dot(y: Tensor, h: Tensor, total: Tensor | None = None) -> Tensor:
+    """sum_m Y_m h_m, added to ``total`` in place if that is given: [N, K, C]."""
+    for m in range(y.shape[2]):
+        a, b = y[:, :, m, None], h[:, :, m]
+        total = a * b if total is None else total.addcmul_(a, b)
+    assert total is not None
+    return total
