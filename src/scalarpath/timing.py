@@ -68,7 +68,7 @@ def inference_step(potential: Potential, batch: Data) -> Callable[[], object]:
 
 def training_step(potential: Potential, batch: Data) -> Callable[[], object]:
     """Energy, forces, stress, a loss on them, its gradient (second derivatives) and an optimiser step of size zero."""
-    optimiser = torch.optim.AdamW(potential.parameters(), lr=0.0, amsgrad=True)
+    optimiser = torch.optim.AdamW(potential.parameters(), lr=0.0, amsgrad=True, fused=True)
 
     def step() -> object:
         potential.train()

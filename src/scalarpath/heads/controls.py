@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.descriptors import LocalDescriptors, NeighbourhoodDescriptors
 from scalarpath.heads.scalar_pathway import PathwayPart, PathwaySpec
+from scalarpath.nn.silu import silu
 
 
 class ConstantDescriptors(NeighbourhoodDescriptors):
@@ -102,5 +103,5 @@ class MlpReadout(PathwayPart):
         if layer != self.layer:
             return None
         t = torch.tanh(features @ self.projection)[:, :, None]
-        functions = nn.functional.silu(self.slope * t + self.offset) - nn.functional.silu(self.offset)
+        functions = silu(self.slope * t + self.offset) - silu(self.offset)
         return self.scale * (functions * self.coefficients[prepared]).sum((1, 2))

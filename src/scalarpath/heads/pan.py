@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.heads.scalar_pathway import PathwayInputs, PathwayPart, PathwaySpec
+from scalarpath.nn.silu import silu
 
 
 def _normal(generator: torch.Generator, *shape: int) -> Tensor:
@@ -40,7 +41,7 @@ class LayerNetworks(PathwayPart):
 
     def hidden_units(self, descriptors: Tensor, embedding: Tensor) -> Tensor:
         """silu(W1 d + T): [N, layers * hidden]."""
-        return nn.functional.silu(torch.addmm(embedding, descriptors, self.w1))
+        return silu(torch.addmm(embedding, descriptors, self.w1))
 
     def output_map(self, layer: int) -> Tensor:
         """W2 of a layer with its scale 1 / sqrt(fan-in): [hidden, pool_channels]."""
@@ -123,7 +124,7 @@ class EdgeGate(PathwayPart):
         pairs = self.embedding.view(self.n_species, self.n_species, width)[geometry.species]
         atoms = ((inputs.descriptors.values @ self.local)[:, None] + pairs).view(-1, width)
         edges = atoms.index_select(0, geometry.centre * self.n_species + geometry.neighbour_species)
-        hidden = nn.functional.silu(torch.addmm(edges, inputs.radial, self.radial))
+        hidden = silu(torch.addmm(edges, inputs.radial, self.radial))
         logits = hidden @ (self.w2[:, :, None] * self.own_layer).flatten(0, 1)  # [E, layers]
         return torch.exp(self.strength * torch.tanh(logits)).split(1, dim=1)
 

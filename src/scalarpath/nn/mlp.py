@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from scalarpath.nn.silu import silu
+
 
 class Activation(NamedTuple):
     """A function, and the scale that gives it unit second moment on a standard normal."""
@@ -24,7 +26,7 @@ def _identity(x: Tensor) -> Tensor:
 
 # The scales have the digits of e3nn.math.normalize2mom (a fixed Monte Carlo sample), which parity needs.
 ACTIVATIONS: dict[str, Activation] = {
-    "silu": Activation(nn.functional.silu, 1.6791767923989418),
+    "silu": Activation(silu, 1.6791767923989418),
     "tanh": Activation(torch.tanh, 1.5937334472592695),
     "abs": Activation(torch.abs, 1.001110600838467),  # has a kink: there for imported models that were trained with it
     "mish": Activation(nn.functional.mish, 1.486847581273208),  # this one and the next by Gauss-Hermite quadrature

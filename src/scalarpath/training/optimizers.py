@@ -27,4 +27,5 @@ def build_optimizer(
         lr=settings.lr,
         betas=(settings.beta1, settings.beta2),
         amsgrad=settings.amsgrad,
+        fused=True,
     )

@@ -42,7 +42,7 @@ class Steps:
     def __init__(self, model: Model):
         self.model = model
         # also for the compiled inference of nequip, which has a module of its own
-        self.optimiser = torch.optim.AdamW(model.module("train").parameters(), lr=0.0, amsgrad=True)
+        self.optimiser = torch.optim.AdamW(model.module("train").parameters(), lr=0.0, amsgrad=True, fused=True)
         self.kind = ""
 
     def run(self, kind: str) -> float:
