@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
+from scalarpath.nn import weighted_neighbour_sum
 from scalarpath.nn.path_groups import PathGroup, PlainGroup, TraceGroup
-from scalarpath.nn.weighted_neighbour_sum import weighted_neighbour_sum
 
+ATOMS, PLACES, CHANNELS, WIDTHS = 3, 2, (2, 3), (1, 3)
 GROUPS = [
     PlainGroup(0, slice(0, 1), 1),
     TraceGroup(1, slice(1, 4), 1),
@@ -15,7 +16,6 @@ GROUPS = [
     PathGroup(1, slice(1, 4), 2),
     PlainGroup(1, slice(0, 1), 1),
 ]
-ATOMS, PLACES, CHANNELS, WIDTHS = 3, 2, (2, 3), (1, 3)
 NEIGHBOUR = torch.tensor([1, 2, 0, 0, 1, 0])
 
 
@@ -34,16 +34,16 @@ def draw() -> tuple[torch.Tensor, ...]:
 def fused(harmonics, *rest):
     # the harmonic of degree 0 is the constant 1
     with_constant = torch.cat([torch.ones_like(harmonics[:, :, :1]), harmonics], dim=2)
-    return weighted_neighbour_sum(GROUPS, NEIGHBOUR, with_constant, rest[: len(GROUPS)], rest[len(GROUPS) :])
+    return weighted_neighbour_sum.weighted_neighbour_sum(GROUPS, NEIGHBOUR, with_constant, rest[: len(GROUPS)], rest[len(GROUPS) :])
 
 
 def test_it_is_the_sum_over_places_of_the_products():
     harmonics, *rest = draw()
     harmonics_0 = torch.cat([torch.ones_like(harmonics[:, :, :1]), harmonics], dim=2)
-    for k, (group, values) in enumerate(zip(GROUPS, fused(harmonics, *rest), strict=True)):
+    for group, w, values in zip(GROUPS, rest, fused(harmonics, *rest), strict=False):
         y = harmonics_0[:, :, group.where]
         h = rest[len(GROUPS) + group.source][NEIGHBOUR].view(ATOMS, PLACES, WIDTHS[group.source], -1)
-        w = rest[k].view(ATOMS, PLACES, group.paths, -1)
+        w = w.view(ATOMS, PLACES, group.paths, -1)
         if isinstance(group, TraceGroup):
             expected = torch.einsum("nkm,nkpc,nkmc->npc", y, w, h)
         else:
@@ -57,9 +57,14 @@ def test_first_and_second_derivatives():
     assert gradgradcheck(fused, inputs)
 
 
-def test_weights_may_be_columns_of_a_wider_matrix():
-    harmonics, *rest = draw()
-    joined = torch.cat(rest[: len(GROUPS)], dim=1)
-    columns = joined.split([group.paths * CHANNELS[group.source] for group in GROUPS], dim=1)
-    for ours, expected in zip(fused(harmonics, *columns, *rest[len(GROUPS) :]), fused(harmonics, *rest), strict=True):
-        assert torch.equal(ours, expected)
+def test_atoms_in_batches_give_the_same(monkeypatch):
+    def everything() -> list[torch.Tensor]:
+        inputs = draw()
+        values = fused(*inputs)
+        first = torch.autograd.grad(sum(v.square().sum() for v in values), inputs, create_graph=True)
+        return [*values, *first, *torch.autograd.grad(sum(g.square().sum() for g in first), inputs)]
+
+    whole = everything()
+    monkeypatch.setattr(weighted_neighbour_sum, "BATCH", 1)
+    for values, expected in zip(everything(), whole, strict=True):
+        torch.testing.assert_close(values, expected, rtol=1e-13, atol=1e-13)

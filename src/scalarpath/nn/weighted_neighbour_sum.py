@@ -10,14 +10,16 @@ sums of such terms again. Autograd would keep the product W h, as wide as all pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from scalarpath.nn.path_groups import Factors, PathGroup
+from scalarpath.nn.path_groups import Factors, PathGroup, Terms
+
+BATCH = 2_000_000  # numbers of the widest array of a batch of atoms: some MB, which a processor's cache can hold
 
 
 def weighted_neighbour_sum(
@@ -37,23 +39,44 @@ def weighted_neighbour_sum(
 
 
 class _Arguments:
-    """Y [N, K, D], W per group [N, K, P, C] and h per input [N, K, M, C], gathered to the places of the neighbours."""
+    """Y [N, K, D], W per group [N K, P C] and h per input [N, M, C], of which batches of atoms are made ready."""
 
     def __init__(self, groups: Sequence[PathGroup], neighbour: Tensor, tensors: Sequence[Tensor]):
-        self.harmonics, self.groups = tensors[0], groups
-        self.places = tensors[0].shape[:2]
-        self.weights, features = tensors[1 : 1 + len(groups)], tensors[1 + len(groups) :]
-        self.gathered = [
-            values.flatten(1).index_select(0, neighbour).view(*self.places, *values.shape[1:]) for values in features
-        ]
+        self.groups, self.neighbour, self.harmonics = groups, neighbour, tensors[0]
+        self.weights, self.features = tensors[1 : 1 + len(groups)], tensors[1 + len(groups) :]
 
-    def factors(self) -> list[Factors]:
-        """Y, W and h of every group."""
+    def factors(self, atoms: slice | None) -> list[Factors]:
+        """Y, W and h of every group for the places of these atoms, h fetched from the neighbours."""
+        rows, y = self.rows(atoms), _part(self.harmonics, atoms)
+        places, neighbour = y.shape[:2], _part(self.neighbour, rows)
+        gathered = [
+            values.flatten(1).index_select(0, neighbour).view(*places, *values.shape[1:]) for values in self.features
+        ]
         out = []
         for group, w in zip(self.groups, self.weights, strict=True):
-            h = self.gathered[group.source]
-            out.append(Factors(self.harmonics[:, :, group.where], w.view(*self.places, group.paths, h.shape[3]), h))
+            h = gathered[group.source]
+            out.append(Factors(y[:, :, group.where], _part(w, rows).view(*places, group.paths, h.shape[3]), h))
         return out
+
+    def rows(self, atoms: slice | None) -> slice | None:
+        """The places of these atoms."""
+        k = self.harmonics.shape[1]
+        return None if atoms is None else slice(atoms.start * k, atoms.stop * k)
+
+    def batches(self) -> list[slice] | list[None]:
+        """Atoms a batch at a time, so that what is made of their neighbours stays in a processor's cache; None: all."""
+        n, k = self.harmonics.shape[:2]
+        if isinstance(n, torch.SymInt) or self.harmonics.device.type != "cpu":  # a compiler or a GPU wants it all
+            return [None]
+        widest = max(
+            self.features[group.source].shape[1] * w.shape[1]
+            for group, w in zip(self.groups, self.weights, strict=True)
+        )
+        count = n * k * widest // BATCH
+        if count <= 1:
+            return [None]
+        step = -(-n // count)
+        return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
 class _Sum(torch.autograd.Function):
@@ -62,57 +85,73 @@ class _Sum(torch.autograd.Function):
         ctx.groups = groups
         ctx.save_for_backward(neighbour, *tensors)
         arguments = _Arguments(groups, neighbour, tensors)
-        return tuple(group.total(f) for group, f in zip(groups, arguments.factors(), strict=True))
+        totals = [
+            [group.total(f) for group, f in zip(groups, arguments.factors(atoms), strict=True)]
+            for atoms in arguments.batches()
+        ]
+        return _joined(totals)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         neighbour, *tensors = ctx.saved_tensors
-        return (None, None, *_FirstDerivatives.apply(ctx.groups, neighbour, *gradients, *tensors))
+        wanted = ctx.needs_input_grad[3 + len(ctx.groups) :]
+        return (None, None, *_FirstDerivatives.apply(ctx.groups, wanted, neighbour, *gradients, *tensors))
+
+
+def _part(values: Tensor, which: slice | None) -> Tensor:
+    return values if which is None else values[which]
+
+
+def _joined(batches: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:
+    """Tensors of consecutive batches of atoms put together."""
+    return tuple(batches[0] if len(batches) == 1 else (torch.cat(parts) for parts in zip(*batches, strict=True)))
 
 
 class _Derivatives:
-    """Derivatives by Y, by W and by h, to which the groups add theirs."""
+    """Derivatives by Y, by W and by those h that are wanted, collected from the groups, atoms by atoms."""
 
-    def __init__(self, arguments: _Arguments):
+    def __init__(self, arguments: _Arguments, wanted: Sequence[bool]):
+        self.arguments, self.wanted = arguments, wanted
         self.harmonics = torch.zeros_like(arguments.harmonics)
-        self.weights: list[Tensor] = []
-        self.gathered: list[Tensor | None] = [None for _ in arguments.gathered]
+        self.weights: list[list[Tensor]] = []
+        self.features = [torch.zeros_like(values) for values in arguments.features]
 
-    def add(self, group: PathGroup, by_weights: Tensor, by_features: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """by_weights [N, K, P, C]; by_features: the factors of terms [N, K, M, C]."""
-        self.weights.append(by_weights.flatten(2).flatten(0, 1))
-        for a, b in by_features:
-            known = self.gathered[group.source]
-            if known is None:
-                self.gathered[group.source] = a * b
-            else:
-                known.addcmul_(a, b)
+    def add(self, atoms: slice | None, derivatives: Iterable[tuple[Tensor, Terms]]) -> None:
+        """Of every group the derivative by W [N, K, P, C] and, as factors of terms, that by h [N, K, M, C]."""
+        gathered: list[Tensor | None] = [None for _ in self.features]
+        by_weights = []
+        for group, (by_w, by_h) in zip(self.arguments.groups, derivatives, strict=True):
+            by_weights.append(by_w.flatten(2).flatten(0, 1))
+            for a, b in by_h if self.wanted[group.source] else ():
+                known = gathered[group.source]
+                gathered[group.source] = a * b if known is None else known.addcmul_(a, b)
+        self.weights.append(by_weights)
+        neighbour = _part(self.arguments.neighbour, self.arguments.rows(atoms))
+        for total, values in zip(self.features, gathered, strict=True):
+            if values is not None:
+                total.flatten(1).index_add_(0, neighbour, values.flatten(2).flatten(0, 1))
 
-    def by_arguments(self, neighbour: Tensor, features: Sequence[Tensor]) -> list[Tensor]:
+    def by_arguments(self) -> list[Tensor]:
         """Derivatives by harmonics, weights and the features of the atoms."""
-        scattered = []
-        for values, gathered in zip(features, self.gathered, strict=True):
-            total = torch.zeros_like(values)
-            if gathered is not None:
-                total.flatten(1).index_add_(0, neighbour, gathered.flatten(2).flatten(0, 1))
-            scattered.append(total)
-        return [self.harmonics, *self.weights, *scattered]
+        return [self.harmonics, *_joined(self.weights), *self.features]
 
 
 class _FirstDerivatives(torch.autograd.Function):
-    """Derivatives of Phi(G, Y, W, h) by Y, W and h."""
+    """Derivatives of Phi(G, Y, W, h) by Y, W and those h that are wanted."""
 
     @staticmethod
-    def forward(ctx: Any, groups: Sequence[PathGroup], neighbour: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, groups: Sequence[PathGroup], wanted: Sequence[bool], neighbour: Tensor, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
         ctx.groups = groups
         ctx.save_for_backward(neighbour, *tensors)
-        gradients, rest = tensors[: len(groups)], tensors[len(groups) :]
-        arguments = _Arguments(groups, neighbour, rest)
-        out = _Derivatives(arguments)
-        for group, g, f in zip(groups, gradients, arguments.factors(), strict=True):
-            by_weights, by_features = group.first(g, f, out.harmonics)
-            out.add(group, by_weights, by_features)
-        return tuple(out.by_arguments(neighbour, rest[1 + len(groups) :]))
+        gradients, arguments = tensors[: len(groups)], _Arguments(groups, neighbour, tensors[len(groups) :])
+        out = _Derivatives(arguments, wanted)
+        for atoms in arguments.batches():
+            each = zip(groups, gradients, arguments.factors(atoms), strict=True)
+            by_y = _part(out.harmonics, atoms)
+            out.add(atoms, (group.first(_part(g, atoms), f, by_y) for group, g, f in each))
+        return tuple(out.by_arguments())
 
     @staticmethod
     @once_differentiable
@@ -120,11 +159,13 @@ class _FirstDerivatives(torch.autograd.Function):
         """Derivatives of Phi(G, y, W, h) + Phi(G, Y, w, h) + Phi(G, Y, W, h') by G, Y, W, h; y, w, h' the tangents."""
         groups = ctx.groups
         neighbour, *tensors = ctx.saved_tensors
-        gradients, rest = tensors[: len(groups)], tensors[len(groups) :]
-        arguments, moved = _Arguments(groups, neighbour, rest), _Arguments(groups, neighbour, tangents)
-        out, by_gradients = _Derivatives(arguments), []
-        for group, g, f, t in zip(groups, gradients, arguments.factors(), moved.factors(), strict=True):
-            by_gradient, by_weights, by_features = group.second(g, f, t, out.harmonics)
-            by_gradients.append(by_gradient)
-            out.add(group, by_weights, by_features)
-        return None, None, *by_gradients, *out.by_arguments(neighbour, rest[1 + len(groups) :])
+        gradients, arguments = tensors[: len(groups)], _Arguments(groups, neighbour, tensors[len(groups) :])
+        moved = _Arguments(groups, neighbour, tangents)
+        out, by_gradients = _Derivatives(arguments, ctx.needs_input_grad[4 + 2 * len(groups) :]), []
+        for atoms in arguments.batches():
+            each = zip(groups, gradients, arguments.factors(atoms), moved.factors(atoms), strict=True)
+            by_y = _part(out.harmonics, atoms)
+            parts = [group.second(_part(g, atoms), f, t, by_y) for group, g, f, t in each]
+            by_gradients.append([by_gradient for by_gradient, _, _ in parts])
+            out.add(atoms, [(by_w, by_h) for _, by_w, by_h in parts])
+        return None, None, None, *_joined(by_gradients), *out.by_arguments()
