@@ -34,7 +34,8 @@ def draw() -> tuple[torch.Tensor, ...]:
 def fused(harmonics, *rest):
     # the harmonic of degree 0 is the constant 1
     with_constant = torch.cat([torch.ones_like(harmonics[:, :, :1]), harmonics], dim=2)
-    return weighted_neighbour_sum.weighted_neighbour_sum(GROUPS, NEIGHBOUR, with_constant, rest[: len(GROUPS)], rest[len(GROUPS) :])
+    weights, features = rest[: len(GROUPS)], rest[len(GROUPS) :]
+    return weighted_neighbour_sum.weighted_neighbour_sum(GROUPS, NEIGHBOUR, with_constant, weights, features)
 
 
 def test_it_is_the_sum_over_places_of_the_products():

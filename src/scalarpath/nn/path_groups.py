@@ -27,9 +27,9 @@ class Factors(NamedTuple):
 class PathGroup:
     """Paths with the same input and harmonic: index of the input, where the harmonic lies, number of paths.
 
-    ``total`` is T = sum_k Y (x) W (x) h, ``first`` its derivatives contracted with G (that of the loss by T), ``second``
-    the derivatives of the latter contracted with tangents t of Y, W and h. Derivatives by Y are added to ``by_harmonics``
-    [N, K, D]; those by W come as [N, K, P, C], those by h as factors of terms [N, K, M, C].
+    ``total`` is T = sum_k Y (x) W (x) h, ``first`` its derivatives contracted with G (that of the loss by T), and
+    ``second`` the derivatives of the latter contracted with tangents t of Y, W and h. Derivatives by Y are added to
+    ``by_harmonics`` [N, K, D]; those by W come as [N, K, P, C], those by h as factors of terms [N, K, M, C].
     """
 
     source: int

@@ -47,7 +47,7 @@ def compare_case(
     programs = {"peer": (python, peer_script), OWN: (sys.executable, own_script)}
     with tempfile.TemporaryDirectory() as folder:
         request = _request(case, frames, Path(folder))
-        with _workers(case, programs, request) as (workers, built):
+        with _workers(case, programs, request, keep_freed_memory=True) as (workers, built):
             difference = agreement(workers, Path(folder), TOLERANCE[case.dtype])
             times = {kind: _interleave(workers, kind, rounds, advance) for kind in ("inference", "train")}
         memory = {}
@@ -104,14 +104,18 @@ def _request(case: Case, frames: list[Atoms], folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def _workers(
-    case: Case, programs: Mapping[str, tuple[str, Path]], request: Mapping[str, Any]
+    case: Case,
+    programs: Mapping[str, tuple[str, Path]],
+    request: Mapping[str, Any],
+    keep_freed_memory: bool = False,
 ) -> Iterator[tuple[dict[str, Worker], dict[str, dict[str, Any]]]]:
     """Workers of ``programs`` with their models built, in order: the peer writes the weights that scalarpath reads."""
     workers: dict[str, Worker] = {}
     try:
         built = {}
         for name, (python, script) in programs.items():
-            workers[name] = Worker(OWN if name == OWN else case.kind, python, script, case.threads)
+            who = OWN if name == OWN else case.kind
+            workers[name] = Worker(who, python, script, case.threads, keep_freed_memory)
             built[name] = workers[name].ask("build", **request)
         edges = {name: reply["edges"] for name, reply in built.items()}
         if len(set(edges.values())) > 1:

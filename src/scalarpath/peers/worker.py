@@ -18,14 +18,19 @@ from scalarpath.peers.environments import clean
 SCRIPTS = Path(__file__).parent / "workers"
 SOURCES = Path(__file__).parents[2]
 SECONDS_TO_END = 30.0
+# Freed arrays stay with the process (glibc), else the pages that every step asks for again are a good part of the time,
+# and a different one from process to process.
+KEEP_FREED_MEMORY = {f"MALLOC_{name}_THRESHOLD_": str(2**31 - 1) for name in ("MMAP", "TRIM")}
 
 
 class Worker:
     """A worker process as a context manager: one JSON line out per request, one back."""
 
-    def __init__(self, name: str, python: str, script: Path, threads: int):
+    def __init__(self, name: str, python: str, script: Path, threads: int, keep_freed_memory: bool = False):
         """``name``: in errors; ``script``: see ``workers/step_server.py`` for what it answers."""
         variables = {**clean(), "OMP_WAIT_POLICY": "PASSIVE"}  # idle workers must not spin
+        if keep_freed_memory:
+            variables |= KEEP_FREED_MEMORY
         variables |= {key: str(threads) for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         if python == sys.executable:
             variables["PYTHONPATH"] = os.pathsep.join([str(SOURCES), os.environ.get("PYTHONPATH", "")]).rstrip(":")
