@@ -44,7 +44,7 @@ class EmbeddedAtom(Backbone):
         radial = basis * envelope
         context = head.prepare(geometry, radial)
         hidden, matrix = self.density.hidden(radial), self.density.last()
-        (weights,) = split_edge_weights(hidden, matrix, [matrix.shape[1]], 1, head, 0, context)
+        (weights,) = split_edge_weights(hidden, matrix, [matrix.shape[1]], 1, head, 0, context, geometry)
         scalars = head.pool(0, neighbour_sum(weights, geometry) / self.mean_degree, context)
         energy = self.embedding(scalars).squeeze(1)
         extra = head.readout(0, scalars, context)

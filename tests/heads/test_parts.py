@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,14 @@ from ase.build import bulk
 from samples import CUTOFF, batch_of, head_config, make_potential, quartz_like, silanol
 from torch.autograd import gradcheck, gradgradcheck
 
+from scalarpath.backbones.edge_weights import split_edge_weights
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads import PARTS, PathwaySpec, build_head
 from scalarpath.heads.controls import ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
+from scalarpath.nn.angular import SphericalHarmonics
+from scalarpath.nn.neighbour_sum import to_slots
 
 SPEC = PathwaySpec(CUTOFF, n_species=2, n_radial=3, edge_channels=(4, 6), pool_channels=(4, 4), readout_channels=(4, 4))
 
@@ -62,32 +66,34 @@ def test_first_and_second_derivatives(name):
         draw(5, 6),
         draw(3, 4),
     )
+    every_edge = lambda values: values  # noqa: E731  every edge is a pair
 
     def hooks(vectors, radial, features, matrix, scalars):
         context = head.prepare(geometry_of(cluster, vectors=vectors), radial)
-        outputs = [head.edge_weights(1, features, matrix, context), head.pool(1, scalars, context)]
-        extra = head.readout(1, scalars, context)
-        return tuple(outputs if extra is None else [*outputs, extra])
+        outputs = [head.edge_weights(1, features, matrix, context, every_edge), head.edge_gate(1, context)]
+        outputs += [head.pool(1, scalars, context), head.readout(1, scalars, context)]
+        return tuple(values for values in outputs if values is not None)
 
     assert gradcheck(hooks, inputs)
     assert gradgradcheck(hooks, inputs)
 
 
 def test_edge_hooks_equal_their_formula_in_weight_space():
-    """g (F M + b V), although the gate is applied to the features F."""
-    head, geometry = awake({"edge_gate": {}, "edge_band": {}}), geometry_of(quartz_like())
+    """g (F M + b V), with b of the pair and g of its direction."""
+    head, batch = awake({"edge_gate": {}, "edge_band": {}}), batch_of(quartz_like())
+    geometry = replace(geometry_of(quartz_like()), edge_pair=batch.edge_pair, pair_edge=batch.pair_edge)
     n_edges = len(geometry.centre)
     generator = torch.Generator().manual_seed(0)
     radial, features, matrix = (
         torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((n_edges, 3), (n_edges, 5), (5, 6))
     )
     context = head.prepare(geometry, radial)
-    gate = head.parts["edge_gate"].edge_gate(1, context["edge_gate"])
+    gate = head.edge_gate(1, context)
     left, right = head.parts["edge_band"].edge_term(1, context["edge_band"])
+    assert left.shape[0] == n_edges // 2
     assert 0.5 < gate.min() < gate.max() < 2.0
-    torch.testing.assert_close(
-        head.edge_weights(1, features, matrix, context), gate * (features @ matrix + left @ right)
-    )
+    (weights,) = split_edge_weights(features, matrix, [6], 1, head, 1, context, geometry)
+    torch.testing.assert_close(weights, gate * (features @ matrix + left[batch.edge_pair] @ right))
 
 
 def test_gating_weights_is_gating_messages():
@@ -103,14 +109,19 @@ def test_gating_weights_is_gating_messages():
     ]
     shape = geometry.n_atoms * geometry.max_degree, convolution.weight_numel
     weights = torch.randn(shape, generator=generator, dtype=torch.float64).split(convolution.group_widths, dim=1)
-    harmonics = torch.randn(geometry.n_atoms, geometry.max_degree, 9, generator=generator, dtype=torch.float64)
-    gate = torch.rand(geometry.n_atoms, 1, generator=generator, dtype=torch.float64)
-    per_edge = gate.repeat_interleave(geometry.max_degree, dim=0)
-    gated = [w * per_edge if k < convolution.n_scalar_groups else w for k, w in enumerate(weights)]
-    plain, changed = (convolution(features, w, harmonics, geometry) for w in (weights, gated))
-    torch.testing.assert_close(changed[0], plain[0] * gate[:, :, None])
-    for before, after in zip(plain[1:], changed[1:], strict=True):
-        assert torch.equal(before, after)
+    # the harmonic of degree 0 is the constant 1, and all are zero where there is no edge
+    harmonics = to_slots(SphericalHarmonics(2)(geometry.units), geometry)
+    gate = torch.rand(geometry.n_atoms, geometry.max_degree, 1, generator=generator, dtype=torch.float64)
+    exists = harmonics[:, :, :1].flatten(0, 1)
+    weights = [w * exists for w in weights]
+    scaled = [w * gate.flatten(0, 1) if k < convolution.n_scalar_groups else w for k, w in enumerate(weights)]
+    plain, expected = (convolution(features, w, harmonics, geometry) for w in (weights, scaled))
+    gated = convolution(features, weights, harmonics, geometry, gate)
+    torch.testing.assert_close(gated[0], expected[0])
+    for unchanged, values in zip(plain[1:], gated[1:], strict=True):
+        assert torch.equal(unchanged, values)
+    open_gate = convolution(features, weights, harmonics, geometry, torch.ones_like(gate))
+    assert all(torch.equal(values, same) for values, same in zip(open_gate, plain, strict=True))
 
 
 def test_coordination_deviation_goes_from_nothing_through_the_usual_to_crowding():

@@ -6,7 +6,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from scalarpath.nn import weighted_neighbour_sum
-from scalarpath.nn.path_groups import PathGroup, PlainGroup, TraceGroup
+from scalarpath.nn.path_groups import GatedGroup, PathGroup, PlainGroup, TraceGroup
 
 ATOMS, PLACES, CHANNELS, WIDTHS = 3, 2, (2, 3), (1, 3)
 GROUPS = [
@@ -15,6 +15,7 @@ GROUPS = [
     PathGroup(0, slice(1, 4), 1),
     PathGroup(1, slice(1, 4), 2),
     PlainGroup(1, slice(0, 1), 1),
+    GatedGroup(0, slice(2, 3), 1),
 ]
 NEIGHBOUR = torch.tensor([1, 2, 0, 0, 1, 0])
 

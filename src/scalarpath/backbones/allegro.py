@@ -219,7 +219,7 @@ class Allegro(Backbone):
         scalars: list[Tensor] = []
         for t, (product, latent) in enumerate(zip(self.products, cast(Sequence[MLP], self.latents), strict=True)):
             # 3. scalars and environment weights; the head has its say on those of l = 0     [E, S], per l [E, C]
-            new, *weights = split_edge_weights(hidden, matrix, self.widths, 2, head, t, context)
+            new, *weights = split_edge_weights(hidden, matrix, self.widths, 2, head, t, context, geometry)
             scalars.append(new)
             # 4. environment of every atom, whose scalars the head pools          [C, N, (l_max + 1)^2]
             environment = self._environment(t, weights, harmonics, norm, geometry, head, context)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.scalar_pathway import ScalarPathway
+from scalarpath.nn.neighbour_sum import to_slots
 
 
 def split_edge_weights(
@@ -20,21 +21,47 @@ def split_edge_weights(
     head: ScalarPathway,
     layer: int,
     context: dict[str, Any],
-    pairs_of: EdgeGeometry | None = None,
+    geometry: EdgeGeometry,
 ) -> list[Tensor]:
     """hidden [E, H] times matrix [H, sum(widths)], cut into blocks [E, width]; the head makes the first ``n_scalar``.
 
-    Only the columns that end in scalars pass through the head, so that it cannot touch the others. With ``pairs_of``
-    hidden is given for pairs of edges (see ``with_null_pair``), and the blocks are on the padded layout
-    [N K, width], zero in its free places.
+    Only the columns that end in scalars pass through the head, so that it cannot touch the others.
     """
-    scalar, other = list(widths[:n_scalar]), list(widths[n_scalar:])
-    scalar_columns, other_columns = matrix.split([sum(scalar), sum(other)], dim=1)
-    made = head.edge_weights(layer, hidden, scalar_columns, context, pairs_of)
-    rest = (hidden @ other_columns).split(other, dim=1) if other else ()
-    if pairs_of is not None:
-        rest = [block.index_select(0, pairs_of.padded_pair) for block in rest]
-    return [*made.split(scalar, dim=1), *rest]
+    scalar, other = sum(widths[:n_scalar]), sum(widths[n_scalar:])
+    scalar_columns, other_columns = matrix.split([scalar, other], dim=1)
+    made = head.edge_weights(
+        layer, hidden, scalar_columns, context, lambda values: values.index_select(0, geometry.edge_pair)
+    )
+    gate = head.edge_gate(layer, context)
+    made = made if gate is None else made * gate
+    rest = (hidden @ other_columns).split(list(widths[n_scalar:]), dim=1) if other else ()
+    return [*made.split(list(widths[:n_scalar]), dim=1), *rest]
+
+
+def split_pair_weights(
+    hidden: Tensor,
+    matrix: Tensor,
+    widths: Sequence[int],
+    n_scalar: int,
+    head: ScalarPathway,
+    layer: int,
+    context: dict[str, Any],
+    geometry: EdgeGeometry,
+) -> tuple[list[Tensor], Tensor | None]:
+    """The same from hidden features of pairs (see ``with_null_pair``), and apart from these the gate [N, K, 1].
+
+    The blocks are on the padded layout [N K, width], zero in its free places. Left to the convolution, the gate costs
+    less than on every weight; None: there is none.
+    """
+    scalar, other = sum(widths[:n_scalar]), sum(widths[n_scalar:])
+    scalar_columns, other_columns = matrix.split([scalar, other], dim=1)
+    made = head.edge_weights(layer, hidden, scalar_columns, context, lambda values: with_null_pair(values, geometry))
+    blocks = [*made.split(list(widths[:n_scalar]), dim=1)]
+    if other:
+        blocks += (hidden @ other_columns).split(list(widths[n_scalar:]), dim=1)
+    gate = head.edge_gate(layer, context)
+    padded = [block.index_select(0, geometry.padded_pair) for block in blocks]
+    return padded, None if gate is None else to_slots(gate, geometry)
 
 
 def with_null_pair(values: Tensor, geometry: EdgeGeometry) -> Tensor:

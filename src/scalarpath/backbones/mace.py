@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import split_edge_weights, with_null_pair
+from scalarpath.backbones.edge_weights import split_pair_weights, with_null_pair
 from scalarpath.backbones.registry import Backbone
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
@@ -84,9 +84,9 @@ class InteractionLayer(nn.Module):
         # 1. linear map of the features                                             per l [N, 2l + 1, C]
         up = self.linear_up(features)
         # 2. weights of every path and channel; the head has its say on the scalar ones   per group [N K, P C]
-        weights = self._path_weights(radial, envelope, geometry, head, context)
+        weights, gate = self._path_weights(radial, envelope, geometry, head, context)
         # 3. channelwise convolution, summed over neighbours                        per l [N, 2l + 1, P_l C]
-        messages = self.convolution(up, weights, harmonics, geometry)
+        messages = self.convolution(up, weights, harmonics, geometry, gate)
         # 4. atomic basis A, normalised by the mean degree or by the learnt density  per l [N, 2l + 1, C]
         norm = mean_degree
         if self.density_mlp is not None:
@@ -110,14 +110,14 @@ class InteractionLayer(nn.Module):
         geometry: EdgeGeometry,
         head: ScalarPathway,
         context: dict[str, Any],
-    ) -> list[Tensor]:
-        """Radial weights of the paths by group, padded, those with scalar output as the head makes them."""
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Radial weights of the paths by group, padded, and the head's gate on those with scalar output."""
         conv, hidden = self.convolution, self.radial_mlp.hidden(radial)
         if envelope is not None:
             hidden = hidden * envelope
         matrix = conv.by_group(self.radial_mlp.last())
-        return split_edge_weights(
-            hidden, matrix, conv.group_widths, conv.n_scalar_groups, head, self.layer, context, pairs_of=geometry
+        return split_pair_weights(
+            hidden, matrix, conv.group_widths, conv.n_scalar_groups, head, self.layer, context, geometry
         )
 
     @staticmethod

@@ -15,13 +15,15 @@ from scalarpath.nn.radial import polynomial_cutoff, semicircle_taper
 
 
 class EdgeBand(PathwayPart):
-    """W_ij <- W_ij + ((phi(r_ij) B) * A_{Zi,Zj}) V: a Fourier-Bessel band on the paths with scalar output only.
+    """W_ij <- W_ij + ((phi(r_ij) B) * A_{ZiZj}) V: a Fourier-Bessel band on the paths with scalar output only.
 
     phi_m = taper_m sqrt(2/rc) sin(n_m pi r / rc) / r * u(r / rc), n_m = first + m, m = 1..size: it continues the
     backbone's Bessel functions to shorter wavelengths (at rc = 6 Å from 0.75 to 0.38 Å half-waves), damped by the
     exponential of a semicircle. The low-rank map starts at zero. Linear in phi, so the envelope takes it to zero at
-    the cutoff.
+    the cutoff. A depends on the unordered pair of elements: all of it is computed once for both directions of a pair.
     """
+
+    pair_index: Tensor
 
     frequencies: Tensor
     taper: Tensor
@@ -43,7 +45,11 @@ class EdgeBand(PathwayPart):
         self.register_buffer("taper", semicircle_taper(size, beta))
         self.register_buffer("rms", torch.ones(size, dtype=torch.float64))
         self.mix = nn.Parameter(torch.randn(size, rank, generator=generator, dtype=torch.float64) / math.sqrt(size))
-        self.pair = nn.Parameter(torch.ones(spec.n_species**2, rank, dtype=torch.float64))
+        index = torch.zeros(spec.n_species, spec.n_species, dtype=torch.long)
+        lower = torch.tril_indices(*index.shape)
+        index[lower[0], lower[1]] = index[lower[1], lower[0]] = torch.arange(lower.shape[1])
+        self.register_buffer("pair_index", index.flatten(), persistent=False)  # of ordered pairs of species
+        self.pair = nn.Parameter(torch.ones(lower.shape[1], rank, dtype=torch.float64))
         self.out = nn.ParameterList(
             nn.Parameter(torch.zeros(rank, channels, dtype=torch.float64)) for channels in spec.edge_channels
         )
@@ -57,13 +63,13 @@ class EdgeBand(PathwayPart):
         return torch.sin(self.frequencies * r) * (envelope / r)
 
     def prepare(self, inputs: PathwayInputs) -> Tensor:
-        """Low-rank pair features [E, rank]."""
-        geometry = inputs.geometry
+        """Low-rank features of pairs [P, rank]."""
+        geometry = inputs.geometry.one_way
         mixed = self._band(geometry) @ (self.mix * (self.taper / self.rms)[:, None])
-        return mixed * self.pair.index_select(0, geometry.species_pairs(self.n_species))
+        return mixed * self.pair.index_select(0, self.pair_index[geometry.species_pairs(self.n_species)])
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor]:
-        """Pair features [E, rank] and their map V [rank, edge_channels]."""
+        """Features of pairs [P, rank] and their map V [rank, edge_channels]."""
         return prepared, self.out[layer] * self.scale
 
     def observe(self, geometry: EdgeGeometry) -> None:

@@ -6,13 +6,14 @@ A backbone calls the hooks at fixed places; a head is a composition of parts, ea
 hook           what it does
 =============  ==============================================================================================
 edge_gate      a factor [E, 1] on the weights of the edge paths with scalar output
-edge_term      a low-rank addition ([E, rank], [rank, edge_channels]) to these weights, before the gate
+edge_term      a low-rank addition ([P, rank], [rank, edge_channels]) to these weights, before the gate; the same for
+               both directions of a pair of atoms
 pool           maps the scalar channels of the neighbour sum, [N, pool_channels], to their like
 readout        an additional atomic energy [N] from the scalar features of a layer, [N, readout_channels]
 =============  ==============================================================================================
 
 The scalar edge weights of every backbone are a linear map of radial features, W = F M; a head makes g (F M + b V) of
-them. F M may be the same for both directions of a pair of atoms, g and b are not.
+them. b, and in MACE and NequIP F, belong to a pair of atoms, g to one of its two directions.
 
 Without parts every hook is the identity, so ``baseline`` is the plain backbone; every part starts as the identity
 (its last factor is zero), so all arms of one seed start from the same energies and forces, bit by bit.
@@ -20,7 +21,8 @@ Without parts every hook is the identity, so ``baseline`` is the plain backbone;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -30,7 +32,6 @@ from torch import Tensor, nn
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.descriptors import LocalDescriptors, NeighbourhoodDescriptors
-from scalarpath.nn.neighbour_sum import to_slots
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class PathwayPart(nn.Module):
         return None
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor] | None:
-        """(b [E, rank], V [rank, edge_channels[layer]]): the addition b V to the scalar edge weights, or None."""
+        """(b of pairs [P, rank], V [rank, edge_channels[layer]]): the addition b V to the scalar weights, or None."""
         return None
 
     def pool(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
@@ -120,29 +121,25 @@ class ScalarPathway(nn.Module):
         features: Tensor,
         matrix: Tensor,
         context: dict[str, Any],
-        pairs_of: EdgeGeometry | None = None,
+        from_pairs: Callable[[Tensor], Tensor],
     ) -> Tensor:
-        """features [E, H], matrix [H, edge_channels[layer]] -> scalar edge weights [E, edge_channels[layer]].
+        """Scalar edge weights before the gate, F M + b V: features [R, H], matrix [H, edge_channels[layer]] -> [R, ..].
 
-        With ``pairs_of`` the features are those of pairs of edges (see ``with_null_pair``), and the weights are on the
-        padded layout [N K, edge_channels[layer]].
+        ``from_pairs`` takes values of pairs of edges [P, F] to the rows of the features [R, F].
         """
-        place = (lambda x: x) if pairs_of is None else (lambda x: to_slots(x, pairs_of).flatten(0, 1))
-        offered = [part.edge_gate(layer, context[name]) for name, part in self._parts.items()]
-        gates = [place(gate) for gate in offered if gate is not None]
         weights = features @ matrix
-        if pairs_of is not None:
-            weights = weights.index_select(0, pairs_of.padded_pair)
-        for gate in gates:
-            weights = weights * gate
         for name, part in self._parts.items():
             term = part.edge_term(layer, context[name])
             if term is not None:
-                left, right = place(term[0]), term[1]
-                for gate in gates:
-                    left = left * gate
-                weights = torch.addmm(weights, left, right)
+                left, right = term
+                weights = torch.addmm(weights, from_pairs(left), right)
         return weights
+
+    def edge_gate(self, layer: int, context: dict[str, Any]) -> Tensor | None:
+        """Factor [E, 1] on the scalar edge weights, the product of those of all parts; None: no part has one."""
+        offered = [part.edge_gate(layer, context[name]) for name, part in self._parts.items()]
+        gates = [gate for gate in offered if gate is not None]
+        return math.prod(gates[1:], start=gates[0]) if gates else None
 
     def pool(self, layer: int, features: Tensor, context: dict[str, Any]) -> Tensor:
         """[N, pool_channels[layer]] -> same shape."""

@@ -12,9 +12,9 @@ from e3nn import o3
 from torch import Tensor, nn
 
 
-def block(l: int) -> slice:  # noqa: E741
-    """Where degree l sits on an axis that lists (l, m) for l = 0, 1, 2, ...: 2l + 1 entries from l^2 on."""
-    return slice(l * l, (l + 1) ** 2)
+def block(l: int, start: int = 0) -> slice:  # noqa: E741
+    """Where degree l sits on an axis that lists (l, m) for l = 0, 1, 2, ...: 2l + 1 entries from start + l^2 on."""
+    return slice(start + l * l, start + (l + 1) ** 2)
 
 
 class SphericalHarmonics(nn.Module):

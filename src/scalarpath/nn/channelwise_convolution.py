@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.angular import block, clebsch_gordan, couplings
-from scalarpath.nn.path_groups import PathGroup, PlainGroup, TraceGroup
+from scalarpath.nn.path_groups import GatedGroup, PathGroup, PlainGroup, TraceGroup
 from scalarpath.nn.weighted_neighbour_sum import weighted_neighbour_sum
 
 
@@ -45,6 +45,12 @@ class ChannelwiseConvolution(nn.Module):
         for other, source, l2 in sorted(groups):
             kind = PlainGroup if l2 == 0 else PathGroup if other else TraceGroup
             self.groups.append(kind(source, block(l2), len(groups[other, source, l2])))
+        # with a gate on scalar outputs: harmonics times gate stand behind the harmonics, and the constant one counts
+        behind = (l_edge + 1) ** 2
+        self.gated_groups = [
+            group if other else (GatedGroup if l2 == 0 else TraceGroup)(source, block(l2, behind), group.paths)
+            for group, (other, source, l2) in zip(self.groups, sorted(groups), strict=True)
+        ]
         widths = [self.channels[path.source] for path in self.paths]
         columns = torch.arange(sum(widths)).split(widths)
         order = torch.cat([columns[p] for members in self.members for p in members])
@@ -83,14 +89,25 @@ class ChannelwiseConvolution(nn.Module):
         return matrix.index_select(-1, self.column_order)
 
     def forward(
-        self, features: Sequence[Tensor], weights: Sequence[Tensor], harmonics: Tensor, geometry: EdgeGeometry
+        self,
+        features: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        harmonics: Tensor,
+        geometry: EdgeGeometry,
+        gate: Tensor | None = None,
     ) -> list[Tensor]:
         """features per irrep [N, 2l + 1, C], weights per group [N K, P C] and harmonics [N, K, (l_edge+1)^2] (padded,
 
         zero in free places) -> per target a tensor [N, 2 l3 + 1, fan_out], paths in the order of ``self.paths``.
+        ``gate`` [N, K, 1] is a factor on the messages with scalar output.
         """
+        groups = self.groups
+        if gate is not None:  # W (x) Y g: the gate is one number per edge, and so many more are the weights
+            # under a name of its own, at which the derivatives of both parts meet before those of other layers join in
+            own = harmonics.view_as(harmonics)
+            groups, harmonics = self.gated_groups, torch.cat([own, own * gate], dim=2)
         # 1. features of the neighbours, weighted, times the harmonics, summed      per group [N, .., ..]
-        summed = weighted_neighbour_sum(self.groups, geometry.padded_neighbour, harmonics, weights, features)
+        summed = weighted_neighbour_sum(groups, geometry.padded_neighbour, harmonics, weights, features)
         # 2. Clebsch-Gordan contraction on atoms                                    per path [N, 2 l3 + 1, C]
         outputs: dict[int, Tensor] = {}
         for group, members, values in zip(self.groups, self.members, summed, strict=True):

@@ -1,7 +1,7 @@
 """Groups of paths of a convolution with the same input and harmonic, summed over neighbours with their derivatives.
 
-Three kinds, by what the paths need of the outer product Y (x) h: all of it, its trace (a scalar output couples h and a
-harmonic of the same degree), or h alone (the harmonic of degree 0 is 1). The last two never form the outer product.
+The kinds differ in what the paths need of the outer product Y (x) h: all of it, its trace (a scalar output couples h
+and a harmonic of the same degree), or h alone (the harmonic of degree 0 is 1), where there is no outer product to form.
 """
 
 from __future__ import annotations
@@ -105,6 +105,20 @@ class PlainGroup(PathGroup):
         """Derivatives of the first ones, contracted with t, by G, W and h."""
         by_gradient = (t.w * f.h).addcmul_(f.w, t.h).sum(1)
         return by_gradient, _over_m((g[:, None] * t.h)[:, :, None]), [(g[:, None], t.w)]
+
+
+class GatedGroup(PathGroup):
+    """The path from scalars to scalars with a factor Y of every edge: T = sum_k Y W h, [N, 1, C].
+
+    With Y = 1 it adds up the same numbers in the same order as ``PlainGroup``.
+    """
+
+    def total(self, f: Factors) -> Tensor:
+        """[N, 1, C]."""
+        return _product(f.w, f.h).mul_(f.y).sum(1, keepdim=True)
+
+    def _spread(self, y: Tensor, g: Tensor, f: Factors) -> Tensor:
+        return (y * g)[:, :, None, None]
 
 
 def _product(w: Tensor, h: Tensor) -> Tensor:

@@ -148,9 +148,11 @@ class _FirstDerivatives(torch.autograd.Function):
         gradients, arguments = tensors[: len(groups)], _Arguments(groups, neighbour, tensors[len(groups) :])
         out = _Derivatives(arguments, wanted)
         for atoms in arguments.batches():
-            each = zip(groups, gradients, arguments.factors(atoms), strict=True)
+            each = list(zip(groups, gradients, arguments.factors(atoms), strict=True))
             by_y = _part(out.harmonics, atoms)
-            out.add(atoms, (group.first(_part(g, atoms), f, by_y) for group, g, f in each))
+            # the last group first: what those with scalar output add to the derivatives by Y comes in a sum at the end,
+            # as it does with a gate, and an open gate changes no digit
+            out.add(atoms, [group.first(_part(g, atoms), f, by_y) for group, g, f in reversed(each)][::-1])
         return tuple(out.by_arguments())
 
     @staticmethod
