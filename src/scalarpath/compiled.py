@@ -7,7 +7,7 @@ no differentiation, and its backward, made by the compiler, is the second deriva
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,10 +19,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch_geometric.data import Data
 
-from scalarpath.errors import ConfigError, ScalarPathError, TrainingError
+from scalarpath.errors import ConfigError, ScalarPathError
 from scalarpath.potential import Potential
 
-TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}  # compiled - eager, over the largest value of each quantity
 SMALLEST = 2  # sizes 0 and 1 would be compiled as constants
 FEWEST = 32  # atoms and edges; for products of fewer numbers the compiler makes another program
 KEYS = ("pos", "cell", "pbc", "edge_index", "edge_shift", "edge_slot", "edge_pair", "pair_edge", "batch")
@@ -31,6 +30,7 @@ aten = torch.ops.aten
 # operations without a derivative, written as others that have one
 DIFFERENTIABLE: dict[Any, Callable[..., Tensor]] = {
     aten.copy.default: lambda to, values, non_blocking=False: values.to(to.dtype).expand_as(to),
+    aten.silu_backward.default: lambda gradient, x: gradient * torch.sigmoid(x) * (1.0 + x * (1.0 - torch.sigmoid(x))),
 }
 
 
@@ -41,6 +41,8 @@ class CompiledPotential:
     fewer than 32 atoms, 32 edges, two frames, or two atoms of some element runs eagerly. Raises ConfigError when the
     potential cannot be traced, or compiled on this machine.
     """
+
+    setting = "compile=true"
 
     def __init__(self, potential: Potential):
         self.potential = potential
@@ -65,9 +67,14 @@ class CompiledPotential:
                 self._programs[key] = program
             return self._programs[key](*inputs, *structure)
 
-    def compiles(self, graph: Data) -> bool:
-        """Whether a batch is large enough to run compiled."""
-        return _large_enough(self._structure(graph))
+    def require(self, graph: Data) -> None:
+        """Raise ConfigError for a batch that is too small to run compiled."""
+        if not _large_enough(self._structure(graph)):
+            raise ConfigError(
+                f"compile=true needs batches of two frames, {FEWEST} atoms, {FEWEST} edges and two atoms of every "
+                "element or more, and the first one of the training set has fewer; raise data.batch_size or set "
+                "compile=false."
+            )
 
     def _structure(self, graph: Data) -> list[Tensor]:
         """All that differs between batches: species, the graph, and sizes that none of these has as empty tensors."""
@@ -90,48 +97,6 @@ class CompiledPotential:
                 f"compile=true: backbone {self.potential.config['backbone']['kind']} cannot be compiled here "
                 f"({type(cause).__name__}: {first}); {fix}set compile=false."
             ) from error
-
-
-def verify(
-    compiled: CompiledPotential, graph: Data, loss: Callable[[Mapping[str, Tensor]], Tensor], **outputs: bool
-) -> None:
-    """Compile for training (with these outputs) and for validation (all), and compare with eager on one batch.
-
-    Compared are the predictions and the gradient of ``loss`` of the predictions by the parameters. Raises ConfigError
-    for a batch that is too small, TrainingError where the two differ (see TOLERANCE).
-    """
-    if not compiled.compiles(graph):
-        raise ConfigError(
-            f"compile=true needs batches of two frames, {FEWEST} atoms, {FEWEST} edges and two atoms of every element "
-            "or more, and the first one of the training set has fewer; raise data.batch_size or set compile=false."
-        )
-    potential = compiled.potential
-    training, parameters = potential.training, list(potential.parameters())
-    results = []
-    for model in (potential, compiled):
-        potential.train()
-        result = model(graph, **outputs)
-        with compiled.errors_as_sentences():  # the backward is compiled at its first use
-            gradients = torch.autograd.grad(loss(result), parameters, allow_unused=True, materialize_grads=True)
-        potential.eval()
-        validation = {f"{key} in validation": value.detach() for key, value in model(graph).items()}
-        result["gradient of the loss"] = torch.cat([gradient.flatten() for gradient in gradients])
-        results.append({**result, **validation})
-    potential.train(training)
-    limit = TOLERANCE[potential.dtype]
-    for key, eager in results[0].items():
-        ratio = _relative_difference(results[1][key].detach(), eager.detach())
-        if not ratio <= limit:
-            raise TrainingError(
-                f"compile=true: {key} of the compiled potential differs from the eager one by {ratio:.1e} of the "
-                f"largest value on the first training batch, more than {limit:.0e}; set compile=false."
-            )
-
-
-def _relative_difference(value: Tensor, reference: Tensor) -> float:
-    """Largest difference over the largest reference; NaN in both (no stress without a period) is no difference."""
-    difference = (value - reference).masked_fill(value.isnan() & reference.isnan(), 0.0).abs().max()
-    return float(difference / reference.nan_to_num().abs().max()) if difference != 0.0 else 0.0
 
 
 class _Function(nn.Module):

@@ -30,6 +30,7 @@ CONFIG: dict[str, Any] = {
     "seed": 0,
     "dtype": "float32",
     "compile": False,
+    "kernels": None,
     "measure_overhead": False,
 }
 

@@ -9,8 +9,9 @@ from ase.build import bulk
 from samples import CUTOFF, batch_of, make_potential, quartz_like, silanol
 from test_run import SMOKE, job
 
+from scalarpath.agreement import TOLERANCE, verify
 from scalarpath.backbones import Backbone
-from scalarpath.compiled import TOLERANCE, CompiledPotential, verify
+from scalarpath.compiled import CompiledPotential
 from scalarpath.errors import ConfigError, DataError, TrainingError
 from scalarpath.heads import PathwaySpec
 from scalarpath.nn.neighbour_sum import neighbour_sum
@@ -147,7 +148,7 @@ def test_what_differs_from_eager_is_refused_by_name(monkeypatch, wrong):
 
     monkeypatch.setattr(torch, "compile", compile_)
     with pytest.raises(
-        TrainingError, match=f"compile=true: {wrong} of the compiled potential differs .* more than 1e-09"
+        TrainingError, match=f"compile=true: {wrong} differs from that of the plain potential .* more than 1e-09"
     ):
         verify(CompiledPotential(pair_potential()), two_frames(), loss, forces=True, stress=True)
 

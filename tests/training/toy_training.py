@@ -113,7 +113,7 @@ def toy_config(**changes: dict[str, Any]) -> dict[str, Any]:
         "head": {"name": "toy", "parts": {}},
         "logger": {"kind": "csv", "wandb": None},
         "seed": 0, "dtype": "float64", "repulsion": None, "shift": "zero", "measure_overhead": False,
-        "artifacts": None, "compile": False,
+        "artifacts": None, "compile": False, "kernels": None,
         "output_dir": "unused",
         "loss": {
             "kind": "mse", "energy": 1.0, "forces": 10.0, "stress": 10.0, "huber_delta": None, "stage_two": None,

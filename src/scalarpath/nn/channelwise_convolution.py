@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from e3nn import o3
@@ -27,6 +27,7 @@ class ChannelwiseConvolution(nn.Module):
     """
 
     column_order: Tensor
+    kernel: Callable[..., list[Tensor]] | None = None  # takes the place of ``forward`` while it is set
 
     def __init__(self, irreps_in: o3.Irreps, l_edge: int, targets: Sequence[o3.Irrep]):
         super().__init__()
@@ -101,6 +102,8 @@ class ChannelwiseConvolution(nn.Module):
         zero in free places) -> per target a tensor [N, 2 l3 + 1, fan_out], paths in the order of ``self.paths``.
         ``gate`` [N, K, 1] is a factor on the messages with scalar output.
         """
+        if self.kernel is not None:
+            return self.kernel(features, weights, harmonics, geometry, gate)
         groups = self.groups
         if gate is not None:  # W (x) Y g: the gate is one number per edge, and so many more are the weights
             # under a name of its own, at which the derivatives of both parts meet before those of other layers join in

@@ -14,7 +14,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 
+from scalarpath.agreement import Form
+from scalarpath.compiled import CompiledPotential
 from scalarpath.errors import ConfigError
+from scalarpath.kernels import KernelPotential
 from scalarpath.training.callbacks.checkpoints import BestAndLast
 from scalarpath.training.callbacks.early_stopping import EarlyStopping
 from scalarpath.training.callbacks.finite_guard import FiniteGuard
@@ -59,7 +62,7 @@ def fit(
     a device that is not there, TrainingError when the loss stops being finite.
     """
     callbacks = _callbacks(job, directory)
-    module = PotentialModule(potential, WeightedLoss(job.loss), job.optimizer, job.scheduler, job.compile)
+    module = PotentialModule(potential, WeightedLoss(job.loss), job.optimizer, job.scheduler, _form(potential, job))
     module.train()
     last = directory.checkpoints / "last.ckpt" if resume else None
     with _quiet_lightning(), _interrupt_passed_on():
@@ -70,6 +73,13 @@ def fit(
             callbacks["first_failure"].end_all(trainer)
             raise
     return _result(trainer, callbacks)
+
+
+def _form(potential: Any, job: Job) -> Form | None:
+    """The form in which the potential runs, other than the plain one."""
+    if job.kernels is not None:
+        return KernelPotential(potential, job.kernels)
+    return CompiledPotential(potential) if job.compile else None
 
 
 def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:

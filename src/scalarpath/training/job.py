@@ -199,7 +199,7 @@ class LoggerSettings:
 
 
 # settings that the oldest runs do not have, with the values that they were made with
-SINCE_FIRST_RUNS = {"artifacts": None, "compile": False}
+SINCE_FIRST_RUNS = {"artifacts": None, "compile": False, "kernels": None}
 
 
 @dataclass(frozen=True)
@@ -218,6 +218,7 @@ class Job:
     shift: Literal["zero", "mean"]
     measure_overhead: bool
     compile: bool
+    kernels: Literal["cuequivariance"] | None
     artifacts: Literal["smoke", "full"] | None
     output_dir: str
     seed: int = bounded(at_least=0)
@@ -233,7 +234,10 @@ class Job:
         if "cutoff" not in config["backbone"]:
             raise ConfigError("backbone lacks the setting 'cutoff' (Å).")
         sections = {key: value for key, value in config.items() if key in own}
-        return read_settings(cls, {"config": dict(config), **sections}, WHOLE)
+        job = read_settings(cls, {"config": dict(config), **sections}, WHOLE)
+        if job.compile and job.kernels is not None:
+            raise ConfigError("compile=true and kernels exclude one another; take one of them.")
+        return job
 
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> Job:

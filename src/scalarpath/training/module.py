@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from scalarpath.compiled import CompiledPotential, verify
+from scalarpath.agreement import Form, verify
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.metrics import EpochErrors
 from scalarpath.training.optimizers import OptimizerSettings, build_optimizer
@@ -25,7 +25,8 @@ class PotentialModule(pl.LightningModule):
     of labels behind them, the loss with its weighted parts, ``lr`` and the gradient norm before clipping. The
     validation loss always has the weights of the last stage, so that epochs before and after the change compare.
 
-    With ``compiled`` both steps run a compiled form of the potential, which is compared with it before training starts.
+    With ``form`` both steps run another form of the potential, compiled or with other kernels, which is compared with
+    it before training starts.
     """
 
     def __init__(
@@ -34,11 +35,11 @@ class PotentialModule(pl.LightningModule):
         loss: WeightedLoss,
         optimizer: OptimizerSettings,
         scheduler: SchedulerSettings,
-        compiled: bool = False,
+        form: Form | None = None,
     ) -> None:
         super().__init__()
         self.potential = potential
-        self.compiled = CompiledPotential(potential) if compiled else None  # no module: it owns no weights
+        self.form = form  # no module: it owns no weights
         self.loss = loss
         self.optimizer_settings = optimizer
         self.scheduler_settings = scheduler
@@ -57,15 +58,15 @@ class PotentialModule(pl.LightningModule):
         return {key: key in self.loss.settings.required for key in ("forces", "stress")}
 
     def on_fit_start(self) -> None:
-        """Compile, if so told, and compare with the plain potential on the first batch: weights are on their device."""
-        if self.compiled is not None:
+        """Compare the other form, if any, with the plain potential on the first batch: weights are on their device."""
+        if self.form is not None:
             data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
             batch = next(iter(data.train_dataloader())).to(self.device)
-            verify(self.compiled, batch, lambda out: self.loss(out, batch, self.progress), **self._outputs)
+            verify(self.form, batch, lambda out: self.loss(out, batch, self.progress), **self._outputs)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch (float64 scalar)."""
-        prediction = (self.compiled or self.potential)(batch, **self._outputs)
+        prediction = (self.form or self.potential)(batch, **self._outputs)
         self.train_errors.update(prediction, batch)
         return self.loss(prediction, batch, self.progress)
 
@@ -73,7 +74,7 @@ class PotentialModule(pl.LightningModule):
         """Add one batch to the validation errors."""
         # forces are a derivative, and Lightning validates without gradients
         with torch.enable_grad():
-            prediction = (self.compiled or self.potential)(batch)
+            prediction = (self.form or self.potential)(batch)
         self.valid_errors.update(prediction, batch)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:

@@ -1,0 +1,61 @@
+"""A potential whose convolutions run in the kernels of another package (``kernels=`` of train.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor
+from torch_geometric.data import Data
+
+from scalarpath.errors import ConfigError, ScalarPathError
+from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
+from scalarpath.nn.cuequivariance_convolution import CuequivarianceConvolution
+from scalarpath.potential import Potential
+
+KERNELS = {"cuequivariance": CuequivarianceConvolution}
+
+
+class KernelPotential:
+    """Called like its potential, with the same results up to rounding and the same derivatives.
+
+    Raises ConfigError for a backbone without channelwise convolutions, or where the package is not installed.
+    """
+
+    def __init__(self, potential: Potential, name: str):
+        self.potential = potential
+        self.setting = f"kernels={name}"
+        found = [module for module in potential.backbone.modules() if isinstance(module, ChannelwiseConvolution)]
+        if not found:
+            kind = potential.config["backbone"]["kind"]
+            raise ConfigError(
+                f"{self.setting}: backbone {kind} has no channelwise convolution, which is what the kernels replace; "
+                "set kernels=null."
+            )
+        self._kernels = [(convolution, KERNELS[name](convolution)) for convolution in found]
+
+    def __call__(self, graph: Data, *, forces: bool = True, stress: bool = True) -> dict[str, Tensor]:
+        """Predictions for a batch, see Potential.forward."""
+        for convolution, kernel in self._kernels:
+            convolution.kernel = kernel
+        try:
+            return self.potential(graph, forces=forces, stress=stress)
+        finally:
+            for convolution, _ in self._kernels:
+                convolution.kernel = None
+
+    def require(self, graph: Data) -> None:
+        """Any batch will do."""
+
+    @contextmanager
+    def errors_as_sentences(self) -> Iterator[None]:
+        """Turn what the other package raises into a ConfigError."""
+        try:
+            yield
+        except ScalarPathError:
+            raise
+        except Exception as error:
+            first = (str(error).strip().splitlines() or [""])[0]
+            raise ConfigError(
+                f"{self.setting} does not work here ({type(error).__name__}: {first}); set kernels=null."
+            ) from error
