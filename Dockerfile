@@ -9,7 +9,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends python3 python3-venv git \
     && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/venv
-ENV PATH=/opt/venv/bin:$PATH OMP_WAIT_POLICY=PASSIVE
+ENV PATH=/opt/venv/bin:$PATH
 
 WORKDIR /opt/scalarpath
 COPY constraints.txt pyproject.toml README.md LICENSE ./

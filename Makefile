@@ -4,9 +4,6 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# idle OpenMP threads that spin slow a busy machine down; must be set before torch is loaded
-export OMP_WAIT_POLICY ?= PASSIVE
-
 .PHONY: help setup train test test-slow lint format clean
 
 help:  ## show this list

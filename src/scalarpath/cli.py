@@ -57,8 +57,6 @@ def report() -> None:
 
 
 def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
-    # idle OpenMP threads that spin slow everything down on a busy machine; must be set before torch is loaded
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_freed_memory()
     hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(_with_errors_as_lines(task))()
 

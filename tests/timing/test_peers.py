@@ -38,8 +38,8 @@ for line in sys.stdin:
         raise ValueError("this model cannot be built")
     if command == "build":
         reply["edges"] = EDGES
-        threads = [os.environ["OMP_NUM_THREADS"], str(request["threads"]), os.environ["OMP_WAIT_POLICY"]]
-        assert threads == ["2", "2", "PASSIVE"], threads
+        threads = [os.environ["OMP_NUM_THREADS"], str(request["threads"])]
+        assert threads == ["2", "2"], threads
     elif command == "predict":
         np.savez(request["output"], energy=np.full(1, 2.0 * float(SCALE)), forces=np.full((64, 3), -1.0))
     elif command == "memory":

@@ -28,7 +28,7 @@ class Worker:
 
     def __init__(self, name: str, python: str, script: Path, threads: int, keep_freed_memory: bool = False):
         """``name``: in errors; ``script``: see ``workers/step_server.py`` for what it answers."""
-        variables = {**clean(), "OMP_WAIT_POLICY": "PASSIVE"}  # idle workers must not spin
+        variables = clean()
         if keep_freed_memory:
             variables |= KEEP_FREED_MEMORY
         variables |= {key: str(threads) for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}

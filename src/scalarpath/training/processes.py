@@ -61,7 +61,7 @@ def run_in_own_process(config_file: Path, log: Path, *, threads: int, quiet: boo
     again for every device, does not meet the command line of all jobs. Its errors, and with ``quiet`` all its output,
     are appended to ``log``. The process ends when this one does, even if this one is killed: see ``end_with_parent``.
     """
-    environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
     command = [sys.executable, "-m", "scalarpath.cli", str(config_file)]
     with log.open("a") as file:
         output = file if quiet else None
