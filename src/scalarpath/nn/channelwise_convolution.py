@@ -46,8 +46,9 @@ class ChannelwiseConvolution(nn.Module):
         for other, source, l2 in sorted(groups):
             kind = PlainGroup if l2 == 0 else PathGroup if other else TraceGroup
             self.groups.append(kind(source, block(l2), len(groups[other, source, l2])))
-        # with a gate on scalar outputs: harmonics times gate stand behind the harmonics, and the constant one counts
-        behind = (l_edge + 1) ** 2
+        # with a gate on scalar outputs: their harmonics times gate stand behind those of the others, if there are any
+        scalar = [block(l2).stop for other, _, l2 in groups if not other]
+        self.n_gated, behind = max(scalar, default=0), (l_edge + 1) ** 2 if len(scalar) < len(groups) else 0
         self.gated_groups = [
             group if other else (GatedGroup if l2 == 0 else TraceGroup)(source, block(l2, behind), group.paths)
             for group, (other, source, l2) in zip(self.groups, sorted(groups), strict=True)
@@ -108,7 +109,9 @@ class ChannelwiseConvolution(nn.Module):
         if gate is not None:  # W (x) Y g: the gate is one number per edge, and so many more are the weights
             # under a name of its own, at which the derivatives of both parts meet before those of other layers join in
             own = harmonics.view_as(harmonics)
-            groups, harmonics = self.gated_groups, torch.cat([own, own * gate], dim=2)
+            gated = own[:, :, : self.n_gated] * gate
+            groups = self.gated_groups
+            harmonics = torch.cat([own, gated], dim=2) if len(groups) > self.n_scalar_groups else gated
         # 1. features of the neighbours, weighted, times the harmonics, summed      per group [N, .., ..]
         summed = weighted_neighbour_sum(groups, geometry.padded_neighbour, harmonics, weights, features)
         # 2. Clebsch-Gordan contraction on atoms                                    per path [N, 2 l3 + 1, C]
