@@ -14,5 +14,5 @@ def keep_freed_memory() -> None:
     """
     library = ctypes.CDLL(None)
     if sys.platform == "linux" and hasattr(library, "mallopt"):
-        for threshold in (-3, -1):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
-            library.mallopt(threshold, 2**31 - 1)
+        library.mallopt(-4, 0)  # M_MMAP_MAX: no array in a mapping of its own, which is gone when it is freed
+        library.mallopt(-1, -1)  # M_TRIM_THRESHOLD: the end of the heap is never given back

@@ -132,7 +132,7 @@ class ScalarPathway(nn.Module):
             term = part.edge_term(layer, context[name])
             if term is not None:
                 left, right = term
-                weights = weights.addmm_(from_pairs(left), right)  # in place: a product's result is in no derivative
+                weights = torch.addmm(weights, from_pairs(left), right)
         return weights
 
     def edge_gate(self, layer: int, context: dict[str, Any]) -> Tensor | None:
