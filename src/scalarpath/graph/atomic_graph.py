@@ -12,7 +12,6 @@ from torch_geometric.data import Batch, Data
 from scalarpath.graph.neighbours import neighbour_list
 from scalarpath.graph.pairs import undirected_pairs
 
-
 JOINED = ("z", "pos", "cell", "pbc", "edge_shift", "edge_slot", "energy", "forces", "stress", "frame")
 
 
