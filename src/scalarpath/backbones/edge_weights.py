@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -27,15 +27,9 @@ def split_edge_weights(
 
     Only the columns that end in scalars pass through the head, so that it cannot touch the others.
     """
-    scalar, other = sum(widths[:n_scalar]), sum(widths[n_scalar:])
-    scalar_columns, other_columns = matrix.split([scalar, other], dim=1)
-    made = head.edge_weights(
-        layer, hidden, scalar_columns, context, lambda values: values.index_select(0, geometry.edge_pair)
-    )
     gate = head.edge_gate(layer, context)
-    made = made if gate is None else made * gate
-    rest = (hidden @ other_columns).split(list(widths[n_scalar:]), dim=1) if other else ()
-    return [*made.split(list(widths[:n_scalar]), dim=1), *rest]
+    to_edges = lambda values: values.index_select(0, geometry.edge_pair)  # noqa: E731
+    return _blocks(hidden, matrix, widths, n_scalar, head, layer, context, to_edges, gate)
 
 
 def split_pair_weights(
@@ -53,15 +47,31 @@ def split_pair_weights(
     The blocks are on the padded layout [N K, width], zero in its free places. Left to the convolution, the gate costs
     less than on every weight; None: there is none.
     """
-    scalar, other = sum(widths[:n_scalar]), sum(widths[n_scalar:])
-    scalar_columns, other_columns = matrix.split([scalar, other], dim=1)
-    made = head.edge_weights(layer, hidden, scalar_columns, context, lambda values: with_null_pair(values, geometry))
-    blocks = [*made.split(list(widths[:n_scalar]), dim=1)]
-    if other:
-        blocks += (hidden @ other_columns).split(list(widths[n_scalar:]), dim=1)
+    with_none = lambda values: with_null_pair(values, geometry)  # noqa: E731
+    blocks = _blocks(hidden, matrix, widths, n_scalar, head, layer, context, with_none)
     gate = head.edge_gate(layer, context)
     padded = [block.index_select(0, geometry.padded_pair) for block in blocks]
     return padded, None if gate is None else to_slots(gate, geometry)
+
+
+def _blocks(
+    hidden: Tensor,
+    matrix: Tensor,
+    widths: Sequence[int],
+    n_scalar: int,
+    head: ScalarPathway,
+    layer: int,
+    context: dict[str, Any],
+    from_pairs: Callable[[Tensor], Tensor],
+    gate: Tensor | None = None,
+) -> list[Tensor]:
+    """The blocks for the rows of ``hidden``; see ``ScalarPathway.edge_weights`` for ``from_pairs``."""
+    scalar, other = list(widths[:n_scalar]), list(widths[n_scalar:])
+    scalar_columns, other_columns = matrix.split([sum(scalar), sum(other)], dim=1)
+    made = head.edge_weights(layer, hidden, scalar_columns, context, from_pairs)
+    made = made if gate is None else made * gate
+    rest = (hidden @ other_columns).split(other, dim=1) if other else ()
+    return [*made.split(scalar, dim=1), *rest]
 
 
 def with_null_pair(values: Tensor, geometry: EdgeGeometry) -> Tensor:
