@@ -13,14 +13,14 @@ from ase.build import bulk
 from samples import CUTOFF, batch_of, head_config, make_potential, quartz_like, silanol
 from torch.autograd import gradcheck, gradgradcheck
 
-from scalarpath.backbones.edge_weights import split_edge_weights
+from scalarpath.backbones.edge_weights import edge_rows, split_edge_weights
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads import PARTS, PathwaySpec, build_head
 from scalarpath.heads.controls import ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.nn.angular import SphericalHarmonics
-from scalarpath.nn.neighbour_sum import to_slots
+from scalarpath.nn.neighbour_sum import from_slots, to_slots
 
 SPEC = PathwaySpec(CUTOFF, n_species=2, n_radial=3, edge_channels=(4, 6), pool_channels=(4, 4), readout_channels=(4, 4))
 
@@ -66,11 +66,12 @@ def test_first_and_second_derivatives(name):
         draw(5, 6),
         draw(3, 4),
     )
-    every_edge = lambda values: values  # noqa: E731  every edge is a pair
+    every_edge = lambda values, _: values  # noqa: E731  every edge is a pair
 
     def hooks(vectors, radial, features, matrix, scalars):
-        context = head.prepare(geometry_of(cluster, vectors=vectors), radial)
-        outputs = [head.edge_weights(1, features, matrix, context, every_edge), head.edge_gate(1, context)]
+        moved = geometry_of(cluster, vectors=vectors)
+        context = head.prepare(moved, to_slots(radial, moved), every_edge)
+        outputs = [head.edge_weights(1, features, matrix, context), head.edge_gate(1, context)]
         outputs += [head.pool(1, scalars, context), head.readout(1, scalars, context)]
         return tuple(values for values in outputs if values is not None)
 
@@ -87,13 +88,32 @@ def test_edge_hooks_equal_their_formula_in_weight_space():
     radial, features, matrix = (
         torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((n_edges, 3), (n_edges, 5), (5, 6))
     )
-    context = head.prepare(geometry, radial)
-    gate = head.edge_gate(1, context)
+    context = head.prepare(geometry, to_slots(radial, geometry), edge_rows)
+    gate = from_slots(head.edge_gate(1, context), geometry)
     left, right = head.parts["edge_band"].edge_term(1, context["edge_band"])
-    assert left.shape[0] == n_edges // 2
+    assert torch.equal(left[:, batch.pair_edge][:, batch.edge_pair], left), "the same for both directions"
     assert 0.5 < gate.min() < gate.max() < 2.0
     (weights,) = split_edge_weights(features, matrix, [6], 1, head, 1, context, geometry)
-    torch.testing.assert_close(weights, gate * (features @ matrix + left[batch.edge_pair] @ right))
+    torch.testing.assert_close(weights, gate * (features @ matrix + left.T @ right))
+
+
+def test_edge_gate_equals_its_formula_edge_by_edge():
+    """exp(ln 2 tanh(c_0 + c R_ij)) with (c_0, c) of the centre's descriptors, one set for every species of neighbour."""
+    head, geometry = awake({"edge_gate": {}}), geometry_of(quartz_like(), silanol())
+    radial = torch.randn(len(geometry.centre), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    context = head.prepare(geometry, to_slots(radial, geometry), edge_rows)
+    part, d = head.parts["edge_gate"], head.descriptors(geometry).values
+    for layer in range(2):
+        gates = from_slots(head.edge_gate(layer, context), geometry).squeeze(1)
+        own = slice(16 * layer, 16 * (layer + 1))
+        units = torch.nn.functional.silu(d @ part.w1[:, own] + part.embedding[geometry.species][:, own])
+        outputs = (units @ part.w2[layer] / 4.0).view(geometry.n_atoms, 2, 4)  # [N, S, 1 + B]
+        c = torch.stack([
+            outputs[i, geometry.species[j]]
+            for i, j in zip(geometry.centre.tolist(), geometry.neighbour.tolist(), strict=True)
+        ])  # fmt: skip
+        expected = torch.exp(math.log(2.0) * torch.tanh(c[:, 0] + (c[:, 1:] * radial).sum(1)))
+        torch.testing.assert_close(gates, expected)
 
 
 def test_gating_weights_is_gating_messages():
@@ -234,7 +254,7 @@ def test_edge_band_continues_the_bessel_functions_and_dies_at_the_cutoff():
 def test_a_calibrated_band_has_unit_mean_square():
     head, geometry = awake({"edge_band": {}}), geometry_of(quartz_like(), silanol())
     band = head.parts["edge_band"]
-    np.testing.assert_allclose((band._band(geometry) / band.rms).square().mean(0), 1.0, rtol=1e-10)
+    np.testing.assert_allclose((band._band(geometry) / band.rms[:, None]).square().mean(1), 1.0, rtol=1e-10)
 
 
 def test_embedding_energy_grows_from_zero_as_a_neighbour_comes_near():
@@ -242,7 +262,7 @@ def test_embedding_energy_grows_from_zero_as_a_neighbour_comes_near():
 
     def energy(distance: float) -> float:
         geometry = geometry_of(Atoms("SiO", [[0, 0, 0], [0, 0, distance]]))
-        context = head.prepare(geometry, torch.zeros(2, 3, dtype=torch.float64))
+        context = head.prepare(geometry, torch.zeros(2, 1, 3, dtype=torch.float64), edge_rows)
         assert head.readout(0, torch.zeros(2, 4, dtype=torch.float64), context) is None, "once, not with every layer"
         return head.readout(1, torch.zeros(2, 4, dtype=torch.float64), context).abs().sum().item()
 
@@ -261,7 +281,7 @@ def test_spectral_readout_steps_no_further_than_the_linear_readout():
     spec = PathwaySpec(CUTOFF, 1, 3, (64,), (64,), (64,))
     readout = build_head({"name": "test", "parts": {"spectral_readout": {}}}, spec, seed=0).parts["spectral_readout"]
     h = torch.randn(500, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    coefficients = [readout.sine[0], readout.cosine[0]]
+    coefficients = [readout.coefficients[0]]
     linear = h.abs().sum(1) / math.sqrt(64)  # |d E / d w| summed over weights: the largest change per unit of step
     spectral = torch.stack([
         sum(g.abs().sum() for g in torch.autograd.grad(readout.readout(0, row[None], None).sum(), coefficients))
@@ -301,7 +321,9 @@ def test_control_without_physics_reads_nothing_of_the_neighbourhood():
         atoms = quartz_like()
         atoms.set_cell(atoms.cell * scale, scale_atoms=True)
         geometry = geometry_of(atoms)
-        context = head.prepare(geometry, torch.zeros(len(geometry.centre), 3, dtype=torch.float64))
+        context = head.prepare(
+            geometry, torch.zeros(geometry.n_atoms, geometry.max_degree, 3, dtype=torch.float64), edge_rows
+        )
         pooled.append(head.pool(1, scalars, context))
         energies.append(head.readout(1, scalars, context))
     assert torch.equal(*pooled)

@@ -11,7 +11,7 @@ import torch
 from e3nn import o3
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import split_edge_weights
+from scalarpath.backbones.edge_weights import edge_rows, split_edge_weights
 from scalarpath.backbones.registry import Backbone
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
@@ -20,7 +20,7 @@ from scalarpath.nn.angular import SphericalHarmonics, block, couplings, natural_
 from scalarpath.nn.edge_tensor_product import EdgeTensorProduct
 from scalarpath.nn.linear import SpeciesGroups
 from scalarpath.nn.mlp import ACTIVATIONS, MLP, unit_uniform
-from scalarpath.nn.neighbour_sum import neighbour_sum, outer_neighbour_sum, to_slots
+from scalarpath.nn.neighbour_sum import from_slots, neighbour_sum, outer_neighbour_sum, to_slots
 from scalarpath.nn.radial import BesselBasis, CosineSplineBasis, RadialEmbedding
 from scalarpath.options import choice, count
 
@@ -213,7 +213,7 @@ class Allegro(Backbone):
         radial, pair = self.two_body(geometry)
         hidden, matrix = self.scalar_embedding(pair), self.projection.last()
         harmonics = to_slots(self.harmonics(geometry.units), geometry)
-        context = head.prepare(geometry, radial)
+        context = head.prepare(geometry, to_slots(radial, geometry), edge_rows)
         # 2. two-body tensors V_ij                                                 [C, N, K, (l_max + 1)^2]
         tensors = self._two_body_tensors(hidden, harmonics, geometry)
         scalars: list[Tensor] = []
@@ -226,7 +226,7 @@ class Allegro(Backbone):
             # 5. tensor product of every edge with the environment of its centre  [C, N, K, dim]
             tensors = product(tensors, environment)
             # 6. latent network on all scalars so far and the invariants of the product       [E, H]
-            invariants = tensors[..., 0].permute(1, 2, 0).flatten(0, 1).index_select(0, geometry.slot)  # [E, C]
+            invariants = from_slots(tensors[..., 0].permute(1, 2, 0), geometry)  # [E, C]
             hidden, matrix = latent.hidden(torch.cat([*scalars, invariants], dim=1)), latent.last()
         scalars.append(hidden @ matrix)
         # 7. readout: hidden units of the edges, pooled on atoms, then one linear map         [N, H], [N]

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.descriptors import LocalDescriptors, NeighbourhoodDescriptors
 from scalarpath.heads.scalar_pathway import PathwayPart, PathwaySpec
-from scalarpath.nn.silu import silu
+from scalarpath.nn.elementwise import silu
 
 
 class ConstantDescriptors(NeighbourhoodDescriptors):
     """The same fixed random numbers for every atom of a species: nothing of its neighbourhood can be read from them.
 
-    It keeps the trainable parameters of the true descriptors, so that the counts match.
+    The true descriptors are computed and multiplied by zero, so that parameters and operations match.
     """
 
     constants: Tensor
@@ -33,10 +33,8 @@ class ConstantDescriptors(NeighbourhoodDescriptors):
 
     def forward(self, geometry: EdgeGeometry) -> LocalDescriptors:
         """Constants of every atom's species."""
-        # the parameters keep a derivative, zero, without which distributed training refuses them
-        idle = 0.0 * (self.radii.sum() + self.raw_widths.sum() + self.raw_weights.sum())
-        table = self.constants + idle
-        return LocalDescriptors(table[geometry.species], table)
+        dropped = 0.0 * super().forward(geometry).values
+        return LocalDescriptors(dropped + self.constants.index_select(0, geometry.species), self.constants)
 
 
 class ShuffledDescriptors(NeighbourhoodDescriptors):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.nn.neighbour_sum import outer_neighbour_sum, to_slots
+from scalarpath.nn.neighbour_sum import to_planes
 from scalarpath.nn.radial import polynomial_cutoff
 
 # Smallest standard deviation used, as a share of what one neighbour changes: in a crystal, where a descriptor hardly
@@ -44,6 +44,8 @@ class NeighbourhoodDescriptors(nn.Module):
     mean_coordination: Tensor
     mean: Tensor
     spread: Tensor
+    quadratic: Tensor
+    mixed: Tensor
 
     def __init__(self, cutoff: float, n_species: int, shells: int = 4):
         super().__init__()
@@ -58,41 +60,49 @@ class NeighbourhoodDescriptors(nn.Module):
         self.register_buffer("mean_coordination", torch.ones(n_species, shells, dtype=torch.float64))
         self.register_buffer("mean", torch.zeros(n_species, self.size, dtype=torch.float64))
         self.register_buffer("spread", torch.ones(n_species, self.size, dtype=torch.float64))
+        # spread, polarity and quadrupole in squares of the sums S of w v (x) v, and in S_00 S_11: |S - W I/3|^2 of the
+        # block of r (x) r is |S|^2 - W^2/3, since its trace is W = S_00
+        quadratic = torch.zeros(5, 5 + shells, 3, dtype=torch.float64)
+        quadratic[0, 1, 0], quadratic[0, 2:5, 1], quadratic[2:, 2:5, 2], quadratic[0, 0, 2] = -1.0, 1.0, 1.0, -1.0 / 3.0
+        self.register_buffer("quadratic", quadratic.flatten(0, 1), persistent=False)
+        self.register_buffer("mixed", torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64), persistent=False)
         self._observed: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, geometry: EdgeGeometry) -> LocalDescriptors:
         """Standardised descriptors of every atom, D = K + 3."""
         every = torch.arange(self.mean.shape[0], device=self.mean.device)
-        sums = self._sums(geometry)
-        return LocalDescriptors(
-            self._standardise(self._raw(sums, geometry.species), geometry.species),
-            self._standardise(self._raw(sums.new_zeros(len(every), *sums.shape[1:]), every), every),
-        )
+        nothing = self.mean.new_zeros(len(every), 5, 5 + self.shells)
+        return LocalDescriptors(self._of_sums(self._sums(geometry), geometry.species), self._of_sums(nothing, every))
 
     def _sums(self, geometry: EdgeGeometry) -> Tensor:
-        """Sums over neighbours of v (x) (w v, q F_k u) with v = (1, x, r): [N, 5, 5 + K]."""
-        x = geometry.scaled_distances
-        envelope = polynomial_cutoff(x, ENVELOPE_EXPONENT)  # [E, 1]
-        widths = self.min_width + nn.functional.softplus(self.raw_widths)
-        shells = torch.sigmoid((self.radii - geometry.distances) / widths) * envelope  # [E, K]
-        weights = nn.functional.softplus(self.raw_weights).T.index_select(0, geometry.neighbour_species)
-        v = torch.cat([torch.ones_like(x), x, geometry.units], dim=1)
-        values = torch.cat([shells[:, -1:] * v, weights * shells], dim=1)
-        return outer_neighbour_sum(to_slots(v, geometry), values, geometry)
+        """Sums over neighbours of v (x) (w v, q F_k u) with v = (1, x, r): [N, 5, 5 + K].
+
+        On planes [.., N, K] of one number per neighbour, which vectorise where [E, few] does not.
+        """
+        r, x = geometry.distances, geometry.scaled_distances
+        edges = [r, polynomial_cutoff(x, ENVELOPE_EXPONENT), torch.ones_like(r), x, geometry.units]
+        distance, envelope, v = to_planes(torch.cat(edges, dim=1), geometry).split([1, 1, 5])  # zero in free places
+        slope = -1.0 / (self.min_width + nn.functional.softplus(self.raw_widths))
+        radial = torch.addcmul((-slope * self.radii)[:, None, None], distance, slope[:, None, None])
+        shells = torch.sigmoid(radial) * envelope
+        weights = nn.functional.softplus(self.raw_weights) @ geometry.neighbour_indicator(self.mean.shape[0])
+        values = torch.cat([shells[-1:] * v, weights.view_as(shells) * shells])
+        return torch.bmm(v.transpose(0, 1), values.permute(1, 2, 0))
 
     def _raw(self, sums: Tensor, species: Tensor) -> Tensor:
         """[zeta^1..zeta^K, spread, polarity, quadrupole] from the sums: [N, K + 3]."""
-        coordination, total, x1, x2 = sums[:, 0, 5:], sums[:, 0, :1], sums[:, 0, 1:2], sums[:, 1, 1:2]
-        mean = self.mean_coordination[species]
-        norm = (total + mean[:, -1:] + 1.0).square()
-        spread = (total * x2 - x1.square()) / norm
-        polarity = sums[:, 0, 2:5].square().sum(1, keepdim=True) / norm
-        # |S - W I/3|^2 = |S|^2 - W^2/3, since the trace of S = sum w r r^T is W
-        quadrupole = (sums[:, 2:, 2:5].square().sum((1, 2))[:, None] - total.square() / 3.0) / norm
-        return torch.cat([(coordination - mean) / (coordination + mean + 1.0), spread, polarity, quadrupole], dim=1)
+        mean = self.mean_coordination.index_select(0, species)
+        total, coordination = sums[:, 0, :1], sums[:, 0, 5:]
+        squares = sums.square().flatten(1) @ self.quadratic
+        distortion = torch.addcmul(squares, total * sums[:, 1, 1:2], self.mixed)
+        norm = (total + (mean[:, -1:] + 1.0)).square()
+        numerator = torch.cat([coordination - mean, distortion], dim=1)
+        return numerator / torch.cat([coordination + (mean + 1.0), norm.expand(-1, 3)], dim=1)
 
-    def _standardise(self, raw: Tensor, species: Tensor) -> Tensor:
-        return torch.asinh((raw - self.mean[species]) / self.spread[species])
+    def _of_sums(self, sums: Tensor, species: Tensor) -> Tensor:
+        """Standardised descriptors from the sums: [N, K + 3]."""
+        mean, spread = self.mean.index_select(0, species), self.spread.index_select(0, species)
+        return torch.asinh((self._raw(sums, species) - mean) / spread)
 
     def observe(self, geometry: EdgeGeometry) -> None:
         """Collect one training batch."""

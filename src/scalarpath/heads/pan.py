@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.heads.scalar_pathway import PathwayInputs, PathwayPart, PathwaySpec
-from scalarpath.nn.silu import silu
+from scalarpath.nn.elementwise import Gate, elementwise, silu
 
 
 def _normal(generator: torch.Generator, *shape: int) -> Tensor:
@@ -25,26 +25,37 @@ def _normal(generator: torch.Generator, *shape: int) -> Tensor:
 
 
 class LayerNetworks(PathwayPart):
-    """One small network per layer of the backbone on the descriptors of the atoms; all layers' hidden units at once."""
+    """One small network per layer of the backbone on the descriptors of the atoms; all layers' hidden units at once.
+
+    ``widths``: what the network of every layer gives.
+    """
 
     def __init__(
-        self, spec: PathwaySpec, descriptors: NeighbourhoodDescriptors, generator: torch.Generator, hidden: int = 16
+        self,
+        n_species: int,
+        descriptors: NeighbourhoodDescriptors,
+        generator: torch.Generator,
+        hidden: int,
+        widths: Sequence[int],
     ):
         super().__init__()
-        self.hidden = hidden
-        width = len(spec.pool_channels) * hidden
-        self.w1 = nn.Parameter(_normal(generator, descriptors.size, width) / math.sqrt(descriptors.size))
-        self.embedding = nn.Parameter(_normal(generator, spec.n_species, width))
-        self.w2 = nn.ParameterList(
-            nn.Parameter(torch.zeros(hidden, channels, dtype=torch.float64)) for channels in spec.pool_channels
-        )
+        self.hidden, self.widths = hidden, list(widths)
+        total = len(widths) * hidden
+        self.w1 = nn.Parameter(_normal(generator, descriptors.size, total) / math.sqrt(descriptors.size))
+        self.embedding = nn.Parameter(_normal(generator, n_species, total))
+        self.w2 = nn.ParameterList(nn.Parameter(torch.zeros(hidden, width, dtype=torch.float64)) for width in widths)
 
     def hidden_units(self, descriptors: Tensor, embedding: Tensor) -> Tensor:
         """silu(W1 d + T): [N, layers * hidden]."""
         return silu(torch.addmm(embedding, descriptors, self.w1))
 
+    def outputs(self, inputs: PathwayInputs) -> list[Tensor]:
+        """W2 silu(W1 d_i + T_Zi) of every layer: [N, width]."""
+        units = self.hidden_units(inputs.descriptors.values, self.embedding.index_select(0, inputs.geometry.species))
+        return [h @ self.output_map(layer) for layer, h in enumerate(units.split(self.hidden, dim=1))]
+
     def output_map(self, layer: int) -> Tensor:
-        """W2 of a layer with its scale 1 / sqrt(fan-in): [hidden, pool_channels]."""
+        """W2 of a layer with its scale 1 / sqrt(fan-in): [hidden, width]."""
         return self.w2[layer] / math.sqrt(self.hidden)
 
 
@@ -59,16 +70,13 @@ class NodeGate(LayerNetworks):
         hidden: int = 16,
         strength: float = math.log(2.0),
     ):
-        super().__init__(spec, descriptors, generator, hidden)
-        self.strength = strength
+        super().__init__(spec.n_species, descriptors, generator, hidden, spec.pool_channels)
+        self.gate = Gate(strength)
 
-    def prepare(self, inputs: PathwayInputs) -> list[Tensor]:
+    def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
         """Gates of every layer: [N, pool_channels] each."""
-        units = self.hidden_units(inputs.descriptors.values, self.embedding[inputs.geometry.species])
-        return [
-            torch.exp(self.strength * torch.tanh(h @ self.output_map(layer)))
-            for layer, h in enumerate(units.split(self.hidden, dim=1))
-        ]
+        logits = torch.cat(self.outputs(inputs), dim=1)
+        return elementwise(self.gate, logits).split(self.widths, dim=1)
 
     def pool(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
         """a_i m_i."""
@@ -78,25 +86,29 @@ class NodeGate(LayerNetworks):
 class Injection(LayerNetworks):
     """m_i <- m_i + W2 (silu(W1 d_i + T_Zi) - silu(W1 d_isolated + T_Zi)): zero for an atom without neighbours."""
 
+    def __init__(
+        self, spec: PathwaySpec, descriptors: NeighbourhoodDescriptors, generator: torch.Generator, hidden: int = 16
+    ):
+        super().__init__(spec.n_species, descriptors, generator, hidden, spec.pool_channels)
+
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
         """Hidden units of every layer relative to the isolated atom: [N, hidden] each."""
         species = inputs.geometry.species
-        units = self.hidden_units(inputs.descriptors.values, self.embedding[species])
+        units = self.hidden_units(inputs.descriptors.values, self.embedding.index_select(0, species))
         isolated = self.hidden_units(inputs.descriptors.isolated, self.embedding)
-        return (units - isolated[species]).split(self.hidden, dim=1)
+        return (units - isolated.index_select(0, species)).split(self.hidden, dim=1)
 
     def pool(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
         """m_i + W2 (...)."""
         return torch.addmm(features, prepared[layer], self.output_map(layer))
 
 
-class EdgeGate(PathwayPart):
-    """W_ij <- g_ij W_ij with g = exp(strength tanh(w2 . silu(A R_ij + B d_i + T_{Zi,Zj}))).
+class EdgeGate(LayerNetworks):
+    """W_ij <- g_ij W_ij with g = exp(strength tanh(c_0 + sum_b c_b R_b(r_ij))), (c_0, c) = W2 silu(W1 d_i + T_Zi).
 
-    One number per edge and layer. R_ij are the backbone's radial features, d_i the descriptors of the centre.
+    One number per edge and layer: a function of the distance, which the neighbourhood of the centre draws in the
+    backbone's radial features R, one for every species of the neighbour. d_i are the descriptors of the centre.
     """
-
-    own_layer: Tensor
 
     def __init__(
         self,
@@ -106,28 +118,23 @@ class EdgeGate(PathwayPart):
         hidden: int = 16,
         strength: float = math.log(2.0),
     ):
-        super().__init__()
-        self.hidden, self.strength = hidden, strength
-        layers = len(spec.edge_channels)
-        self.n_species = spec.n_species
-        self.radial = nn.Parameter(_normal(generator, spec.n_radial, layers * hidden) / math.sqrt(spec.n_radial))
-        self.local = nn.Parameter(_normal(generator, descriptors.size, layers * hidden) / math.sqrt(descriptors.size))
-        self.embedding = nn.Parameter(_normal(generator, spec.n_species**2, layers * hidden))
-        self.w2 = nn.Parameter(torch.zeros(layers, hidden, dtype=torch.float64))
-        own_layer = torch.eye(layers, dtype=torch.float64)[:, None] / math.sqrt(hidden)  # [layers, 1, layers]
-        self.register_buffer("own_layer", own_layer, persistent=False)
+        widths = [spec.n_species * (1 + spec.n_radial)] * len(spec.edge_channels)
+        super().__init__(spec.n_species, descriptors, generator, hidden, widths)
+        self.n_species, self.gate = spec.n_species, Gate(strength)
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
-        """Gates of every layer: [E, 1] each."""
-        geometry, width = inputs.geometry, self.radial.shape[1]
-        # B d_i + T_{Zi,Z} of every atom i and species Z, so that an edge fetches one row: [N * S, layers * hidden]
-        pairs = self.embedding.view(self.n_species, self.n_species, width)[geometry.species]
-        atoms = ((inputs.descriptors.values @ self.local)[:, None] + pairs).view(-1, width)
-        edges = atoms.index_select(0, geometry.centre * self.n_species + geometry.neighbour_species)
-        hidden = silu(torch.addmm(edges, inputs.radial, self.radial))
-        logits = hidden @ (self.w2[:, :, None] * self.own_layer).flatten(0, 1)  # [E, layers]
-        return torch.exp(self.strength * torch.tanh(logits)).split(1, dim=1)
+        """Gates of every layer on the padded layout: [N, K] each."""
+        geometry, radial = inputs.geometry, inputs.radial
+        n_atoms, layers, functions = geometry.n_atoms, len(self.widths), 1 + radial.shape[2]
+        outputs = torch.cat(self.outputs(inputs), dim=1).view(n_atoms, layers * self.n_species, functions)
+        constant, coefficients = outputs.tensor_split([1], dim=2)
+        logits = torch.baddbmm(constant, coefficients, radial.transpose(1, 2))  # [N, layers * S, K]
+        if self.n_species > 1:  # of every neighbour the one of its species
+            species = geometry.species[geometry.padded_neighbour].view(n_atoms, 1, 1, geometry.max_degree)
+            logits = logits.view(n_atoms, layers, self.n_species, geometry.max_degree)
+            logits = logits.gather(2, species.expand(-1, layers, -1, -1)).squeeze(2)
+        return elementwise(self.gate, logits).unbind(1)
 
     def edge_gate(self, layer: int, prepared: Any) -> Tensor:
-        """g_ij [E, 1]."""
-        return prepared[layer]
+        """g_ij [N, K, 1]."""
+        return prepared[layer].unsqueeze(2)

@@ -57,19 +57,24 @@ class EdgeBand(PathwayPart):
         self._squares: list[Tensor] = []
 
     def _band(self, geometry: EdgeGeometry) -> Tensor:
-        """sin(k r) / r times the envelope: [E, size]."""
-        r = geometry.stretched_distances
-        envelope = polynomial_cutoff(geometry.scaled_distances, ENVELOPE_EXPONENT)
-        return torch.sin(self.frequencies * r) * (envelope / r)
+        """sin(k r) / r times the envelope: [size, E]."""
+        r = geometry.stretched_distances.T
+        envelope = polynomial_cutoff(geometry.scaled_distances.T, ENVELOPE_EXPONENT)
+        return torch.sin(self.frequencies[:, None] * r) * (envelope / r)
 
     def prepare(self, inputs: PathwayInputs) -> Tensor:
-        """Low-rank features of pairs [P, rank]."""
+        """Low-rank features [rank, R]: with few of them in rows, products with them are faster."""
         geometry = inputs.geometry.one_way
-        mixed = self._band(geometry) @ (self.mix * (self.taper / self.rms)[:, None])
-        return mixed * self.pair.index_select(0, self.pair_index[geometry.species_pairs(self.n_species)])
+        mixed = (self.mix * (self.taper / self.rms)[:, None]).T @ self._band(geometry)  # [rank, P]
+        if self.n_species > 1:
+            pairs = self.pair_index[geometry.species_pairs(self.n_species)]
+            mixed = mixed * self.pair.index_select(0, pairs).T
+        else:
+            mixed = mixed * self.pair.T
+        return inputs.to_rows(mixed, inputs.geometry)
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor]:
-        """Features of pairs [P, rank] and their map V [rank, edge_channels]."""
+        """Features [rank, R] and their map V [rank, edge_channels]."""
         return prepared, self.out[layer] * self.scale
 
     def observe(self, geometry: EdgeGeometry) -> None:
@@ -80,7 +85,7 @@ class EdgeBand(PathwayPart):
     def finish_observation(self) -> None:
         """Scale every band function to unit mean square on the training edges (before the taper)."""
         if self._squares:
-            self.rms.copy_(torch.cat(self._squares).mean(0).sqrt().clamp(min=1e-6))
+            self.rms.copy_(torch.cat(self._squares, dim=1).mean(1).sqrt().clamp(min=1e-6))
         self._squares = []
 
 
@@ -91,19 +96,25 @@ class SpectralExpansion(nn.Module):
     forces as a weight of a linear readout; without them Adam's equal steps on all coefficients disturb training.
     """
 
-    omega: Tensor
+    frequency: Tensor
+    phase: Tensor
     weight: Tensor
 
     def __init__(self, channels: int, orders: int, beta: float):
         super().__init__()
         omega = torch.arange(1, orders + 1, dtype=torch.float64) * math.pi / 2.0
-        self.register_buffer("omega", omega)
-        self.register_buffer("weight", semicircle_taper(orders, beta) / omega / math.sqrt(2 * channels * orders))
+        weight = semicircle_taper(orders, beta) / omega / math.sqrt(2 * channels * orders)
+        # a cosine is a sine shifted by a quarter: sines and cosines are one array
+        self.register_buffer("frequency", omega.repeat(2), persistent=False)
+        self.register_buffer(
+            "phase", torch.tensor([0.0, math.pi / 2.0]).double().repeat_interleave(orders), persistent=False
+        )
+        self.register_buffer("weight", weight.repeat(2), persistent=False)
 
-    def forward(self, t: Tensor, sine: Tensor, cosine: Tensor) -> Tensor:
-        """t [N, C] within (-2, 2), coefficients a and b [C, orders] or one set per atom [N, C, orders] -> [N]."""
-        phase = t[:, :, None] * self.omega
-        return ((torch.sin(phase) * sine + (torch.cos(phase) - 1.0) * cosine) * self.weight).sum((1, 2))
+    def forward(self, t: Tensor, coefficients: Tensor) -> Tensor:
+        """t [N, C] within (-2, 2), coefficients (a, b) [C, 2 orders] or a set per atom [N, C, 2 orders] -> [N]."""
+        functions = torch.sin(torch.addcmul(self.phase, t[:, :, None], self.frequency)) - torch.sin(self.phase)
+        return (functions * (coefficients * self.weight)).sum((1, 2))
 
 
 class EmbeddingReadout(PathwayPart):
@@ -124,15 +135,14 @@ class EmbeddingReadout(PathwayPart):
         super().__init__()
         self.layer = len(spec.readout_channels) - 1
         self.expansion = SpectralExpansion(descriptors.size, orders, beta)
-        shape = (spec.n_species, descriptors.size, orders)
-        self.sine = nn.Parameter(torch.zeros(shape, dtype=torch.float64))
-        self.cosine = nn.Parameter(torch.zeros(shape, dtype=torch.float64))
+        shape = (spec.n_species, descriptors.size, 2 * orders)
+        self.coefficients = nn.Parameter(torch.zeros(shape, dtype=torch.float64))
 
     def prepare(self, inputs: PathwayInputs) -> Tensor:
         """Embedding energies [N]."""
         species, local = inputs.geometry.species, inputs.descriptors
-        t = torch.tanh(0.5 * local.values) - torch.tanh(0.5 * local.isolated)[species]
-        return self.expansion(t, self.sine[species], self.cosine[species])
+        t = torch.tanh(0.5 * local.values) - torch.tanh(0.5 * local.isolated).index_select(0, species)
+        return self.expansion(t, self.coefficients.index_select(0, species))
 
     def readout(self, layer: int, features: Tensor, prepared: Any) -> Tensor | None:
         """The embedding energies, with the last layer's readout."""
@@ -154,14 +164,11 @@ class SpectralReadout(PathwayPart):
             nn.Parameter(torch.randn(width, channels, generator=generator, dtype=torch.float64) / math.sqrt(width))
             for width in spec.readout_channels
         )
-        self.sine, self.cosine = (
-            nn.ParameterList(
-                nn.Parameter(torch.zeros(channels, orders, dtype=torch.float64)) for _ in spec.readout_channels
-            )
-            for _ in range(2)
+        self.coefficients = nn.ParameterList(
+            nn.Parameter(torch.zeros(channels, 2 * orders, dtype=torch.float64)) for _ in spec.readout_channels
         )
 
     def readout(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
         """[N, readout_channels] -> [N]."""
         t = torch.tanh(features @ self.projections[layer])
-        return self.expansion(t, self.sine[layer], self.cosine[layer])
+        return self.expansion(t, self.coefficients[layer])

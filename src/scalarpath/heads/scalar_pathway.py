@@ -5,8 +5,8 @@ A backbone calls the hooks at fixed places; a head is a composition of parts, ea
 =============  ==============================================================================================
 hook           what it does
 =============  ==============================================================================================
-edge_gate      a factor [E, 1] on the weights of the edge paths with scalar output
-edge_term      a low-rank addition ([P, rank], [rank, edge_channels]) to these weights, before the gate; the same for
+edge_gate      a factor [N, K, 1] on the weights of the edge paths with scalar output
+edge_term      a low-rank addition ([rank, R], [rank, edge_channels]) to these weights, before the gate; the same for
                both directions of a pair of atoms
 pool           maps the scalar channels of the neighbour sum, [N, pool_channels], to their like
 readout        an additional atomic energy [N] from the scalar features of a layer, [N, readout_channels]
@@ -52,10 +52,15 @@ class PathwaySpec:
 
 @dataclass(frozen=True)
 class PathwayInputs:
-    """What a part may read: the geometry, the backbone's radial features [E, n_radial], the local descriptors."""
+    """What a part may read: the geometry, the backbone's radial features [N, K, n_radial], local descriptors.
+
+    N, K: the padded layout, where the radial features are zero in the free places. ``to_rows`` takes values of pairs of
+    edges to the rows of the features of which the backbone makes its edge weights: [F, P] -> [F, R].
+    """
 
     geometry: EdgeGeometry
     radial: Tensor
+    to_rows: Callable[[Tensor, EdgeGeometry], Tensor]
     local: LocalDescriptors | None
 
     @property
@@ -74,11 +79,11 @@ class PathwayPart(nn.Module):
         return None
 
     def edge_gate(self, layer: int, prepared: Any) -> Tensor | None:
-        """Factor [E, 1] on the scalar edge weights, or None."""
+        """Factor [N, K, 1] on the scalar edge weights, any number in free places; or None."""
         return None
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor] | None:
-        """(b of pairs [P, rank], V [rank, edge_channels[layer]]): the addition b V to the scalar weights, or None."""
+        """(b [rank, R], V [rank, edge_channels[layer]]): the addition b^T V to the scalar weights, or None."""
         return None
 
     def pool(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
@@ -110,33 +115,31 @@ class ScalarPathway(nn.Module):
     def _parts(self) -> Mapping[str, PathwayPart]:
         return cast("Mapping[str, PathwayPart]", self.parts)
 
-    def prepare(self, geometry: EdgeGeometry, radial: Tensor) -> dict[str, Any]:
-        """Once per forward pass; the result goes to every hook as ``context``."""
-        inputs = PathwayInputs(geometry, radial, self.descriptors(geometry) if self.descriptors is not None else None)
+    def prepare(
+        self, geometry: EdgeGeometry, radial: Tensor, to_rows: Callable[[Tensor, EdgeGeometry], Tensor]
+    ) -> dict[str, Any]:
+        """Once per forward pass, see ``PathwayInputs``; the result goes to every hook as ``context``."""
+        local = self.descriptors(geometry) if self.descriptors is not None else None
+        inputs = PathwayInputs(geometry, radial, to_rows, local)
         return {name: part.prepare(inputs) for name, part in self._parts.items()}
 
     def edge_weights(
-        self,
-        layer: int,
-        features: Tensor,
-        matrix: Tensor,
-        context: dict[str, Any],
-        from_pairs: Callable[[Tensor], Tensor],
+        self, layer: int, features: Tensor, matrix: Tensor, context: dict[str, Any], gate: Tensor | None = None
     ) -> Tensor:
-        """Scalar edge weights before the gate, F M + b V: features [R, H], matrix [H, edge_channels[layer]] -> [R, ..].
+        """Scalar edge weights g (F M + b V): features [R, H], matrix [H, edge_channels[layer]] -> [R, ..].
 
-        ``from_pairs`` takes values of pairs of edges [P, F] to the rows of the features [R, F].
+        ``gate`` [R, 1] multiplies the features and b, which are fewer than the weights; None: one.
         """
-        weights = features @ matrix
+        weights = (features if gate is None else features * gate) @ matrix
         for name, part in self._parts.items():
             term = part.edge_term(layer, context[name])
             if term is not None:
                 left, right = term
-                weights = torch.addmm(weights, from_pairs(left), right)
+                weights = torch.addmm(weights, (left if gate is None else left * gate.T).T, right)
         return weights
 
     def edge_gate(self, layer: int, context: dict[str, Any]) -> Tensor | None:
-        """Factor [E, 1] on the scalar edge weights, the product of those of all parts; None: no part has one."""
+        """Factor [N, K, 1] on the scalar edge weights, the product of those of all parts; None: no part has one."""
         offered = [part.edge_gate(layer, context[name]) for name, part in self._parts.items()]
         gates = [gate for gate in offered if gate is not None]
         return math.prod(gates[1:], start=gates[0]) if gates else None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from scalarpath.nn.silu import silu
+from scalarpath.nn.elementwise import silu
 
 
 class Activation(NamedTuple):

@@ -7,6 +7,8 @@ stored, and only operations with a derivative of every order are used.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,36 @@ def to_slots(values: Tensor, geometry: EdgeGeometry) -> Tensor:
         return values.view(geometry.n_atoms, geometry.max_degree, values.shape[1])
     padded = values.new_zeros(geometry.n_atoms * geometry.max_degree, values.shape[1])
     return padded.index_copy(0, geometry.slot, values).view(geometry.n_atoms, geometry.max_degree, values.shape[1])
+
+
+def to_planes(values: Tensor, geometry: EdgeGeometry) -> Tensor:
+    """The same as planes of one number per neighbour, contiguous: [E, F] -> [F, N, K].
+
+    Arithmetic with a few numbers per edge vectorises along K there, and not along F.
+    """
+    planes = transposed(to_slots(values, geometry).flatten(0, 1))
+    return planes.view(values.shape[1], geometry.n_atoms, geometry.max_degree)
+
+
+def transposed(matrix: Tensor) -> Tensor:
+    """The transpose of a matrix, contiguous, and so is its gradient: gathers of strided rows are slow."""
+    return _Transposed.apply(matrix)
+
+
+class _Transposed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor) -> Tensor:
+        return matrix.T.contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Transposed.apply(gradient)
+
+
+def from_slots(values: Tensor, geometry: EdgeGeometry) -> Tensor:
+    """The values of the edges on the padded layout: [N, K, F] -> [E, F]."""
+    flat = values.flatten(0, 1)
+    return flat if geometry.dense else flat.index_select(0, geometry.slot)
 
 
 def outer_neighbour_sum(harmonics: Tensor, values: Tensor, geometry: EdgeGeometry) -> Tensor:

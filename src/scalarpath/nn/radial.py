@@ -14,14 +14,12 @@ from ase.data import covalent_radii
 from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.nn.elementwise import Envelope, elementwise
 
 
 def polynomial_cutoff(x: Tensor, p: float | Tensor) -> Tensor:
-    """Envelope u_p(x) of x = r / cutoff, zero for x >= 1, C2 there (DimeNet, arXiv:2003.03123, eq. 8)."""
-    a, b, c = (p + 1.0) * (p + 2.0) / 2.0, p * (p + 2.0), p * (p + 1.0) / 2.0
-    xp = x.pow(p)
-    u = 1.0 - xp * (a - x * (b - c * x))
-    return u * (x < 1.0)
+    """Envelope u_p(x) of x = r / cutoff, zero for x >= 1, C2 there; see ``Envelope``."""
+    return elementwise(Envelope(p), x)
 
 
 class BesselBasis(nn.Module):

@@ -1,0 +1,49 @@
+"""Functions with derivatives of their own, against autograd's of the same formula."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+
+from scalarpath.nn.elementwise import SILU, Envelope, Gate, elementwise
+
+
+def polynomial(x: Tensor, p: int) -> Tensor:
+    """DimeNet's envelope as printed: 1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2)."""
+    u = 1 - (p + 1) * (p + 2) / 2 * x**p + p * (p + 2) * x ** (p + 1) - p * (p + 1) / 2 * x ** (p + 2)
+    return torch.where(x < 1, u, torch.zeros_like(u))
+
+
+WIDE, UNIT = torch.linspace(-30.0, 30.0, 61, dtype=torch.float64), torch.linspace(0.0, 1.3, 53, dtype=torch.float64)
+CASES = [
+    pytest.param(SILU, torch.nn.functional.silu, WIDE, id="silu"),
+    pytest.param(Gate(math.log(2.0)), lambda x: torch.exp(math.log(2.0) * torch.tanh(x)), 0.2 * WIDE, id="gate"),
+    *(pytest.param(Envelope(p), lambda x, p=p: polynomial(x, p), UNIT, id=f"envelope {p}") for p in (2, 5, 6, 12)),
+]
+
+
+def derivatives(function, x: Tensor) -> list[Tensor]:
+    """Value, first and second derivative at x."""
+    value = function(x)
+    (first,) = torch.autograd.grad(value.sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), x)
+    return [value, first, second]
+
+
+@pytest.mark.parametrize(("function", "formula", "x"), CASES)
+def test_value_and_derivatives_are_those_of_the_formula(function, formula, x):
+    x = x.clone().requires_grad_()
+    expected = derivatives(formula, x)
+    for ours, theirs in zip(derivatives(lambda y: elementwise(function, y), x), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-11)
+
+
+@pytest.mark.parametrize(("function", "formula", "x"), CASES)
+def test_the_second_derivative_is_linear_in_both_gradients(function, formula, x):
+    x = torch.rand(5, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    assert gradcheck(lambda y: elementwise(function, y), x)
+    assert gradgradcheck(lambda y: elementwise(function, y), x)
