@@ -98,7 +98,7 @@ def test_edge_hooks_equal_their_formula_in_weight_space():
 
 
 def test_edge_gate_equals_its_formula_edge_by_edge():
-    """exp(ln 2 tanh(c_0 + c R_ij)) with (c_0, c) of the centre's descriptors, one set for every species of neighbour."""
+    """exp(ln 2 tanh(c_0 + c R_ij)) with (c_0, c) of the centre's descriptors, one set per species of neighbour."""
     head, geometry = awake({"edge_gate": {}}), geometry_of(quartz_like(), silanol())
     radial = torch.randn(len(geometry.centre), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     context = head.prepare(geometry, to_slots(radial, geometry), edge_rows)
