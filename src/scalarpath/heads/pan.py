@@ -45,18 +45,15 @@ class LayerNetworks(PathwayPart):
         self.embedding = nn.Parameter(_normal(generator, n_species, total))
         self.w2 = nn.ParameterList(nn.Parameter(torch.zeros(hidden, width, dtype=torch.float64)) for width in widths)
 
-    def hidden_units(self, descriptors: Tensor, embedding: Tensor) -> Tensor:
-        """silu(W1 d + T): [N, layers * hidden]."""
-        return silu(torch.addmm(embedding, descriptors, self.w1))
+    def hidden_units(self, descriptors: Tensor, embedding: Tensor) -> Sequence[Tensor]:
+        """silu(W1 d + T) / sqrt(hidden), the fan-in of W2, of every layer: [N, hidden] each."""
+        units = silu(torch.addmm(embedding, descriptors, self.w1)) / math.sqrt(self.hidden)
+        return units.split(self.hidden, dim=1)
 
-    def outputs(self, inputs: PathwayInputs) -> list[Tensor]:
-        """W2 silu(W1 d_i + T_Zi) of every layer: [N, width]."""
+    def outputs(self, inputs: PathwayInputs) -> Tensor:
+        """W2 silu(W1 d_i + T_Zi) of all layers one after the other: [N, sum(widths)]."""
         units = self.hidden_units(inputs.descriptors.values, self.embedding.index_select(0, inputs.geometry.species))
-        return [h @ self.output_map(layer) for layer, h in enumerate(units.split(self.hidden, dim=1))]
-
-    def output_map(self, layer: int) -> Tensor:
-        """W2 of a layer with its scale 1 / sqrt(fan-in): [hidden, width]."""
-        return self.w2[layer] / math.sqrt(self.hidden)
+        return torch.cat([h @ w2 for h, w2 in zip(units, self.w2, strict=True)], dim=1)
 
 
 class NodeGate(LayerNetworks):
@@ -75,8 +72,7 @@ class NodeGate(LayerNetworks):
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
         """Gates of every layer: [N, pool_channels] each."""
-        logits = torch.cat(self.outputs(inputs), dim=1)
-        return elementwise(self.gate, logits).split(self.widths, dim=1)
+        return elementwise(self.gate, self.outputs(inputs)).split(self.widths, dim=1)
 
     def pool(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
         """a_i m_i."""
@@ -96,11 +92,11 @@ class Injection(LayerNetworks):
         species = inputs.geometry.species
         units = self.hidden_units(inputs.descriptors.values, self.embedding.index_select(0, species))
         isolated = self.hidden_units(inputs.descriptors.isolated, self.embedding)
-        return (units - isolated.index_select(0, species)).split(self.hidden, dim=1)
+        return [own - alone.index_select(0, species) for own, alone in zip(units, isolated, strict=True)]
 
     def pool(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
         """m_i + W2 (...)."""
-        return torch.addmm(features, prepared[layer], self.output_map(layer))
+        return torch.addmm(features, prepared[layer], self.w2[layer])
 
 
 class EdgeGate(LayerNetworks):
@@ -126,7 +122,7 @@ class EdgeGate(LayerNetworks):
         """Gates of every layer on the padded layout: [N, K] each."""
         geometry, radial = inputs.geometry, inputs.radial
         n_atoms, layers, functions = geometry.n_atoms, len(self.widths), 1 + radial.shape[2]
-        outputs = torch.cat(self.outputs(inputs), dim=1).view(n_atoms, layers * self.n_species, functions)
+        outputs = self.outputs(inputs).view(n_atoms, layers * self.n_species, functions)
         constant, coefficients = outputs.tensor_split([1], dim=2)
         logits = torch.baddbmm(constant, coefficients, radial.transpose(1, 2))  # [N, layers * S, K]
         if self.n_species > 1:  # of every neighbour the one of its species

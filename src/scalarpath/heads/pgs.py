@@ -53,7 +53,6 @@ class EdgeBand(PathwayPart):
         self.out = nn.ParameterList(
             nn.Parameter(torch.zeros(rank, channels, dtype=torch.float64)) for channels in spec.edge_channels
         )
-        self.scale = 1.0 / math.sqrt(rank)
         self._squares: list[Tensor] = []
 
     def _band(self, geometry: EdgeGeometry) -> Tensor:
@@ -65,17 +64,16 @@ class EdgeBand(PathwayPart):
     def prepare(self, inputs: PathwayInputs) -> Tensor:
         """Low-rank features [rank, R]: with few of them in rows, products with them are faster."""
         geometry = inputs.geometry.one_way
-        mixed = (self.mix * (self.taper / self.rms)[:, None]).T @ self._band(geometry)  # [rank, P]
-        if self.n_species > 1:
-            pairs = self.pair_index[geometry.species_pairs(self.n_species)]
-            mixed = mixed * self.pair.index_select(0, pairs).T
-        else:
-            mixed = mixed * self.pair.T
+        # with 1 / sqrt(rank), the fan-in of V                                                    [rank, P]
+        scale = self.taper / (self.rms * math.sqrt(self.mix.shape[1]))
+        mixed = (self.mix * scale[:, None]).T @ self._band(geometry)
+        pairs = self.pair_index[geometry.species_pairs(self.n_species)]
+        mixed = mixed * self.pair.index_select(0, pairs).T
         return inputs.to_rows(mixed, inputs.geometry)
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor]:
         """Features [rank, R] and their map V [rank, edge_channels]."""
-        return prepared, self.out[layer] * self.scale
+        return prepared, self.out[layer]
 
     def observe(self, geometry: EdgeGeometry) -> None:
         """Collect the mean square of the band over the training edges."""
