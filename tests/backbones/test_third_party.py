@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 from scalarpath.backbones import Backbone
-from scalarpath.backbones.edge_weights import edge_rows, split_edge_weights
+from scalarpath.backbones.edge_weights import split_edge_weights, to_edges
 from scalarpath.heads.scalar_pathway import PathwaySpec
 from scalarpath.nn.mlp import MLP
-from scalarpath.nn.neighbour_sum import neighbour_sum, to_slots
+from scalarpath.nn.neighbour_sum import from_slots, neighbour_sum, to_slots
 from scalarpath.nn.radial import BesselBasis, RadialEmbedding
 
 
@@ -42,9 +42,11 @@ class EmbeddedAtom(Backbone):
     def forward(self, geometry, head):
         basis, envelope = self.radial(geometry)
         radial = basis * envelope
-        context = head.prepare(geometry, to_slots(radial, geometry), edge_rows)
+        context = head.prepare(geometry, to_slots(radial, geometry), to_edges)
         hidden, matrix = self.density.hidden(radial), self.density.last()
-        (weights,) = split_edge_weights(hidden, matrix, [matrix.shape[1]], 1, head, 0, context, geometry)
+        (weights,), gate = split_edge_weights(hidden, matrix, [matrix.shape[1]], 1, head, 0, context)
+        if gate is not None:
+            weights = weights * from_slots(gate, geometry)
         scalars = head.pool(0, neighbour_sum(weights, geometry) / self.mean_degree, context)
         energy = self.embedding(scalars).squeeze(1)
         extra = head.readout(0, scalars, context)

@@ -13,7 +13,7 @@ from ase.build import bulk
 from samples import CUTOFF, batch_of, head_config, make_potential, quartz_like, silanol
 from torch.autograd import gradcheck, gradgradcheck
 
-from scalarpath.backbones.edge_weights import edge_rows, split_edge_weights
+from scalarpath.backbones.edge_weights import split_edge_weights, to_edges
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads import PARTS, PathwaySpec, build_head
@@ -88,20 +88,21 @@ def test_edge_hooks_equal_their_formula_in_weight_space():
     radial, features, matrix = (
         torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((n_edges, 3), (n_edges, 5), (5, 6))
     )
-    context = head.prepare(geometry, to_slots(radial, geometry), edge_rows)
+    context = head.prepare(geometry, to_slots(radial, geometry), to_edges)
     gate = from_slots(head.edge_gate(1, context), geometry)
     left, right = head.parts["edge_band"].edge_term(1, context["edge_band"])
-    assert torch.equal(left[:, batch.pair_edge][:, batch.edge_pair], left), "the same for both directions"
+    assert torch.equal(left[batch.pair_edge][batch.edge_pair], left), "the same for both directions"
     assert 0.5 < gate.min() < gate.max() < 2.0
-    (weights,) = split_edge_weights(features, matrix, [6], 1, head, 1, context, geometry)
-    torch.testing.assert_close(weights, gate * (features @ matrix + left.T @ right))
+    (weights,), offered = split_edge_weights(features, matrix, [6], 1, head, 1, context)
+    torch.testing.assert_close(weights, features @ matrix + left @ right)
+    assert torch.equal(offered, head.edge_gate(1, context))
 
 
 def test_edge_gate_equals_its_formula_edge_by_edge():
     """exp(ln 2 tanh(c_0 + c R_ij)) with (c_0, c) of the centre's descriptors, one set per species of neighbour."""
     head, geometry = awake({"edge_gate": {}}), geometry_of(quartz_like(), silanol())
     radial = torch.randn(len(geometry.centre), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    context = head.prepare(geometry, to_slots(radial, geometry), edge_rows)
+    context = head.prepare(geometry, to_slots(radial, geometry), to_edges)
     part, d = head.parts["edge_gate"], head.descriptors(geometry).values
     for layer in range(2):
         gates = from_slots(head.edge_gate(layer, context), geometry).squeeze(1)
@@ -142,6 +143,27 @@ def test_gating_weights_is_gating_messages():
         assert torch.equal(unchanged, values)
     open_gate = convolution(features, weights, harmonics, geometry, torch.ones_like(gate))
     assert all(torch.equal(values, same) for values, same in zip(open_gate, plain, strict=True))
+
+
+def test_in_allegro_the_gate_scales_the_scalar_part_of_the_environment_alone():
+    """Gating the sum's harmonic of degree 0 is gating the l = 0 weights; the other degrees stay as they are."""
+    potential, geometry = make_potential("pan_edge", kind="allegro"), geometry_of(quartz_like())
+    backbone, generator = potential.backbone, torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.rand(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    degrees, channels = len(backbone.widths) - 1, backbone.widths[1]
+    weights = [draw(len(geometry.centre), channels) for _ in range(degrees)]
+    harmonics = to_slots(backbone.harmonics(geometry.units), geometry)
+    gate, norm = draw(geometry.n_atoms, geometry.max_degree, 1), draw(geometry.n_atoms, 1)
+    baseline = build_head(head_config("baseline"), backbone.pathway, seed=0)
+
+    def environment(weights, gate):
+        return backbone._environment(0, weights, harmonics, gate, norm, geometry, baseline, {})
+
+    plain = environment(weights, None)
+    gated, expected = environment(weights, gate), environment([from_slots(gate, geometry) * weights[0]], None)
+    torch.testing.assert_close(gated[:, :, :1], expected)
+    assert not torch.allclose(gated[:, :, :1], plain[:, :, :1])
+    assert torch.equal(gated[:, :, 1:], plain[:, :, 1:])
 
 
 def test_coordination_deviation_goes_from_nothing_through_the_usual_to_crowding():
@@ -262,7 +284,7 @@ def test_embedding_energy_grows_from_zero_as_a_neighbour_comes_near():
 
     def energy(distance: float) -> float:
         geometry = geometry_of(Atoms("SiO", [[0, 0, 0], [0, 0, distance]]))
-        context = head.prepare(geometry, torch.zeros(2, 1, 3, dtype=torch.float64), edge_rows)
+        context = head.prepare(geometry, torch.zeros(2, 1, 3, dtype=torch.float64), to_edges)
         assert head.readout(0, torch.zeros(2, 4, dtype=torch.float64), context) is None, "once, not with every layer"
         return head.readout(1, torch.zeros(2, 4, dtype=torch.float64), context).abs().sum().item()
 
@@ -322,7 +344,7 @@ def test_control_without_physics_reads_nothing_of_the_neighbourhood():
         atoms.set_cell(atoms.cell * scale, scale_atoms=True)
         geometry = geometry_of(atoms)
         context = head.prepare(
-            geometry, torch.zeros(geometry.n_atoms, geometry.max_degree, 3, dtype=torch.float64), edge_rows
+            geometry, torch.zeros(geometry.n_atoms, geometry.max_degree, 3, dtype=torch.float64), to_edges
         )
         pooled.append(head.pool(1, scalars, context))
         energies.append(head.readout(1, scalars, context))

@@ -11,7 +11,7 @@ import torch
 from e3nn import o3
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import edge_rows, split_edge_weights
+from scalarpath.backbones.edge_weights import split_edge_weights, to_edges
 from scalarpath.backbones.registry import Backbone
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
@@ -213,16 +213,16 @@ class Allegro(Backbone):
         radial, pair = self.two_body(geometry)
         hidden, matrix = self.scalar_embedding(pair), self.projection.last()
         harmonics = to_slots(self.harmonics(geometry.units), geometry)
-        context = head.prepare(geometry, to_slots(radial, geometry), edge_rows)
+        context = head.prepare(geometry, to_slots(radial, geometry), to_edges)
         # 2. two-body tensors V_ij                                                 [C, N, K, (l_max + 1)^2]
         tensors = self._two_body_tensors(hidden, harmonics, geometry)
         scalars: list[Tensor] = []
         for t, (product, latent) in enumerate(zip(self.products, cast(Sequence[MLP], self.latents), strict=True)):
             # 3. scalars and environment weights; the head has its say on those of l = 0     [E, S], per l [E, C]
-            new, *weights = split_edge_weights(hidden, matrix, self.widths, 2, head, t, context, geometry)
+            (new, *weights), gate = split_edge_weights(hidden, matrix, self.widths, 2, head, t, context)
             scalars.append(new)
             # 4. environment of every atom, whose scalars the head pools          [C, N, (l_max + 1)^2]
-            environment = self._environment(t, weights, harmonics, norm, geometry, head, context)
+            environment = self._environment(t, weights, harmonics, gate, norm, geometry, head, context)
             # 5. tensor product of every edge with the environment of its centre  [C, N, K, dim]
             tensors = product(tensors, environment)
             # 6. latent network on all scalars so far and the invariants of the product       [E, H]
@@ -247,15 +247,21 @@ class Allegro(Backbone):
         layer: int,
         weights: Sequence[Tensor],
         harmonics: Tensor,
+        gate: Tensor | None,
         norm: Tensor,
         geometry: EdgeGeometry,
         head: ScalarPathway,
         context: dict[str, Any],
     ) -> Tensor:
-        """Gamma_i = sum_j w_ij Y_ij / sqrt(mean degree), weights per l [E, C], norm [N, 1] -> [C, N, (l_max + 1)^2]."""
+        """Gamma_i = sum_j w_ij Y_ij / sqrt(mean degree), weights per l [E, C], norm [N, 1] -> [C, N, (l_max + 1)^2].
+
+        The gate [N, K, 1] is a factor on the l = 0 part of the sum.
+        """
+        parts = [harmonics[:, :, block(degree)] for degree in range(len(weights))]
+        if gate is not None:
+            parts[0] = parts[0] * gate
         per_degree = [
-            outer_neighbour_sum(harmonics[:, :, block(degree)], w, geometry) * norm[:, :, None]
-            for degree, w in enumerate(weights)
+            outer_neighbour_sum(y, w, geometry) * norm[:, :, None] for y, w in zip(parts, weights, strict=True)
         ]
         per_degree[0] = head.pool(layer, per_degree[0].squeeze(1), context).unsqueeze(1)
         return torch.cat(per_degree, dim=1).permute(2, 0, 1)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.scalar_pathway import ScalarPathway
-from scalarpath.nn.neighbour_sum import from_slots, transposed
 
 
 def split_edge_weights(
@@ -21,15 +20,18 @@ def split_edge_weights(
     head: ScalarPathway,
     layer: int,
     context: dict[str, Any],
-    geometry: EdgeGeometry,
-) -> list[Tensor]:
-    """hidden [E, H] times matrix [H, sum(widths)], cut into blocks [E, width]; the head makes the first ``n_scalar``.
+) -> tuple[list[Tensor], Tensor | None]:
+    """hidden [R, H] times matrix [H, sum(widths)], cut into blocks [R, width]; the head makes the first ``n_scalar``.
 
-    Only the columns that end in scalars pass through the head, so that it cannot touch the others.
+    Only the columns that end in scalars pass through the head, so that it cannot touch the others. With them comes the
+    gate [N, K, 1] (padded) on the messages that they weight, or None. It is left to the backbone, since one number per
+    edge costs less on harmonics or sums than on every weight.
     """
-    gate = head.edge_gate(layer, context)
-    factor = None if gate is None else from_slots(gate, geometry)
-    return _blocks(hidden, matrix, widths, n_scalar, head, layer, context, factor)
+    scalar, other = list(widths[:n_scalar]), list(widths[n_scalar:])
+    scalar_columns, other_columns = matrix.split([sum(scalar), sum(other)], dim=1)
+    made = head.edge_weights(layer, hidden, scalar_columns, context)
+    rest = (hidden @ other_columns).split(other, dim=1) if other else ()
+    return [*made.split(scalar, dim=1), *rest], head.edge_gate(layer, context)
 
 
 def split_pair_weights(
@@ -42,31 +44,12 @@ def split_pair_weights(
     context: dict[str, Any],
     geometry: EdgeGeometry,
 ) -> tuple[list[Tensor], Tensor | None]:
-    """The same from hidden features of pairs (see ``with_null_pair``), and apart from these the gate [N, K, 1].
+    """The same from hidden features of pairs (see ``with_null_pair``).
 
-    The blocks are on the padded layout [N K, width], zero in its free places. Left to the convolution, the gate costs
-    less than on every weight; None: there is none.
+    The blocks are on the padded layout [N K, width], zero in its free places.
     """
-    blocks = _blocks(hidden, matrix, widths, n_scalar, head, layer, context, None)
-    return [block.index_select(0, geometry.padded_pair) for block in blocks], head.edge_gate(layer, context)
-
-
-def _blocks(
-    hidden: Tensor,
-    matrix: Tensor,
-    widths: Sequence[int],
-    n_scalar: int,
-    head: ScalarPathway,
-    layer: int,
-    context: dict[str, Any],
-    gate: Tensor | None,
-) -> list[Tensor]:
-    """The blocks for rows of hidden features, with the gate [rows, 1] on those of the head."""
-    scalar, other = list(widths[:n_scalar]), list(widths[n_scalar:])
-    scalar_columns, other_columns = matrix.split([sum(scalar), sum(other)], dim=1)
-    made = head.edge_weights(layer, hidden, scalar_columns, context, gate)
-    rest = (hidden @ other_columns).split(other, dim=1) if other else ()
-    return [*made.split(scalar, dim=1), *rest]
+    blocks, gate = split_edge_weights(hidden, matrix, widths, n_scalar, head, layer, context)
+    return [block.index_select(0, geometry.padded_pair) for block in blocks], gate
 
 
 def with_null_pair(values: Tensor, geometry: EdgeGeometry) -> Tensor:
@@ -77,14 +60,9 @@ def with_null_pair(values: Tensor, geometry: EdgeGeometry) -> Tensor:
     return values if geometry.dense else torch.cat([values, values.new_zeros(1, values.shape[1])])
 
 
-def pair_rows(values: Tensor, geometry: EdgeGeometry) -> Tensor:
-    """Values of pairs and of none, zero, for ``split_pair_weights``: [F, P] -> [F, P + 1] (see ``with_null_pair``)."""
-    return values if geometry.dense else torch.cat([values, values.new_zeros(values.shape[0], 1)], dim=1)
-
-
-def edge_rows(values: Tensor, geometry: EdgeGeometry) -> Tensor:
-    """Values of pairs for both their edges, for ``split_edge_weights``: [F, P] -> [F, E]."""
-    return transposed(transposed(values).index_select(0, geometry.edge_pair))
+def to_edges(values: Tensor, geometry: EdgeGeometry) -> Tensor:
+    """Values of pairs for both their edges: [P, F] -> [E, F]."""
+    return values.index_select(0, geometry.edge_pair)
 
 
 def on_slots(values: Tensor, geometry: EdgeGeometry) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import on_slots, pair_rows, split_pair_weights, with_null_pair
+from scalarpath.backbones.edge_weights import on_slots, split_pair_weights, with_null_pair
 from scalarpath.backbones.registry import Backbone
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
@@ -227,7 +227,7 @@ class MACE(Backbone):
         else:
             radial, envelope = with_null_pair(radial, geometry), with_null_pair(envelope, geometry)
         harmonics = to_slots(self.harmonics(-geometry.units), geometry)
-        context = head.prepare(geometry, on_slots(carried, geometry), pair_rows)
+        context = head.prepare(geometry, on_slots(carried, geometry), with_null_pair)
         # 3. layers, each read out                                                  [N]
         energy = features[0].new_zeros(geometry.n_atoms)
         for t, layer in enumerate(self.layers):

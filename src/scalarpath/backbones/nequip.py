@@ -9,7 +9,7 @@ import torch
 from e3nn import o3
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import on_slots, pair_rows, split_pair_weights, with_null_pair
+from scalarpath.backbones.edge_weights import on_slots, split_pair_weights, with_null_pair
 from scalarpath.backbones.registry import Backbone
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
@@ -218,7 +218,7 @@ class NequIP(Backbone):
         basis, envelope = self.radial(geometry.one_way)
         radial = with_null_pair(basis * envelope, geometry)
         harmonics = to_slots(self.harmonics(geometry.units), geometry)
-        context = head.prepare(geometry, on_slots(radial, geometry), pair_rows)
+        context = head.prepare(geometry, on_slots(radial, geometry), with_null_pair)
         # 3. layers                                                                       per irrep [N, 2l + 1, C]
         for layer in self.layers:
             features = layer(features, attributes, radial, harmonics, norm, geometry, groups, head, context)

@@ -62,17 +62,16 @@ class EdgeBand(PathwayPart):
         return torch.sin(self.frequencies[:, None] * r) * (envelope / r)
 
     def prepare(self, inputs: PathwayInputs) -> Tensor:
-        """Low-rank features [rank, R]: with few of them in rows, products with them are faster."""
+        """Low-rank features [R, rank]."""
         geometry = inputs.geometry.one_way
-        # with 1 / sqrt(rank), the fan-in of V                                                    [rank, P]
+        # with 1 / sqrt(rank), the fan-in of V
         scale = self.taper / (self.rms * math.sqrt(self.mix.shape[1]))
-        mixed = (self.mix * scale[:, None]).T @ self._band(geometry)
+        mixed = self._band(geometry).T @ (self.mix * scale[:, None])
         pairs = self.pair_index[geometry.species_pairs(self.n_species)]
-        mixed = mixed * self.pair.index_select(0, pairs).T
-        return inputs.to_rows(mixed, inputs.geometry)
+        return inputs.to_rows(mixed * self.pair.index_select(0, pairs), inputs.geometry)
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor]:
-        """Features [rank, R] and their map V [rank, edge_channels]."""
+        """Features [R, rank] and their map V [rank, edge_channels]."""
         return prepared, self.out[layer]
 
     def observe(self, geometry: EdgeGeometry) -> None:

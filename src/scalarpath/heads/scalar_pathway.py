@@ -6,7 +6,7 @@ A backbone calls the hooks at fixed places; a head is a composition of parts, ea
 hook           what it does
 =============  ==============================================================================================
 edge_gate      a factor [N, K, 1] on the weights of the edge paths with scalar output
-edge_term      a low-rank addition ([rank, R], [rank, edge_channels]) to these weights, before the gate; the same for
+edge_term      a low-rank addition ([R, rank], [rank, edge_channels]) to these weights, before the gate; the same for
                both directions of a pair of atoms
 pool           maps the scalar channels of the neighbour sum, [N, pool_channels], to their like
 readout        an additional atomic energy [N] from the scalar features of a layer, [N, readout_channels]
@@ -55,7 +55,7 @@ class PathwayInputs:
     """What a part may read: the geometry, the backbone's radial features [N, K, n_radial], local descriptors.
 
     N, K: the padded layout, where the radial features are zero in the free places. ``to_rows`` takes values of pairs of
-    edges to the rows of the features of which the backbone makes its edge weights: [F, P] -> [F, R].
+    edges to the rows of the features of which the backbone makes its edge weights: [P, F] -> [R, F].
     """
 
     geometry: EdgeGeometry
@@ -83,7 +83,7 @@ class PathwayPart(nn.Module):
         return None
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor] | None:
-        """(b [rank, R], V [rank, edge_channels[layer]]): the addition b^T V to the scalar weights, or None."""
+        """(b [R, rank], V [rank, edge_channels[layer]]): the addition b V to the scalar weights, or None."""
         return None
 
     def pool(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
@@ -123,19 +123,13 @@ class ScalarPathway(nn.Module):
         inputs = PathwayInputs(geometry, radial, to_rows, local)
         return {name: part.prepare(inputs) for name, part in self._parts.items()}
 
-    def edge_weights(
-        self, layer: int, features: Tensor, matrix: Tensor, context: dict[str, Any], gate: Tensor | None = None
-    ) -> Tensor:
-        """Scalar edge weights g (F M + b V): features [R, H], matrix [H, edge_channels[layer]] -> [R, ..].
-
-        ``gate`` [R, 1] multiplies the features and b, which are fewer than the weights; None: one.
-        """
-        weights = (features if gate is None else features * gate) @ matrix
+    def edge_weights(self, layer: int, features: Tensor, matrix: Tensor, context: dict[str, Any]) -> Tensor:
+        """Scalar edge weights without gate, F M + b V: features [R, H], matrix [H, edge_channels[layer]] -> [R, ..]."""
+        weights = features @ matrix
         for name, part in self._parts.items():
             term = part.edge_term(layer, context[name])
             if term is not None:
-                left, right = term
-                weights = torch.addmm(weights, (left if gate is None else left * gate.T).T, right)
+                weights = torch.addmm(weights, *term)
         return weights
 
     def edge_gate(self, layer: int, context: dict[str, Any]) -> Tensor | None:
