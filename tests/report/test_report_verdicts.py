@@ -211,6 +211,15 @@ def test_the_cost_is_judged_by_operations_and_told_with_times(tmp_path: Path) ->
     assert verdict(tmp_path / "c", "small cost").word == UNDECIDED
 
 
+def test_operations_of_different_revisions_are_not_compared(tmp_path: Path) -> None:
+    """A revision may take half the operations of another for the same numbers."""
+    write_run(tmp_path, "baseline", summary={"flops/inference": 2e6}, commit="a" * 40)
+    write_run(tmp_path, "panpgs", summary={"flops/inference": 1.03e6}, commit="b" * 40)
+    found = verdict(tmp_path, "small cost")
+    assert found.word == UNDECIDED
+    assert "not at one revision" in found.reason
+
+
 def write_slopes(folder: Path, arm: str, slopes: list[float]) -> None:
     """Runs with a measured softening slope and a phonon at the model's own lattice constant, which must not count."""
     for seed, slope in enumerate(slopes):

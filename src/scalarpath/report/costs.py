@@ -27,7 +27,7 @@ class Cost:
 
     Attributes:
         parameters, parameter_ratio: Trainable numbers, and of baseline's.
-        flops_ratio: Matrix-product operations of an inference, of baseline's.
+        flops_ratio: Matrix-product operations of an inference, of baseline's at the same revision of the program.
         train, inference: Times of a step, interleaved with baseline in the same process (``overhead/...``).
         step_ms, wall_s: Means over runs of the median training step and of the whole run, with whatever else the
             machine was doing. NaN where unknown.
@@ -54,7 +54,10 @@ def costs_of(cell: Cell) -> list[Cost]:
 
 def _cost(cell: Cell, arm: str, runs: Sequence[Run], plain: Sequence[Run]) -> Cost:
     parameters = _mean(runs, "parameters/total")
-    flops = _mean(runs, "flops/inference") / _mean(plain, "flops/inference")
+    # another revision may take other operations for the same numbers
+    shared = {run.revision for run in runs} & {run.revision for run in plain}
+    counts = [_mean([run for run in each if run.revision in shared], "flops/inference") for each in (runs, plain)]
+    flops = counts[0] / counts[1]
     if math.isnan(flops):  # older runs know the ratio alone
         flops = _mean(runs, "overhead/flops_ratio")
     return Cost(

@@ -172,7 +172,7 @@ def _on_cost(costs: Sequence[Cost]) -> Iterator[Verdict]:
         ]
         reason = f"Time: {', '.join(times)}." if times else "Times were not measured."
         if math.isnan(cost.flops_ratio):
-            word, found, reason = UNDECIDED, "", f"The operations were not counted. {reason}"
+            word, found, reason = UNDECIDED, "", f"The operations were not counted, or not at one revision. {reason}"
         else:
             word = REPLICATED if cost.flops_ratio <= PUBLISHED_COST else NOT_REPLICATED
             found = f"{100 * (cost.flops_ratio - 1):+.1f} %"
