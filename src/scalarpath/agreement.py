@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from scalarpath.errors import TrainingError
+from scalarpath.errors import ConfigError, ScalarPathError, TrainingError
 from scalarpath.potential import Potential
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}  # difference, over the largest value of each quantity
@@ -28,8 +28,21 @@ class Form(Protocol):
     def require(self, graph: Data) -> None:
         """Raise ConfigError for a batch on which nothing could be compared."""
 
-    def errors_as_sentences(self) -> AbstractContextManager[None]:
-        """Turn whatever goes wrong into a ConfigError."""
+    def complaint(self, problem: str) -> str:
+        """The sentence for an error of foreign code; ``problem`` is its class and first line."""
+
+
+@contextmanager
+def errors_as_sentences(form: Form) -> Iterator[None]:
+    """Turn whatever foreign code raises on behalf of the form into a ConfigError."""
+    try:
+        yield
+    except ScalarPathError:
+        raise
+    except Exception as error:
+        cause = getattr(error, "inner_exception", error)  # torch.compile wraps what it meets
+        first = (str(cause).strip().splitlines() or [""])[0]
+        raise ConfigError(form.complaint(f"{type(cause).__name__}: {first}")) from error
 
 
 def verify(form: Form, graph: Data, loss: Callable[[Mapping[str, Tensor]], Tensor], **outputs: bool) -> None:
@@ -43,7 +56,7 @@ def verify(form: Form, graph: Data, loss: Callable[[Mapping[str, Tensor]], Tenso
     training, parameters = potential.training, list(potential.parameters())
     results = []
     for model in (potential, form):
-        with nullcontext() if model is potential else form.errors_as_sentences():
+        with nullcontext() if model is potential else errors_as_sentences(form):
             potential.train()
             result = model(graph, **outputs)
             gradients = torch.autograd.grad(loss(result), parameters, allow_unused=True, materialize_grads=True)

@@ -7,8 +7,8 @@ no differentiation, and its backward, made by the compiler, is the second deriva
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,7 +19,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch_geometric.data import Data
 
-from scalarpath.errors import ConfigError, ScalarPathError
+from scalarpath.agreement import errors_as_sentences
+from scalarpath.errors import ConfigError
 from scalarpath.potential import Potential
 
 SMALLEST = 2  # sizes 0 and 1 would be compiled as constants
@@ -59,7 +60,7 @@ class CompiledPotential:
         with nullcontext() if training else torch.no_grad():
             key = (training, forces, stress)
             if key not in self._programs:
-                with self.errors_as_sentences():
+                with errors_as_sentences(self):
                     function = _Function(self.potential, forces, stress)
                     names = [f"potential.{name}" for name in weights]
                     program = torch.compile(trace(function, names, inputs, structure), fullgraph=True)
@@ -82,21 +83,11 @@ class CompiledPotential:
         counts = torch.bincount(species, minlength=n_species).tolist() if n_species > 1 else []
         return [species, *(graph[key] for key in KEYS), *(species.new_empty(n) for n in (graph.max_degree, *counts))]
 
-    @contextmanager
-    def errors_as_sentences(self) -> Iterator[None]:
-        """Turn whatever tracer and compiler raise into a ConfigError."""
-        try:
-            yield
-        except ScalarPathError:
-            raise
-        except Exception as error:
-            cause = getattr(error, "inner_exception", error)
-            first = (str(cause).strip().splitlines() or [""])[0]
-            fix = "install a C++ compiler (g++ or clang++) or " if "compiler found" in first else ""
-            raise ConfigError(
-                f"compile=true: backbone {self.potential.config['backbone']['kind']} cannot be compiled here "
-                f"({type(cause).__name__}: {first}); {fix}set compile=false."
-            ) from error
+    def complaint(self, problem: str) -> str:
+        """The sentence for an error of tracer or compiler."""
+        fix = "install a C++ compiler (g++ or clang++) or " if "compiler found" in problem else ""
+        kind = self.potential.config["backbone"]["kind"]
+        return f"compile=true: backbone {kind} cannot be compiled here ({problem}); {fix}set compile=false."
 
 
 class _Function(nn.Module):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from torch import Tensor
 from torch_geometric.data import Data
 
-from scalarpath.errors import ConfigError, ScalarPathError
+from scalarpath.errors import ConfigError
 from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
 from scalarpath.nn.cuequivariance_convolution import CuequivarianceConvolution
 from scalarpath.potential import Potential
@@ -47,15 +44,6 @@ class KernelPotential:
     def require(self, graph: Data) -> None:
         """Any batch will do."""
 
-    @contextmanager
-    def errors_as_sentences(self) -> Iterator[None]:
-        """Turn what the other package raises into a ConfigError."""
-        try:
-            yield
-        except ScalarPathError:
-            raise
-        except Exception as error:
-            first = (str(error).strip().splitlines() or [""])[0]
-            raise ConfigError(
-                f"{self.setting} does not work here ({type(error).__name__}: {first}); set kernels=null."
-            ) from error
+    def complaint(self, problem: str) -> str:
+        """The sentence for an error of the other package."""
+        return f"{self.setting} does not work here ({problem}); set kernels=null."
