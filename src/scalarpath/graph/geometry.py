@@ -87,10 +87,15 @@ class EdgeGeometry:
         padded = self.neighbour.new_zeros(self.n_atoms * self.max_degree)
         return padded.index_copy(0, self.slot, self.neighbour)
 
+    @cached_property
+    def padded_neighbour_species(self) -> Tensor:
+        """Species index of the neighbour of every place of the padded layout [N * max_degree]; any in the free ones."""
+        return self.species.index_select(0, self.padded_neighbour)
+
     def neighbour_indicator(self, n_species: int) -> Tensor:
         """1 where the neighbour is of a species, else 0: [S, N * max_degree], padded, anything in free places."""
-        own = self.species.index_select(0, self.padded_neighbour)
-        return (own == torch.arange(n_species, device=own.device)[:, None]).to(self.distances.dtype)
+        species = self.padded_neighbour_species
+        return (species == torch.arange(n_species, device=species.device)[:, None]).to(self.distances.dtype)
 
     @cached_property
     def padded_pair(self) -> Tensor:

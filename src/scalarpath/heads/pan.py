@@ -126,7 +126,7 @@ class EdgeGate(LayerNetworks):
         constant, coefficients = outputs.tensor_split([1], dim=2)
         logits = torch.baddbmm(constant, coefficients, radial.transpose(1, 2))  # [N, layers * S, K]
         if self.n_species > 1:  # of every neighbour the one of its species
-            species = geometry.species[geometry.padded_neighbour].view(n_atoms, 1, 1, geometry.max_degree)
+            species = geometry.padded_neighbour_species.view(n_atoms, 1, 1, geometry.max_degree)
             logits = logits.view(n_atoms, layers, self.n_species, geometry.max_degree)
             logits = logits.gather(2, species.expand(-1, layers, -1, -1)).squeeze(2)
         return elementwise(self.gate, logits).unbind(1)

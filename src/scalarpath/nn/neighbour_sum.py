@@ -34,16 +34,13 @@ def to_planes(values: Tensor, geometry: EdgeGeometry) -> Tensor:
 
     Arithmetic with a few numbers per edge vectorises along K there, and not along F.
     """
-    planes = transposed(to_slots(values, geometry).flatten(0, 1))
+    planes = _Transposed.apply(to_slots(values, geometry).flatten(0, 1))
     return planes.view(values.shape[1], geometry.n_atoms, geometry.max_degree)
 
 
-def transposed(matrix: Tensor) -> Tensor:
-    """The transpose of a matrix, contiguous, and so is its gradient: gathers of strided rows are slow."""
-    return _Transposed.apply(matrix)
-
-
 class _Transposed(torch.autograd.Function):
+    """The transpose of a matrix, contiguous, and so is its gradient: gathers of strided rows are slow."""
+
     @staticmethod
     def forward(ctx: Any, matrix: Tensor) -> Tensor:
         return matrix.T.contiguous()
