@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from e3nn import o3
@@ -18,15 +18,48 @@ def block(l: int, start: int = 0) -> slice:  # noqa: E741
 
 
 class SphericalHarmonics(nn.Module):
-    """Real spherical harmonics with |Y_l|^2 = 2l + 1 of unit vectors, all degrees 0..l_max on the last axis."""
+    """Real spherical harmonics with |Y_l|^2 = 2l + 1 of unit vectors, all degrees 0..l_max on the last axis.
+
+    Y_l are polynomials of degree l that solve Laplace's equation. Hence their gradient is a sum of those of degree
+    l - 1, dY_lm / dx_a = sum_m' D_a,m',m Y_(l-1)m', and x . grad Y_l = l Y_l gives the values one after another.
+    """
+
+    gradient: Tensor
 
     def __init__(self, l_max: int):
         super().__init__()
-        self.harmonics = o3.SphericalHarmonics(list(range(l_max + 1)), normalize=False, normalization="component")
+        self.l_max = l_max
+        gradient = torch.zeros(3, l_max**2, (l_max + 1) ** 2, dtype=torch.float64)
+        for degree in range(1, l_max + 1):
+            # the one coupling of Y_(l-1) and x that has degree l, scaled so that both sides agree at the pole
+            coupling = o3.wigner_3j(degree - 1, 1, degree, dtype=torch.float64)
+            scale = degree * math.sqrt((2 * degree + 1) / (2 * degree - 1)) / coupling[degree - 1, 1, degree]
+            gradient[:, block(degree - 1), block(degree)] = scale * coupling.transpose(0, 1)
+        self.register_buffer("gradient", gradient, persistent=False)
 
     def forward(self, unit_vectors: Tensor) -> Tensor:
         """unit_vectors [E, 3] -> [E, (l_max + 1)^2]."""
-        return self.harmonics(unit_vectors)
+        return _Harmonics.apply(unit_vectors, self.gradient)
+
+
+class _Harmonics(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gradient: Tensor) -> Tensor:
+        planes = x.T[:, None]  # one plane per number, along which arithmetic vectorises
+        values = [torch.ones_like(planes[0])]
+        for degree in range(1, math.isqrt(gradient.shape[2])):
+            slopes = gradient[:, block(degree - 1), block(degree)].transpose(1, 2) @ values[-1]  # [3, 2l + 1, E]
+            values.append((slopes * planes).sum(0) / degree)
+        out = torch.cat(values).T.contiguous()
+        ctx.save_for_backward(out, gradient)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        """sum_lm g_lm dY_lm / dx, from the values, which know how they depend on x."""
+        values, gradient = ctx.saved_tensors
+        lower = values[:, : gradient.shape[1]].T
+        return (torch.matmul(gradient, g.T) * lower).sum(1).T, None
 
 
 @functools.cache
