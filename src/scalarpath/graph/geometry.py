@@ -106,6 +106,16 @@ class EdgeGeometry:
         return padded.index_copy(0, self.slot, self.edge_pair)
 
     @cached_property
+    def pair_slots(self) -> tuple[Tensor, Tensor] | None:
+        """Both places of every pair on the padded layout [P] each, or None where some edge is a pair by itself."""
+        n_edges, n_pairs = self.centre.shape[0], self.pair_edge.shape[0]
+        if isinstance(n_edges, torch.SymInt) or n_edges != 2 * n_pairs:  # a compiler must not rely on it
+            return None
+        every = torch.arange(n_edges, device=self.centre.device)
+        other = every.new_zeros(n_pairs).index_add(0, self.edge_pair, every) - self.pair_edge
+        return self.slot.index_select(0, self.pair_edge), self.slot.index_select(0, other)
+
+    @cached_property
     def one_way(self) -> EdgeGeometry:
         """One edge of every pair [P]: what functions of the distance are evaluated on."""
         names = ("centre", "neighbour", "slot", "vectors", "distances", "units", "edge_cutoff")
