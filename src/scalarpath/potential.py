@@ -95,7 +95,7 @@ class Potential(nn.Module):
         geometry = self._geometry(graph, vectors, species, atom_counts)
         # 2. atomic energies; sums in float64                                                       [N], [G]
         network = self.backbone(geometry, self.head).double()
-        node_energy = self.scale[species] * network + (self.shift + self.e0)[species]
+        node_energy = self.scale.index_select(0, species) * network + (self.shift + self.e0).index_select(0, species)
         if self.repulsion is not None:
             node_energy = node_energy + self.repulsion(geometry).double()
         energy = node_energy.new_zeros(n_graphs).index_add(0, batch, node_energy)
@@ -110,7 +110,7 @@ class Potential(nn.Module):
             out["forces"] = zeros.index_add(0, centre, gradient).index_add(0, neighbour, gradient, alpha=-1)
         if stress:
             virial = vectors.double()[:, :, None] * gradient[:, None, :]
-            total = gradient.new_zeros(n_graphs, 3, 3).index_add(0, batch[centre], virial)
+            total = gradient.new_zeros(n_graphs, 3, 3).index_add(0, batch.index_select(0, centre), virial)
             periodic = graph.pbc.all(dim=1)
             # chosen twice, since a NaN in the unused branch would reach the gradients
             volume = torch.where(periodic, torch.linalg.det(graph.cell).abs(), 1.0)[:, None, None]
@@ -122,8 +122,9 @@ class Potential(nn.Module):
     def _edge_vectors(graph: Data, batch: Tensor) -> Tensor:
         """Vectors from centre to neighbour [E, 3], float64."""
         centre, neighbour = graph.edge_index
-        shift = torch.bmm(graph.edge_shift[:, None, :], graph.cell[batch[centre]]).squeeze(1)
-        return graph.pos[neighbour] - graph.pos[centre] + shift
+        cells = graph.cell.index_select(0, batch.index_select(0, centre))
+        shift = torch.bmm(graph.edge_shift[:, None, :], cells).squeeze(1)
+        return graph.pos.index_select(0, neighbour) - graph.pos.index_select(0, centre) + shift
 
     def _geometry(
         self, graph: Data, vectors: Tensor, species: Tensor, atom_counts: Sequence[int] | None = None

@@ -88,10 +88,11 @@ class InteractionLayer(nn.Module):
         # 3. channelwise convolution, summed over neighbours                        per l [N, 2l + 1, P_l C]
         messages = self.convolution(up, weights, harmonics, geometry, gate)
         # 4. atomic basis A, normalised by the mean degree or by the learnt density  per l [N, 2l + 1, C]
-        norm = mean_degree
-        if self.density_mlp is not None:
-            norm = self._density(self.density_mlp, radial, envelope, geometry)
-        basis = [message / norm for message in self.linear(messages)]
+        if self.density_mlp is None:
+            basis = self.linear(messages, mean_degree)
+        else:
+            density = self._density(self.density_mlp, radial, envelope, geometry)
+            basis = [message / density for message in self.linear(messages)]
         if not self.residual:
             basis = self.skip(basis, groups)
         # 5. the head pools the scalar channels of A                                [N, C]

@@ -26,7 +26,6 @@ class ChannelwiseConvolution(nn.Module):
     and are weighted together; those with scalar output, which the head may touch, form groups of their own, the first.
     """
 
-    column_order: Tensor
     kernel: Callable[..., list[Tensor]] | None = None  # takes the place of ``forward`` while it is set
 
     def __init__(self, irreps_in: o3.Irreps, l_edge: int, targets: Sequence[o3.Irrep]):
@@ -53,15 +52,11 @@ class ChannelwiseConvolution(nn.Module):
             group if other else (GatedGroup if l2 == 0 else TraceGroup)(source, block(l2, behind), group.paths)
             for group, (other, source, l2) in zip(self.groups, sorted(groups), strict=True)
         ]
-        widths = [self.channels[path.source] for path in self.paths]
-        columns = torch.arange(sum(widths)).split(widths)
-        order = torch.cat([columns[p] for members in self.members for p in members])
-        self.register_buffer("column_order", order, persistent=False)
 
     @property
     def weight_numel(self) -> int:
         """Weights per edge."""
-        return len(self.column_order)
+        return sum(self.group_widths)
 
     @property
     def group_widths(self) -> list[int]:
@@ -88,7 +83,11 @@ class ChannelwiseConvolution(nn.Module):
 
     def by_group(self, matrix: Tensor) -> Tensor:
         """Columns [.., weight_numel] from the order of ``paths`` to that of ``groups``."""
-        return matrix.index_select(-1, self.column_order)
+        order = [p for members in self.members for p in members]
+        if order == sorted(order):
+            return matrix
+        columns = matrix.split([self.channels[path.source] for path in self.paths], dim=-1)
+        return torch.cat([columns[p] for p in order], dim=-1)
 
     def forward(
         self,

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 
 class Elementwise(Protocol):
-    """f, g f' and f'' at x, elementwise, given y = f(x)."""
+    """f, g f' and u f'' at x, elementwise, given y = f(x)."""
 
     def value(self, x: Tensor) -> Tensor:
         """f(x)."""
@@ -23,8 +23,8 @@ class Elementwise(Protocol):
     def pulled_back(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """g f'(x)."""
 
-    def curvature(self, x: Tensor, y: Tensor) -> Tensor:
-        """f''(x), an array of its own."""
+    def curved(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """u f''(x)."""
 
 
 class Silu:
@@ -38,10 +38,10 @@ class Silu:
         """g f'(x)."""
         return torch.ops.aten.silu_backward(gradient, x)
 
-    def curvature(self, x: Tensor, y: Tensor) -> Tensor:
-        """f''(x)."""
+    def curved(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """u f''(x)."""
         s = torch.sigmoid(x)
-        return (1.0 - 2.0 * s).mul_(x).add_(2.0).mul_(s).mul_(1.0 - s)
+        return torch.ops.aten.sigmoid_backward(u, s).mul_(torch.addcmul(x, x, s, value=-2.0).add_(2.0))
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Envelope:
         """g u'(x)."""
         return gradient * self._scaled(x, self.p - 1.0, 1.0 - x) * (1.0 - x)
 
-    def curvature(self, x: Tensor, y: Tensor) -> Tensor:
-        """u''(x) = -d x^(p - 2) (1 - x) (p - 1 - (p + 1) x)."""
-        return self._scaled(x, self.p - 2.0, (self.p - 1.0) - (self.p + 1.0) * x) * (1.0 - x)
+    def curved(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """u times u''(x) = -d x^(p - 2) (1 - x) (p - 1 - (p + 1) x)."""
+        return self._scaled(x, self.p - 2.0, (self.p - 1.0) - (self.p + 1.0) * x) * (1.0 - x) * u
 
     def _scaled(self, x: Tensor, power: float | Tensor, factor: Tensor) -> Tensor:
         d = self.p * (self.p + 1.0) * (self.p + 2.0) / 2.0
@@ -86,11 +86,11 @@ class Gate:
         """g f'(x)."""
         return self._slope(torch.log(y)).mul_(y).mul_(gradient)
 
-    def curvature(self, x: Tensor, y: Tensor) -> Tensor:
-        """f''(x) = f' (s (1 - t^2) - 2 t)."""
+    def curved(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """u f''(x) = u f' (s (1 - t^2) - 2 t)."""
         log = torch.log(y)
         slope = self._slope(log)
-        return (slope - log.mul_(2.0 / self.strength)).mul_(slope).mul_(y)
+        return (slope - log.mul_(2.0 / self.strength)).mul_(slope).mul_(y).mul_(u)
 
     def _slope(self, log: Tensor) -> Tensor:
         """s (1 - t^2) from s t."""
@@ -151,4 +151,4 @@ class _Slope(torch.autograd.Function):
         """t f'(x) and t g f''(x); y is a function of x, and nothing by itself."""
         gradient, x, y = ctx.saved_tensors
         by_gradient = ctx.function.pulled_back(tangent, x, y)
-        return None, by_gradient, ctx.function.curvature(x, y).mul_(gradient).mul_(tangent), None
+        return None, by_gradient, ctx.function.curved(gradient * tangent, x, y), None

@@ -50,9 +50,9 @@ class DegreeLinear(nn.Module):
             for n_in, n_out in zip(fan_in, fan_out, strict=True)
         )
 
-    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Per degree [N, 2l + 1, fan_in] -> per degree [N, 2l + 1, fan_out]."""
-        return [x @ (w / math.sqrt(w.shape[0])) for x, w in zip(features, self.weights, strict=True)]
+    def forward(self, features: Sequence[Tensor], divisor: Tensor | float = 1.0) -> list[Tensor]:
+        """Per degree [N, 2l + 1, fan_in] -> per degree [N, 2l + 1, fan_out], over ``divisor`` (one number)."""
+        return [x @ (w / (math.sqrt(w.shape[0]) * divisor)) for x, w in zip(features, self.weights, strict=True)]
 
 
 def species_linear(values: Tensor, weight: Tensor, groups: SpeciesGroups) -> Tensor:
