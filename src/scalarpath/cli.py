@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from scalarpath.errors import ConfigError, ScalarPathError
 from scalarpath.evaluation.settings import EvaluationSettings
-from scalarpath.memory import keep_freed_memory
+from scalarpath.memory import prepare_heap
 from scalarpath.resources import CONF_DIR
 from scalarpath.training.job import Job
 from scalarpath.training.processes import end_with_parent
@@ -57,7 +57,7 @@ def report() -> None:
 
 
 def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
-    keep_freed_memory()
+    prepare_heap()
     hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(_with_errors_as_lines(task))()
 
 
@@ -129,7 +129,7 @@ def _check_resume(cfg: DictConfig) -> None:
 def _job_of_sweep(config_file: str) -> None:
     """``python -m scalarpath.cli FILE``: one job of a sweep, whose settings (or ``resume``) stand in FILE."""
     threading.Thread(target=end_with_parent, daemon=True).start()
-    keep_freed_memory()
+    prepare_heap()
     _with_errors_as_lines(_run)(DictConfig(OmegaConf.load(config_file)))
 
 

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from scalarpath.benchmark.heads import arm_of, calibrated_potential
 from scalarpath.graph import AtomicGraph, collate
-from scalarpath.memory import keep_freed_memory
+from scalarpath.memory import prepare_heap
 from scalarpath.options import count
 from scalarpath.timing import inference_step
 from scalarpath.training.atomic_files import write_json
@@ -66,7 +66,7 @@ def growth(rows: Sequence[Mapping[str, Any]], key: str) -> float | None:
 
 def _measure(setting: Mapping[str, Any], cells: int, steps: int) -> dict[str, float | None]:
     """Median seconds of a step, and the memory (GiB) that it takes beyond what the process held before."""
-    keep_freed_memory()
+    prepare_heap()
     torch.set_num_threads(setting["threads"])
     device = torch.device(setting["device"])
     atoms = bulk("Si", a=LATTICE_CONSTANT, cubic=True) * cells
