@@ -70,9 +70,11 @@ class NeighbourhoodDescriptors(nn.Module):
 
     def forward(self, geometry: EdgeGeometry) -> LocalDescriptors:
         """Standardised descriptors of every atom, D = K + 3."""
-        every = torch.arange(self.mean.shape[0], device=self.mean.device)
-        nothing = self.mean.new_zeros(len(every), 5, 5 + self.shells)
-        return LocalDescriptors(self._of_sums(self._sums(geometry), geometry.species), self._of_sums(nothing, every))
+        raw = self._raw(self._sums(geometry), geometry.species)
+        mean, spread = (values.index_select(0, geometry.species) for values in (self.mean, self.spread))
+        # without neighbours all sums are zero
+        alone = nn.functional.pad(-self.mean_coordination / (self.mean_coordination + 1.0), (0, 3))
+        return LocalDescriptors(torch.asinh((raw - mean) / spread), torch.asinh((alone - self.mean) / self.spread))
 
     def _sums(self, geometry: EdgeGeometry) -> Tensor:
         """Sums over neighbours of v (x) (w v, q F_k u) with v = (1, x, r): [N, 5, 5 + K].
@@ -85,8 +87,12 @@ class NeighbourhoodDescriptors(nn.Module):
         slope = -1.0 / (self.min_width + nn.functional.softplus(self.raw_widths))
         radial = torch.addcmul((-slope * self.radii)[:, None, None], distance, slope[:, None, None])
         shells = torch.sigmoid(radial) * envelope
-        weights = nn.functional.softplus(self.raw_weights) @ geometry.neighbour_indicator(self.mean.shape[0])
-        values = torch.cat([shells[-1:] * v, weights.view_as(shells) * shells])
+        weights, n_species = nn.functional.softplus(self.raw_weights), self.mean.shape[0]
+        if n_species > 1:  # of every neighbour that of its species
+            weights = (weights @ geometry.neighbour_indicator(n_species)).view_as(shells)
+        else:
+            weights = weights[:, :, None]
+        values = torch.cat([shells[-1:] * v, weights * shells])
         return torch.bmm(v.transpose(0, 1), values.permute(1, 2, 0))
 
     def _raw(self, sums: Tensor, species: Tensor) -> Tensor:
@@ -98,11 +104,6 @@ class NeighbourhoodDescriptors(nn.Module):
         norm = (total + (mean[:, -1:] + 1.0)).square()
         numerator = torch.cat([coordination - mean, distortion], dim=1)
         return numerator / torch.cat([coordination + (mean + 1.0), norm.expand(-1, 3)], dim=1)
-
-    def _of_sums(self, sums: Tensor, species: Tensor) -> Tensor:
-        """Standardised descriptors from the sums: [N, K + 3]."""
-        mean, spread = self.mean.index_select(0, species), self.spread.index_select(0, species)
-        return torch.asinh((self._raw(sums, species) - mean) / spread)
 
     def observe(self, geometry: EdgeGeometry) -> None:
         """Collect one training batch."""

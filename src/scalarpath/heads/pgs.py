@@ -67,8 +67,11 @@ class EdgeBand(PathwayPart):
         # with 1 / sqrt(rank), the fan-in of V
         scale = self.taper / (self.rms * math.sqrt(self.mix.shape[1]))
         mixed = self._band(geometry).T @ (self.mix * scale[:, None])
-        pairs = self.pair_index[geometry.species_pairs(self.n_species)]
-        return inputs.to_rows(mixed * self.pair.index_select(0, pairs), inputs.geometry)
+        amplitudes = self.pair
+        if self.n_species > 1:
+            pairs = self.pair_index.index_select(0, geometry.species_pairs(self.n_species))
+            amplitudes = amplitudes.index_select(0, pairs)
+        return inputs.to_rows(mixed * amplitudes, inputs.geometry)
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor]:
         """Features [R, rank] and their map V [rank, edge_channels]."""
@@ -95,6 +98,7 @@ class SpectralExpansion(nn.Module):
 
     frequency: Tensor
     phase: Tensor
+    at_zero: Tensor
     weight: Tensor
 
     def __init__(self, channels: int, orders: int, beta: float):
@@ -106,11 +110,12 @@ class SpectralExpansion(nn.Module):
         self.register_buffer(
             "phase", torch.tensor([0.0, math.pi / 2.0]).double().repeat_interleave(orders), persistent=False
         )
+        self.register_buffer("at_zero", torch.sin(self.phase), persistent=False)
         self.register_buffer("weight", weight.repeat(2), persistent=False)
 
     def forward(self, t: Tensor, coefficients: Tensor) -> Tensor:
         """t [N, C] within (-2, 2), coefficients (a, b) [C, 2 orders] or a set per atom [N, C, 2 orders] -> [N]."""
-        functions = torch.sin(torch.addcmul(self.phase, t[:, :, None], self.frequency)) - torch.sin(self.phase)
+        functions = torch.sin(torch.addcmul(self.phase, t[:, :, None], self.frequency)) - self.at_zero
         return (functions * (coefficients * self.weight)).sum((1, 2))
 
 

@@ -129,7 +129,7 @@ class ScalarPathway(nn.Module):
         for name, part in self._parts.items():
             term = part.edge_term(layer, context[name])
             if term is not None:
-                weights = torch.addmm(weights, *term)
+                weights = weights.addmm_(*term)  # in place: the largest arrays of a head
         return weights
 
     def edge_gate(self, layer: int, context: dict[str, Any]) -> Tensor | None:
