@@ -67,7 +67,7 @@ class EdgeBand(PathwayPart):
         # with 1 / sqrt(rank), the fan-in of V
         scale = self.taper / (self.rms * math.sqrt(self.mix.shape[1]))
         mixed = self._band(geometry).T @ (self.mix * scale[:, None])
-        amplitudes = self.pair
+        amplitudes: Tensor = self.pair
         if self.n_species > 1:
             pairs = self.pair_index.index_select(0, geometry.species_pairs(self.n_species))
             amplitudes = amplitudes.index_select(0, pairs)
