@@ -47,6 +47,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "mace_64_L2": ("mace", {**MACE, "hidden_irreps": "64x0e+64x1o+64x2e"}),
     "mace_128_L0": ("mace", {**MACE, "hidden_irreps": "128x0e"}),
     "mace_128_L1": ("mace", {**MACE, "hidden_irreps": "128x0e+128x1o"}),
+    "mace_128_L2": ("mace", {**MACE, "hidden_irreps": "128x0e+128x1o+128x2e"}),
     "nequip_S": (
         "nequip",
         {

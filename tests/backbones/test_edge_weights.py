@@ -1,0 +1,64 @@
+"""Values of pairs of edges on the padded layout, where both edges of a pair and their gradients meet."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+from samples import batch_of, quartz_like, silanol
+from torch.autograd import gradcheck, gradgradcheck
+
+from scalarpath.backbones.edge_weights import on_slots, with_null_pair
+from scalarpath.graph.geometry import EdgeGeometry
+
+
+def geometry_of(*frames: Atoms, paired: bool = True) -> EdgeGeometry:
+    batch = batch_of(*frames)
+    species = torch.unique(batch.z, return_inverse=True)[1]
+    return EdgeGeometry.from_vectors(
+        torch.ones(batch.edge_index.shape[1], 3, dtype=torch.float64), *batch.edge_index, batch.edge_slot, species,
+        batch.max_degree, 5.0, pairs=(batch.edge_pair, batch.pair_edge) if paired else None,
+    )  # fmt: skip
+
+
+CASES = {
+    "dense": geometry_of(bulk("Cu", a=3.6)),
+    "with free places": geometry_of(silanol()),
+    "several frames": geometry_of(quartz_like(), silanol()),
+    "every edge by itself": geometry_of(silanol(), paired=False),
+}
+
+
+@pytest.mark.parametrize("geometry", CASES.values(), ids=CASES)
+def test_both_edges_of_a_pair_read_its_values_and_free_places_nothing(geometry):
+    n_pairs = len(geometry.pair_edge)
+    values = torch.arange(1.0, n_pairs + 1, dtype=torch.float64)[:, None] * torch.tensor([1.0, 10.0]).double()
+    flat = on_slots(with_null_pair(values, geometry), geometry).flatten(0, 1)
+    assert torch.equal(flat[geometry.slot], values[geometry.edge_pair])
+    free = torch.ones(len(flat), dtype=torch.bool).index_fill(0, geometry.slot, False)
+    assert not flat[free].any()
+    assert geometry.dense == (not free.any())
+
+
+@pytest.mark.parametrize("geometry", CASES.values(), ids=CASES)
+def test_gradients_of_a_pair_are_those_of_both_edges(geometry):
+    size = (len(geometry.pair_edge), 2)
+    values = torch.rand(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+
+    def padded(x: torch.Tensor) -> torch.Tensor:
+        return on_slots(with_null_pair(x, geometry), geometry).square().flatten(0, 1)
+
+    (gradient,) = torch.autograd.grad(padded(values).sum(), values)
+    edges = torch.zeros_like(values).index_add(0, geometry.edge_pair, 2 * values[geometry.edge_pair])
+    torch.testing.assert_close(gradient, edges.detach())
+    if len(values) < 100:
+        assert gradcheck(padded, values)
+        assert gradgradcheck(padded, values)
+
+
+def test_with_one_pair_per_edge_nothing_is_folded():
+    assert CASES["every edge by itself"].pair_slots is None
+    there, back = CASES["with free places"].pair_slots
+    both = torch.cat([there, back]).sort().values
+    assert torch.equal(both, CASES["with free places"].slot)
