@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -22,11 +23,13 @@ def prepare_heap() -> None:
     if sys.platform == "linux" and hasattr(library, "mallopt"):
         library.mallopt(M_MMAP_MAX, 0)  # no array in a mapping of its own, which is gone when it is freed
         library.mallopt(M_TRIM_THRESHOLD, -1)  # the end of the heap is never given back
-        if _on_request(HUGE_PAGES, "[madvise]") and not _on_request(OVERCOMMIT, "2"):
+        limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+        free_of_charge = set(limits) == {resource.RLIM_INFINITY} and not _says(OVERCOMMIT, "2")
+        if _says(HUGE_PAGES, "[madvise]") and free_of_charge:
             _ask_for_huge_pages(library)
 
 
-def _on_request(setting: Path, value: str) -> bool:
+def _says(setting: Path, value: str) -> bool:
     return setting.exists() and value in setting.read_text()
 
 
@@ -38,7 +41,7 @@ def _ask_for_huge_pages(library: ctypes.CDLL) -> None:
     page = os.sysconf("SC_PAGE_SIZE")
     size = os.sysconf("SC_PHYS_PAGES") // 2 * page
     start = library.malloc(size)
-    if start is None:  # a limit on addresses: all stays as it is
+    if start is None:
         return
     first, last = -(-start // page) * page, (start + size) // page * page
     library.madvise(first, last - first, MADV_HUGEPAGE)

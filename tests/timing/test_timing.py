@@ -28,6 +28,8 @@ def test_a_step_that_takes_twice_as_long_is_seen_so():
 def test_flops_of_a_matrix_product():
     a, b = torch.ones(3, 5), torch.ones(5, 7)
     assert flops(lambda: a @ b) == 2 * 3 * 5 * 7
+    assert flops(lambda: torch.ones(3, 7).addmm_(a, b)) == 2 * 3 * 5 * 7
+    assert flops(lambda: torch.ones(2, 3, 7).baddbmm_(a.expand(2, 3, 5), b.expand(2, 5, 7))) == 2 * 2 * 3 * 5 * 7
 
 
 def test_baseline_twin_has_the_backbone_of_its_potential():
