@@ -39,18 +39,20 @@ class SphericalHarmonics(nn.Module):
 
     def forward(self, unit_vectors: Tensor) -> Tensor:
         """unit_vectors [E, 3] -> [E, (l_max + 1)^2]."""
-        return _Harmonics.apply(unit_vectors, self.gradient)
+        return _Harmonics.apply(unit_vectors, self.gradient).T.contiguous()
 
 
 class _Harmonics(torch.autograd.Function):
+    """Harmonics of x [E, 3] as planes, one per number, along which arithmetic vectorises: [(l_max + 1)^2, E]."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, gradient: Tensor) -> Tensor:
-        planes = x.T[:, None]  # one plane per number, along which arithmetic vectorises
+        planes = x.T[:, None]
         values = [torch.ones_like(planes[0])]
         for degree in range(1, math.isqrt(gradient.shape[2])):
             slopes = gradient[:, block(degree - 1), block(degree)].transpose(1, 2) @ values[-1]  # [3, 2l + 1, E]
             values.append((slopes * planes).sum(0) / degree)
-        out = torch.cat(values).T.contiguous()
+        out = torch.cat(values)
         ctx.save_for_backward(out, gradient)
         return out
 
@@ -58,8 +60,7 @@ class _Harmonics(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
         """sum_lm g_lm dY_lm / dx, from the values, which know how they depend on x."""
         values, gradient = ctx.saved_tensors
-        lower = values[:, : gradient.shape[1]].T
-        return (torch.matmul(gradient, g.T) * lower).sum(1).T, None
+        return ((gradient @ g) * values[: gradient.shape[1]]).sum(1).T, None
 
 
 @functools.cache
