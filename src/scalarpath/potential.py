@@ -16,6 +16,7 @@ from scalarpath.backbones.widening import NEIGHBOURS, resolved
 from scalarpath.errors import CheckpointError, ConfigError, DataError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads import build_head
+from scalarpath.nn.neighbour_sum import outer_neighbour_sum, to_slots
 from scalarpath.nn.zbl import ZBL
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
@@ -109,8 +110,8 @@ class Potential(nn.Module):
             zeros = gradient.new_zeros(species.shape[0], 3)
             out["forces"] = zeros.index_add(0, centre, gradient).index_add(0, neighbour, gradient, alpha=-1)
         if stress:
-            virial = vectors.double()[:, :, None] * gradient[:, None, :]
-            total = gradient.new_zeros(n_graphs, 3, 3).index_add(0, batch.index_select(0, centre), virial)
+            virial = outer_neighbour_sum(to_slots(vectors.double(), geometry), gradient, geometry)  # of every atom
+            total = gradient.new_zeros(n_graphs, 3, 3).index_add(0, batch, virial)
             periodic = graph.pbc.all(dim=1)
             # chosen twice, since a NaN in the unused branch would reach the gradients
             volume = torch.where(periodic, torch.linalg.det(graph.cell).abs(), 1.0)[:, None, None]

@@ -10,6 +10,7 @@ import torch
 from ase import Atoms
 from ase.data import covalent_radii
 from samples import batch_of
+from torch.autograd import gradcheck, gradgradcheck
 
 from scalarpath.nn.radial import (
     AgnesiTransform,
@@ -45,6 +46,15 @@ def test_bessel_functions_solve_the_spherical_wave_equation_and_vanish_at_the_cu
     r = torch.linspace(1e-3, 5.0, 20001, dtype=torch.float64)[:, None]
     overlap = torch.trapezoid(basis(r).T[:, None] * basis(r).T[None] * r.T.square(), r.squeeze(), dim=-1)
     torch.testing.assert_close(overlap, torch.eye(4, dtype=torch.float64), atol=1e-3, rtol=0.0)
+
+
+def test_fixed_and_trainable_bessel_functions_have_the_same_derivatives():
+    x = torch.tensor([[0.3], [1.0], [2.2], [4.9]], dtype=torch.float64, requires_grad=True)
+    fixed, trainable = BesselBasis(4, 5.0), BesselBasis(4, 5.0, trainable=True)
+    assert gradcheck(fixed, x)
+    assert gradgradcheck(fixed, x)
+    slopes = [torch.autograd.grad(basis(x).pow(3).sum(), x)[0] for basis in (fixed, trainable)]
+    torch.testing.assert_close(*slopes, rtol=1e-13, atol=1e-13)
 
 
 def test_gaussians_peak_at_their_centres():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,14 +57,14 @@ class EdgeGeometry:
         pairs: edge_pair and pair_edge, for a cutoff that is the same in both directions; else every edge is a pair.
         """
         edge_pair, pair_edge = pairs or (torch.arange(centre.shape[0], device=centre.device),) * 2
-        distances = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        distances, units = _Polar.apply(vectors)
         return cls(
             centre=centre,
             neighbour=neighbour,
             slot=centre * max_degree + edge_slot,
             vectors=vectors,
             distances=distances,
-            units=vectors / distances,
+            units=units,
             edge_pair=edge_pair,
             pair_edge=pair_edge,
             species=species,
@@ -147,3 +148,23 @@ class EdgeGeometry:
     def species_pairs(self, n_species: int) -> Tensor:
         """Index of the ordered pair (centre, neighbour) of species of every edge [E], below n_species^2."""
         return self.centre_species * n_species + self.neighbour_species
+
+
+class _Polar(torch.autograd.Function):
+    """Lengths r [E, 1] and directions u [E, 3] of vectors, with a derivative in terms of these: of r it is u, and of
+
+    u (1 - u u^T) / r.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        units = vectors / lengths
+        ctx.save_for_backward(lengths, units)
+        return lengths, units
+
+    @staticmethod
+    def backward(ctx: Any, by_length: Tensor, by_unit: Tensor) -> Tensor:
+        lengths, units = ctx.saved_tensors
+        along = by_length * lengths - (units * by_unit).sum(1, keepdim=True)
+        return torch.addcmul(by_unit, units, along) / lengths

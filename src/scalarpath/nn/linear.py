@@ -94,8 +94,7 @@ class AttributeLinear(nn.Module):
 
     def forward(self, features: Sequence[Tensor], attributes: Tensor, groups: SpeciesGroups) -> list[Tensor]:
         """Per irrep [N, 2l + 1, fan_in], attributes of the species [S, V] -> per irrep [N, 2l + 1, fan_out]."""
-        matrices = [
-            torch.einsum("sv,uvw->suw", attributes, weight) / math.sqrt(weight.shape[0] * weight.shape[1])
-            for weight in self.weights
-        ]
-        return [species_linear(value, matrix, groups) for value, matrix in zip(features, matrices, strict=True)]
+        # [fan_in, S, fan_out]: a product for every first index, so that these large weights are read where they lie
+        scaled = [attributes / math.sqrt(w.shape[0] * w.shape[1]) for w in self.weights]
+        matrices = [torch.bmm(t.expand(len(w), -1, -1), w) for t, w in zip(scaled, self.weights, strict=True)]
+        return [species_linear(x, matrix.transpose(0, 1), groups) for x, matrix in zip(features, matrices, strict=True)]

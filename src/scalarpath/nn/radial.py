@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from ase.data import covalent_radii
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.elementwise import Envelope, elementwise
@@ -42,7 +44,42 @@ class BesselBasis(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [E, 1] (Å, or a transformed distance) -> [E, size]."""
-        return self.prefactor * torch.sin(self.frequencies * x) / x
+        if self.frequencies.requires_grad:
+            return self.prefactor * torch.sin(self.frequencies * x) / x
+        return _Bessel.apply(x, self.frequencies, self.prefactor)
+
+
+class _Bessel(torch.autograd.Function):
+    """b = c sin(k x) / x with fixed k; x b solves the equation of a wave, hence b'' = -k^2 b - 2 b' / x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, k: Tensor, c: float) -> Tensor:
+        b = torch.sin(k * x) * (c / x)
+        ctx.c = c
+        ctx.save_for_backward(x, k, b)
+        return b
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _BesselSlope.apply(gradient, *ctx.saved_tensors, ctx.c), None, None
+
+
+class _BesselSlope(torch.autograd.Function):
+    """sum_n g_n b'_n: [E, 1]."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, x: Tensor, k: Tensor, b: Tensor, c: float) -> Tensor:
+        slope = torch.cos(k * x).mul_(c * k).sub_(b).div_(x)
+        ctx.save_for_backward(gradient, x, k, b, slope)
+        return (gradient * slope).sum(1, keepdim=True)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, tangent: Tensor) -> tuple[Tensor | None, ...]:
+        """t b' and t sum_n g_n b''_n; b is a function of x, and nothing by itself."""
+        gradient, x, k, b, slope = ctx.saved_tensors
+        curvature = torch.addcmul(slope * (-2.0 / x), b, k.square(), value=-1.0)
+        return tangent * slope, (gradient * curvature).sum(1, keepdim=True) * tangent, None, None, None
 
 
 class GaussianBasis(nn.Module):
