@@ -99,7 +99,7 @@ class _Spread(torch.autograd.Function):
 
 
 class _Folded(torch.autograd.Function):
-    """The transpose: sums over both edges of every pair, [N K, width] each -> [P, F]; the row of none is of no account."""
+    """The transpose: sums over both edges of a pair, [N K, width] each -> [P, F]; the row of none is of no account."""
 
     @staticmethod
     def forward(ctx: Any, geometry: EdgeGeometry, widths: Sequence[int], *blocks: Tensor) -> Tensor:
