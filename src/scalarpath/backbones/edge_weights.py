@@ -20,50 +20,26 @@ def split_edge_weights(
     head: ScalarPathway,
     layer: int,
     context: dict[str, Any],
+    pairs_of: EdgeGeometry | None = None,
 ) -> tuple[list[Tensor], Tensor | None]:
     """hidden [R, H] times matrix [H, sum(widths)], cut into blocks [R, width]; the head makes the first ``n_scalar``.
 
     Only the columns that end in scalars pass through the head, so that it cannot touch the others. With them comes the
     gate [N, K, 1] (padded) on the messages that they weight, or None. It is left to the backbone, since one number per
     edge costs less on harmonics or sums than on every weight.
+
+    Where the rows belong to the pairs of a geometry (see ``with_null_pair``), the blocks are on the padded layout
+    [N K, width], zero in its free places.
     """
-    parts = _made(hidden, matrix, widths, n_scalar, head, layer, context)
-    return [block for values, cut in parts for block in values.split(cut, dim=1)], head.edge_gate(layer, context)
-
-
-def split_pair_weights(
-    hidden: Tensor,
-    matrix: Tensor,
-    widths: Sequence[int],
-    n_scalar: int,
-    head: ScalarPathway,
-    layer: int,
-    context: dict[str, Any],
-    geometry: EdgeGeometry,
-) -> tuple[list[Tensor], Tensor | None]:
-    """The same from hidden features of pairs (see ``with_null_pair``).
-
-    The blocks are on the padded layout [N K, width], zero in its free places.
-    """
-    parts = _made(hidden, matrix, widths, n_scalar, head, layer, context)
-    blocks = [block for values, cut in parts for block in _Spread.apply(geometry, cut, values)]
-    return blocks, head.edge_gate(layer, context)
-
-
-def _made(
-    hidden: Tensor,
-    matrix: Tensor,
-    widths: Sequence[int],
-    n_scalar: int,
-    head: ScalarPathway,
-    layer: int,
-    context: dict[str, Any],
-) -> list[tuple[Tensor, list[int]]]:
-    """Weights that the head makes, and the others where there are any, each with the widths of its blocks."""
     scalar, other = list(widths[:n_scalar]), list(widths[n_scalar:])
     scalar_columns, other_columns = matrix.split([sum(scalar), sum(other)], dim=1)
     parts = [(head.edge_weights(layer, hidden, scalar_columns, context), scalar)]
-    return [*parts, (hidden @ other_columns, other)] if other else parts
+    if other:
+        parts.append((hidden @ other_columns, other))
+    blocks: list[Tensor] = []
+    for values, cut in parts:
+        blocks += values.split(cut, dim=1) if pairs_of is None else _Spread.apply(pairs_of, cut, values)
+    return blocks, head.edge_gate(layer, context)
 
 
 def with_null_pair(values: Tensor, geometry: EdgeGeometry) -> Tensor:

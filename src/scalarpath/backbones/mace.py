@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import on_slots, split_pair_weights, with_null_pair
+from scalarpath.backbones.edge_weights import on_slots, split_edge_weights, with_null_pair
 from scalarpath.backbones.registry import Backbone
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
@@ -117,7 +117,7 @@ class InteractionLayer(nn.Module):
         if envelope is not None:
             hidden = hidden * envelope
         matrix = conv.by_group(self.radial_mlp.last())
-        return split_pair_weights(
+        return split_edge_weights(
             hidden, matrix, conv.group_widths, conv.n_scalar_groups, head, self.layer, context, geometry
         )
 

@@ -9,7 +9,7 @@ import torch
 from e3nn import o3
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import on_slots, split_pair_weights, with_null_pair
+from scalarpath.backbones.edge_weights import on_slots, split_edge_weights, with_null_pair
 from scalarpath.backbones.registry import Backbone
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
@@ -110,7 +110,7 @@ class InteractionLayer(nn.Module):
         # 3. weights of every path; the head has its say on those with scalar output      per group [N K, P C]
         conv = self.convolution
         hidden, matrix = self.radial_mlp.hidden(radial), conv.by_group(self.radial_mlp.last())
-        weights, gate = split_pair_weights(
+        weights, gate = split_edge_weights(
             hidden, matrix, conv.group_widths, conv.n_scalar_groups, head, self.layer, context, geometry
         )
         # 4. channelwise convolution, summed over neighbours                              per irrep [N, 2l + 1, paths C]

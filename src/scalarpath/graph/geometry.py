@@ -151,10 +151,7 @@ class EdgeGeometry:
 
 
 class _Polar(torch.autograd.Function):
-    """Lengths r [E, 1] and directions u [E, 3] of vectors, with a derivative in terms of these: of r it is u, and of
-
-    u (1 - u u^T) / r.
-    """
+    """Lengths r [E, 1] and directions u [E, 3] of vectors, with their derivatives u and (1 - u u^T) / r."""
 
     @staticmethod
     def forward(ctx: Any, vectors: Tensor) -> tuple[Tensor, Tensor]:

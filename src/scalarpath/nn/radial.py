@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from ase.data import covalent_radii
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.elementwise import Envelope, elementwise
@@ -46,40 +45,31 @@ class BesselBasis(nn.Module):
         """x [E, 1] (Å, or a transformed distance) -> [E, size]."""
         if self.frequencies.requires_grad:
             return self.prefactor * torch.sin(self.frequencies * x) / x
-        return _Bessel.apply(x, self.frequencies, self.prefactor)
+        return elementwise(_Bessel(self.frequencies, self.prefactor), x.expand(-1, len(self.frequencies)))
 
 
-class _Bessel(torch.autograd.Function):
-    """b = c sin(k x) / x with fixed k; x b solves the equation of a wave, hence b'' = -k^2 b - 2 b' / x."""
+@dataclass(frozen=True)
+class _Bessel:
+    """b = c sin(k x) / x with fixed k, one for every column; x b solves the equation of a wave."""
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, k: Tensor, c: float) -> Tensor:
-        b = torch.sin(k * x) * (c / x)
-        ctx.c = c
-        ctx.save_for_backward(x, k, b)
-        return b
+    k: Tensor
+    c: float
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _BesselSlope.apply(gradient, *ctx.saved_tensors, ctx.c), None, None
+    def value(self, x: Tensor) -> Tensor:
+        """b(x)."""
+        return torch.sin(self.k * x).mul_(self.c).div_(x)
 
+    def pulled_back(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """g b'(x)."""
+        return self._slope(x, y).mul_(gradient)
 
-class _BesselSlope(torch.autograd.Function):
-    """sum_n g_n b'_n: [E, 1]."""
+    def curved(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """u b''(x) = -u (k^2 b + 2 b' / x)."""
+        return self._slope(x, y).div_(x).mul_(-2.0).addcmul_(y, self.k.square(), value=-1.0).mul_(u)
 
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, x: Tensor, k: Tensor, b: Tensor, c: float) -> Tensor:
-        slope = torch.cos(k * x).mul_(c * k).sub_(b).div_(x)
-        ctx.save_for_backward(gradient, x, k, b, slope)
-        return (gradient * slope).sum(1, keepdim=True)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, tangent: Tensor) -> tuple[Tensor | None, ...]:
-        """t b' and t sum_n g_n b''_n; b is a function of x, and nothing by itself."""
-        gradient, x, k, b, slope = ctx.saved_tensors
-        curvature = torch.addcmul(slope * (-2.0 / x), b, k.square(), value=-1.0)
-        return tangent * slope, (gradient * curvature).sum(1, keepdim=True) * tangent, None, None, None
+    def _slope(self, x: Tensor, y: Tensor) -> Tensor:
+        """b' = (c k cos(k x) - b) / x."""
+        return torch.cos(self.k * x).mul_(self.c * self.k).sub_(y).div_(x)
 
 
 class GaussianBasis(nn.Module):
