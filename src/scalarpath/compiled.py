@@ -25,7 +25,9 @@ from scalarpath.potential import Potential
 
 SMALLEST = 2  # sizes 0 and 1 would be compiled as constants
 FEWEST = 32  # atoms and edges; for products of fewer numbers the compiler makes another program
-KEYS = ("pos", "cell", "pbc", "edge_index", "edge_shift", "edge_slot", "edge_pair", "pair_edge", "batch")
+KEYS = (
+    "pos", "cell", "pbc", "edge_index", "edge_shift", "edge_slot", "edge_reverse", "edge_pair", "pair_edge", "batch",
+)  # fmt: skip
 
 aten = torch.ops.aten
 # operations without a derivative, written as others that have one

@@ -16,7 +16,7 @@ from scalarpath.backbones.widening import NEIGHBOURS, resolved
 from scalarpath.errors import CheckpointError, ConfigError, DataError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads import build_head
-from scalarpath.nn.neighbour_sum import outer_neighbour_sum, to_slots
+from scalarpath.nn.neighbour_sum import to_slots
 from scalarpath.nn.zbl import ZBL
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
@@ -92,7 +92,6 @@ class Potential(nn.Module):
         vectors = self._edge_vectors(graph, batch).to(self.dtype)
         if derivatives and not vectors.requires_grad:
             vectors.requires_grad_(True)
-        centre, neighbour = graph.edge_index
         geometry = self._geometry(graph, vectors, species, atom_counts)
         # 2. atomic energies; sums in float64                                                       [N], [G]
         network = self.backbone(geometry, self.head).double()
@@ -105,17 +104,18 @@ class Potential(nn.Module):
             return out
         # 3. one gradient with respect to the edge vectors gives forces and virial                  [E, 3]
         (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=self.training)
-        gradient = gradient.double()
+        # what every atom feels of its neighbours, the reverse edges included, on the padded layout  [N, K, 3]
+        pulls = to_slots(_BothWays.apply(gradient.double(), graph.edge_reverse), geometry)
         if forces:
-            zeros = gradient.new_zeros(species.shape[0], 3)
-            out["forces"] = zeros.index_add(0, centre, gradient).index_add(0, neighbour, gradient, alpha=-1)
+            out["forces"] = pulls.sum(1)
         if stress:
-            virial = outer_neighbour_sum(to_slots(vectors.double(), geometry), gradient, geometry)  # of every atom
-            total = gradient.new_zeros(n_graphs, 3, 3).index_add(0, batch, virial)
+            virial = torch.bmm(to_slots(vectors.double(), geometry).transpose(1, 2), pulls)  # twice that of every atom
+            total = pulls.new_zeros(n_graphs, 3, 3).index_add(0, batch, virial)
             periodic = graph.pbc.all(dim=1)
             # chosen twice, since a NaN in the unused branch would reach the gradients
-            volume = torch.where(periodic, torch.linalg.det(graph.cell).abs(), 1.0)[:, None, None]
-            symmetric = 0.5 * (total + total.transpose(1, 2)) / volume
+            a, b, c = graph.cell.unbind(1)
+            volume = torch.where(periodic, (torch.linalg.cross(a, b) * c).sum(1).abs(), 1.0)[:, None, None]
+            symmetric = 0.25 * (total + total.transpose(1, 2)) / volume
             out["stress"] = torch.where(periodic[:, None, None], symmetric, torch.nan)
         return out
 
@@ -143,7 +143,7 @@ class Potential(nn.Module):
             self.pair_cutoffs,
             atom_counts,
             # cutoffs per pair of elements may differ between the two directions
-            (graph.edge_pair, graph.pair_edge) if self.pair_cutoffs is None else None,
+            (graph.edge_pair, graph.pair_edge, graph.edge_reverse) if self.pair_cutoffs is None else None,
         )
 
     def species_of(self, z: Tensor) -> Tensor:
@@ -201,6 +201,20 @@ class Potential(nn.Module):
         """Plain dictionary that ``load_potential`` reads; safe for ``torch.load(weights_only=True)``."""
         state = {key: value.detach().clone() for key, value in self.state_dict().items()}
         return {"format": CHECKPOINT_FORMAT, "config": self.config, "state_dict": state}
+
+
+class _BothWays(torch.autograd.Function):
+    """g_ij - g_ji of values of edges [E, F], by gathers; the derivative is the same again."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, edge_reverse: Tensor) -> Tensor:
+        ctx.save_for_backward(edge_reverse)
+        rows = values.contiguous()  # gathers of strided rows are slow
+        return rows - rows.index_select(0, edge_reverse)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _BothWays.apply(gradient, *ctx.saved_tensors), None
 
 
 def potential_config(

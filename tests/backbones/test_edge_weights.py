@@ -18,7 +18,7 @@ def geometry_of(*frames: Atoms, paired: bool = True) -> EdgeGeometry:
     species = torch.unique(batch.z, return_inverse=True)[1]
     return EdgeGeometry.from_vectors(
         torch.ones(batch.edge_index.shape[1], 3, dtype=torch.float64), *batch.edge_index, batch.edge_slot, species,
-        batch.max_degree, 5.0, pairs=(batch.edge_pair, batch.pair_edge) if paired else None,
+        batch.max_degree, 5.0, pairs=(batch.edge_pair, batch.pair_edge, batch.edge_reverse) if paired else None,
     )  # fmt: skip
 
 

@@ -71,10 +71,10 @@ def test_selected_graphs_keep_their_frames_and_sizes(labelled_set, tmp_path):
 
 
 def test_cache_file_holds_numbers_only(labelled_set, tmp_path):
-    """18 bytes an edge, 50 an atom, 155 a frame and 32 in the table of sizes: no code that reading could run."""
+    """22 bytes an edge, 50 an atom, 155 a frame and 32 in the table of sizes: no code that reading could run."""
     graphs = build(labelled_set, [0, 1], tmp_path)
     (path,) = tmp_path.iterdir()  # one file, nothing temporary left
-    records = 18 * graphs.sizes["edges"] + 50 * graphs.sizes["atoms"] + 155
+    records = 22 * graphs.sizes["edges"] + 50 * graphs.sizes["atoms"] + 155
     assert path.stat().st_size == sum(-(-n // 8) * 8 + 32 for n in records) + 16
 
 

@@ -109,10 +109,11 @@ def test_a_skin_gives_out_the_edges_of_a_new_search_in_their_order():
     atoms, verlet = quartz_like(), VerletList(CUTOFF, 0.8)
     for seed in range(3):
         graph = AtomicGraph.from_atoms(atoms, CUTOFF)
-        index, shift, slot = verlet.edges(atoms)
+        index, shift, slot, reverse = verlet.edges(atoms)
         np.testing.assert_array_equal(index, graph.edge_index.numpy())
         np.testing.assert_array_equal(shift, graph.edge_shift.numpy())
         np.testing.assert_array_equal(slot, graph.edge_slot.numpy())
+        np.testing.assert_array_equal(reverse, graph.edge_reverse.numpy())
         atoms.rattle(0.1, seed=seed)
 
 

@@ -1,9 +1,10 @@
+import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
 
-from scalarpath.graph import AtomicGraph, collate
-from scalarpath.graph.pairs import undirected_pairs
+from scalarpath.errors import GraphError
+from scalarpath.graph import AtomicGraph, collate, neighbours
 
 
 def _batch():
@@ -14,26 +15,33 @@ def _batch():
     return collate([AtomicGraph.from_atoms(atoms, 4.5) for atoms in frames])
 
 
+def test_the_reverse_of_an_edge_runs_back_through_the_same_boundary():
+    batch = _batch()
+    reverse = batch.edge_reverse
+    assert torch.equal(batch.edge_index[:, reverse], batch.edge_index.flip(0))
+    assert torch.equal(batch.edge_shift[reverse], -batch.edge_shift)
+    assert torch.equal(reverse[reverse], torch.arange(len(reverse)))
+
+
 def test_every_pair_holds_an_edge_and_its_reverse():
     batch = _batch()
-    n_edges = batch.edge_index.shape[1]
-    assert batch.pair_edge.shape == (n_edges // 2,)
-    assert torch.equal(batch.edge_pair[batch.pair_edge], torch.arange(n_edges // 2))
-    assert (torch.bincount(batch.edge_pair) == 2).all()
-    other = torch.empty_like(batch.pair_edge)
-    rest = torch.ones(n_edges, dtype=torch.bool).index_fill(0, batch.pair_edge, False).nonzero().squeeze(1)
-    other[batch.edge_pair[rest]] = rest
-    assert torch.equal(batch.edge_index[:, batch.pair_edge], batch.edge_index[:, other].flip(0))
-    assert torch.equal(batch.edge_shift[batch.pair_edge], -batch.edge_shift[other])
-
-
-def test_where_an_edge_lacks_its_reverse_every_edge_is_a_pair():
-    batch = _batch()
-    pair, edge = undirected_pairs(batch.edge_index[:, 1:], batch.edge_shift[1:])
-    assert torch.equal(pair, torch.arange(batch.edge_index.shape[1] - 1))
-    assert torch.equal(edge, pair)
+    n_pairs = batch.edge_index.shape[1] // 2
+    other = batch.edge_reverse[batch.pair_edge]
+    assert torch.equal(batch.edge_pair[batch.pair_edge], torch.arange(n_pairs))
+    assert torch.equal(batch.edge_pair[other], torch.arange(n_pairs))
+    assert not torch.isin(other, batch.pair_edge).any()
 
 
 def test_a_structure_without_edges_has_no_pairs():
     alone = collate([AtomicGraph.from_atoms(Atoms("H", [[0, 0, 0]]), 4.5)])
-    assert alone.edge_pair.shape == alone.pair_edge.shape == (0,)
+    assert alone.edge_pair.shape == alone.pair_edge.shape == alone.edge_reverse.shape == (0,)
+
+
+def test_a_search_that_loses_an_edge_is_not_believed(monkeypatch):
+    class Search(neighbours.NeighborList):
+        def compute(self, **kwargs):
+            return [column[1:] for column in super().compute(**kwargs)]
+
+    monkeypatch.setattr(neighbours, "NeighborList", Search)
+    with pytest.raises(GraphError, match=r"water: .* without j -> i"):
+        neighbours.neighbour_list(Atoms("OH2", [[0, 0, 0], [0.8, 0.6, 0], [-0.8, 0.6, 0]]), 3.0, "water")

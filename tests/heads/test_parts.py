@@ -82,7 +82,8 @@ def test_first_and_second_derivatives(name):
 def test_edge_hooks_equal_their_formula_in_weight_space():
     """g (F M + b V), with b of the pair and g of its direction."""
     head, batch = awake({"edge_gate": {}, "edge_band": {}}), batch_of(quartz_like())
-    geometry = replace(geometry_of(quartz_like()), edge_pair=batch.edge_pair, pair_edge=batch.pair_edge)
+    pairs = {key: batch[key] for key in ("edge_pair", "pair_edge", "edge_reverse")}
+    geometry = replace(geometry_of(quartz_like()), **pairs)
     n_edges = len(geometry.centre)
     generator = torch.Generator().manual_seed(0)
     radial, features, matrix = (

@@ -136,7 +136,8 @@ def test_symmetric_contraction_equals_the_contraction_written_out(correlation, g
     module = SymmetricContraction(l_in, l_out, correlation, 3, channels, generator)
     basis = torch.randn(7, (l_in + 1) ** 2, channels, generator=generator, dtype=torch.float64)
     species = torch.tensor([2, 0, 0, 2, 1, 0, 2])
-    ours = module(basis, SpeciesGroups.from_species(species, 3))
+    per_l = basis.split([2 * degree + 1 for degree in range(l_in + 1)], dim=1)
+    ours = module(per_l, SpeciesGroups.from_species(species, 3))
     for degree in range(l_out + 1):
         expected = 0
         for nu in range(1, correlation + 1):

@@ -98,7 +98,7 @@ class InteractionLayer(nn.Module):
         # 5. the head pools the scalar channels of A                                [N, C]
         basis[0] = head.pool(self.layer, basis[0].squeeze(1), context).unsqueeze(1)
         # 6. product basis B and update, with skip connection                       per l [N, 2l + 1, C]
-        new = self.update(self.contraction(torch.cat(basis, dim=1), groups))
+        new = self.update(self.contraction(basis, groups))
         if self.residual:
             for degree, skipped in enumerate(self.skip(features[: len(self.skip.weights)], groups)):
                 new[degree] = new[degree] + skipped

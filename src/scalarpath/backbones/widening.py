@@ -122,7 +122,7 @@ def inference_flops(backbone: Backbone, head: nn.Module, neighbours: float, *, p
         species,
         degree,
         spec.cutoff,
-        pairs=(edges // 2, edges[::2]) if paired else None,
+        pairs=(edges // 2, edges[::2], (edges ^ 1).clamp(max=len(edges) - 1)) if paired else None,
     )
     return flops(lambda: torch.autograd.grad(backbone(geometry, head).sum(), vectors))
 

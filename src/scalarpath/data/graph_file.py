@@ -26,6 +26,7 @@ LAYOUT: dict[str, tuple[tuple[int, ...], str, str]] = {
     "forces": ((ATOMS, 3), "<f8", "f8"),
     "edge_index": ((2, EDGES), "<i4", "i8"),
     "edge_slot": ((EDGES,), "<i4", "i8"),
+    "edge_reverse": ((EDGES,), "<i4", "i8"),
     "edge_shift": ((EDGES, 3), "<i2", "f8"),
     "z": ((ATOMS,), "<i2", "i8"),
     "pbc": ((1, 3), "?", "?"),

@@ -30,8 +30,8 @@ class VerletList:
         self.cutoff, self.skin = cutoff, skin
         self._atoms: Atoms | None = None  # as they were at the last search
 
-    def edges(self, atoms: Atoms, where: str = "the structure") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """edge_index [2, E], edge_shift [E, 3] and edge_slot [E] of an AtomicGraph, for this structure.
+    def edges(self, atoms: Atoms, where: str = "the structure") -> tuple[np.ndarray, ...]:
+        """edge_index [2, E], edge_shift [E, 3], edge_slot and edge_reverse [E] of an AtomicGraph, for this structure.
 
         Raises GraphError, which calls the structure ``where``, as ``neighbour_list`` does.
         """
@@ -42,7 +42,8 @@ class VerletList:
         near = squares < self.cutoff**2
         index = self._index[:, near]
         first = np.searchsorted(index[0], np.arange(len(atoms)))
-        return index, self._shift[near], np.arange(index.shape[1]) - first[index[0]]
+        number = np.cumsum(near) - 1  # of the edges that are left; an edge is as long as its reverse, to the last bit
+        return index, self._shift[near], np.arange(index.shape[1]) - first[index[0]], number[self._reverse[near]]
 
     def _covers(self, atoms: Atoms) -> bool:
         """Whether the stored pairs hold all neighbours of ``atoms``."""
@@ -58,6 +59,7 @@ class VerletList:
         self._atoms = None
         found = neighbour_list(atoms, self.cutoff + self.skin, where)
         self._index, self._shift = found.edge_index, found.edge_shift.astype(np.float64)
+        self._reverse = found.edge_reverse
         self._translation = self._shift @ atoms.cell.array
         self._atoms = atoms.copy()
 
@@ -111,21 +113,23 @@ class BatchedPotential:
         edges = [self._lists[k].edges(atoms, f"structure {k}") for k, atoms in enumerate(structures)]
         sizes = np.array([len(atoms) for atoms in structures])
         starts = np.cumsum(sizes) - sizes
-        slots = np.concatenate([slot for _, _, slot in edges])
-        index = np.concatenate([index + start for (index, _, _), start in zip(edges, starts, strict=True)], axis=1)
-        edge_index, edge_shift = (torch.as_tensor(x) for x in (index, np.concatenate([shift for _, shift, _ in edges])))
-        edge_pair, pair_edge = undirected_pairs(edge_index, edge_shift)
+        indices, shifts, slots, reverses = zip(*edges, strict=True)
+        counts = np.array([len(slot) for slot in slots])
+        edge_slot = np.concatenate(slots)
+        edge_reverse = torch.as_tensor(np.concatenate(reverses) + np.repeat(np.cumsum(counts) - counts, counts))
+        edge_pair, pair_edge = undirected_pairs(edge_reverse)
         return Data(
             z=torch.as_tensor(np.concatenate([atoms.numbers for atoms in structures]).astype(np.int64)),
             pos=torch.as_tensor(np.concatenate([atoms.positions for atoms in structures]).astype(np.float64)),
             cell=torch.as_tensor(np.stack([atoms.cell.array for atoms in structures])),
             pbc=torch.as_tensor(np.stack([atoms.pbc for atoms in structures])),
-            edge_index=edge_index,
-            edge_shift=edge_shift,
+            edge_index=torch.as_tensor(np.concatenate(indices, axis=1) + np.repeat(starts, counts)),
+            edge_shift=torch.as_tensor(np.concatenate(shifts)),
+            edge_slot=torch.as_tensor(edge_slot),
+            edge_reverse=edge_reverse,
             edge_pair=edge_pair,
             pair_edge=pair_edge,
-            edge_slot=torch.as_tensor(slots),
             batch=torch.as_tensor(np.repeat(np.arange(len(sizes)), sizes)),
-            max_degree=int(slots.max(initial=-1)) + 1,
+            max_degree=int(edge_slot.max(initial=-1)) + 1,
             num_nodes=int(sizes.sum()),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ class AtomicGraph(Data):
     edge_index      [2, E]      int64    row 0: centre i (sorted), row 1: neighbour j
     edge_shift      [E, 3]      float64  cell shifts S: vec_ij = pos[j] - pos[i] + S @ cell
     edge_slot       [E]         int64    running number of the edge among those of its centre
+    edge_reverse    [E]         int64    which edge is j -> i with the opposite shift
     energy          [1]         float64  label, eV
     forces          [N, 3]      float64  label, eV/Å
     stress          [1, 3, 3]   float64  label, eV/Å^3, tension positive
@@ -38,6 +40,10 @@ class AtomicGraph(Data):
     ``num_graphs`` and ``max_degree`` (largest number of neighbours of any atom) spare the device a synchronisation.
     ``edge_pair`` [E] and ``pair_edge`` [P] say which edges are the two directions of one pair (``undirected_pairs``).
     """
+
+    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        """What torch_geometric adds to the values of the next graph of a batch."""
+        return self.edge_index.shape[1] if key == "edge_reverse" else super().__inc__(key, value, *args, **kwargs)
 
     @classmethod
     def from_atoms(
@@ -66,6 +72,7 @@ class AtomicGraph(Data):
             edge_index=torch.as_tensor(neighbours.edge_index),
             edge_shift=as_float(neighbours.edge_shift),
             edge_slot=torch.as_tensor(np.arange(centre.size) - first_edge[centre]),
+            edge_reverse=torch.as_tensor(neighbours.edge_reverse),
             energy=as_float([energy]),
             forces=as_float(missing_forces if forces is None else forces),
             stress=as_float(missing_stress if stress is None else stress)[None],
@@ -85,9 +92,13 @@ def collate(graphs: Sequence[AtomicGraph]) -> Batch:
     ptr = torch.cat([atoms.new_zeros(1), atoms.cumsum(0)])
     joined = {key: torch.cat([graph[key] for graph in graphs]) for key in JOINED}
     edge_index = torch.cat([graph.edge_index for graph in graphs], dim=1) + ptr[:-1].repeat_interleave(edges)
+    first_edge = (edges.cumsum(0) - edges).repeat_interleave(edges)
+    edge_reverse = torch.cat([graph.edge_reverse for graph in graphs]) + first_edge
     number = torch.arange(len(graphs)).repeat_interleave(atoms)
-    batch = Batch(_base_cls=AtomicGraph, edge_index=edge_index, **joined, batch=number, ptr=ptr)
+    batch = Batch(
+        _base_cls=AtomicGraph, edge_index=edge_index, edge_reverse=edge_reverse, **joined, batch=number, ptr=ptr
+    )
     batch.num_nodes, batch._num_graphs = int(ptr[-1]), len(graphs)
     batch.max_degree = int(batch.edge_slot.max()) + 1 if batch.edge_slot.numel() else 0
-    batch.edge_pair, batch.pair_edge = undirected_pairs(batch.edge_index, batch.edge_shift)
+    batch.edge_pair, batch.pair_edge = undirected_pairs(batch.edge_reverse)
     return batch

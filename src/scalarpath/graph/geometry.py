@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,30 +11,64 @@ import torch
 from torch import Tensor
 
 
-@dataclass
-class EdgeGeometry:
-    """Differentiable geometry of the directed edges of a batch (E edges, N atoms, S species).
+@dataclass(kw_only=True)
+class EdgeDistances:
+    """How long the edges of a batch are (E edges, N atoms, S species), and between which elements.
 
-    centre, neighbour: [E] atom indices, sorted by centre; slot: [E] position on the padded [N * max_degree] layout;
-    vectors: [E, 3] from centre to neighbour, Å; distances: [E, 1], Å; units: [E, 3] vectors / distances;
-    edge_pair: [E] the pair to which an edge and its reverse belong, pair_edge: [P] one edge of every pair;
-    species: [N] index of each atom's element in the model's list; cutoff in Å, the longest one where edge_cutoff [E, 1]
-    gives every edge its own; atom_counts: atoms per species, or None where nobody has counted them.
+    centre, neighbour: [E] atom indices; distances: [E, 1], Å; species: [N] index of each atom's element in the model's
+    list; cutoff in Å, the longest one where edge_cutoff [E, 1] gives every edge its own.
     """
 
     centre: Tensor
     neighbour: Tensor
+    distances: Tensor
+    species: Tensor
+    cutoff: float
+    edge_cutoff: Tensor | None = None
+
+    @cached_property
+    def scaled_distances(self) -> Tensor:
+        """Distance / cutoff of the edge [E, 1]: 1 is where every function on the energy path vanishes."""
+        return self.distances / (self.cutoff if self.edge_cutoff is None else self.edge_cutoff)
+
+    @cached_property
+    def stretched_distances(self) -> Tensor:
+        """Distances such that every edge's cutoff lies at the longest one [E, 1], Å: what radial bases read."""
+        return self.distances if self.edge_cutoff is None else self.scaled_distances * self.cutoff
+
+    @cached_property
+    def centre_species(self) -> Tensor:
+        """Species index of the centre of every edge [E]."""
+        return self.species.index_select(0, self.centre)
+
+    @cached_property
+    def neighbour_species(self) -> Tensor:
+        """Species index of the neighbour of every edge [E]."""
+        return self.species.index_select(0, self.neighbour)
+
+    def species_pairs(self, n_species: int) -> Tensor:
+        """Index of the ordered pair (centre, neighbour) of species of every edge [E], below n_species^2."""
+        return self.centre_species * n_species + self.neighbour_species
+
+
+@dataclass(kw_only=True)
+class EdgeGeometry(EdgeDistances):
+    """Differentiable geometry of the directed edges of a batch, sorted by centre.
+
+    slot: [E] position on the padded [N * max_degree] layout; vectors: [E, 3] from centre to neighbour, Å; units: [E, 3]
+    vectors / distances; edge_pair: [E] the pair to which an edge and its reverse belong, pair_edge: [P] the first edge
+    of every pair, edge_reverse: [E], or None where every edge is a pair by itself; atom_counts: atoms per species, or
+    None where nobody has counted them.
+    """
+
     slot: Tensor
     vectors: Tensor
-    distances: Tensor
     units: Tensor
     edge_pair: Tensor
     pair_edge: Tensor
-    species: Tensor
+    edge_reverse: Tensor | None
     n_atoms: int
     max_degree: int
-    cutoff: float
-    edge_cutoff: Tensor | None = None
     atom_counts: Sequence[int] | None = None
 
     @classmethod
@@ -49,14 +83,16 @@ class EdgeGeometry:
         cutoff: float,
         pair_cutoffs: Tensor | None = None,
         atom_counts: Sequence[int] | None = None,
-        pairs: tuple[Tensor, Tensor] | None = None,
+        pairs: tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> EdgeGeometry:
         """Geometry from edge vectors [E, 3] and the graph's indices (see AtomicGraph).
 
         pair_cutoffs [S, S]: cutoff of every ordered pair (centre, neighbour) of species, where they differ.
-        pairs: edge_pair and pair_edge, for a cutoff that is the same in both directions; else every edge is a pair.
+        pairs: edge_pair, pair_edge and edge_reverse, for a cutoff that is the same in both directions; else every edge
+        is a pair.
         """
-        edge_pair, pair_edge = pairs or (torch.arange(centre.shape[0], device=centre.device),) * 2
+        every = torch.arange(centre.shape[0], device=centre.device)
+        edge_pair, pair_edge, edge_reverse = (every, every, None) if pairs is None else pairs
         distances, units = _Polar.apply(vectors)
         return cls(
             centre=centre,
@@ -67,6 +103,7 @@ class EdgeGeometry:
             units=units,
             edge_pair=edge_pair,
             pair_edge=pair_edge,
+            edge_reverse=edge_reverse,
             species=species,
             n_atoms=species.shape[0],
             max_degree=max_degree,
@@ -108,46 +145,19 @@ class EdgeGeometry:
 
     @cached_property
     def pair_slots(self) -> tuple[Tensor, Tensor] | None:
-        """Both places of every pair on the padded layout [P] each, or None where some edge is a pair by itself."""
-        n_edges, n_pairs = self.centre.shape[0], self.pair_edge.shape[0]
-        if isinstance(n_edges, torch.SymInt) or n_edges != 2 * n_pairs:  # a compiler must not rely on it
+        """Both places of every pair on the padded layout [P] each, or None where every edge is a pair by itself."""
+        if self.edge_reverse is None:
             return None
-        every = torch.arange(n_edges, device=self.centre.device)
-        other = every.new_zeros(n_pairs).index_add(0, self.edge_pair, every) - self.pair_edge
+        other = self.edge_reverse.index_select(0, self.pair_edge)
         return self.slot.index_select(0, self.pair_edge), self.slot.index_select(0, other)
 
     @cached_property
-    def one_way(self) -> EdgeGeometry:
+    def one_way(self) -> EdgeDistances:
         """One edge of every pair [P]: what functions of the distance are evaluated on."""
-        names = ("centre", "neighbour", "slot", "vectors", "distances", "units", "edge_cutoff")
+        names = ("centre", "neighbour", "distances", "edge_cutoff")
         values = {name: getattr(self, name) for name in names}
         chosen = {name: x.index_select(0, self.pair_edge) for name, x in values.items() if x is not None}
-        every = torch.arange(self.pair_edge.shape[0], device=self.pair_edge.device)
-        return replace(self, **chosen, edge_pair=every, pair_edge=every)
-
-    @cached_property
-    def scaled_distances(self) -> Tensor:
-        """Distance / cutoff of the edge [E, 1]: 1 is where every function on the energy path vanishes."""
-        return self.distances / (self.cutoff if self.edge_cutoff is None else self.edge_cutoff)
-
-    @cached_property
-    def stretched_distances(self) -> Tensor:
-        """Distances such that every edge's cutoff lies at the longest one [E, 1], Å: what radial bases read."""
-        return self.distances if self.edge_cutoff is None else self.scaled_distances * self.cutoff
-
-    @cached_property
-    def centre_species(self) -> Tensor:
-        """Species index of the centre of every edge [E]."""
-        return self.species.index_select(0, self.centre)
-
-    @cached_property
-    def neighbour_species(self) -> Tensor:
-        """Species index of the neighbour of every edge [E]."""
-        return self.species.index_select(0, self.neighbour)
-
-    def species_pairs(self, n_species: int) -> Tensor:
-        """Index of the ordered pair (centre, neighbour) of species of every edge [E], below n_species^2."""
-        return self.centre_species * n_species + self.neighbour_species
+        return EdgeDistances(**chosen, species=self.species, cutoff=self.cutoff)
 
 
 class _Polar(torch.autograd.Function):

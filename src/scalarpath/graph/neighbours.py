@@ -17,11 +17,13 @@ class NeighbourList(NamedTuple):
     """Directed edges of a structure, sorted by centre, then neighbour, then cell shift.
 
     edge_index: [2, E] int64, row 0 the centre i, row 1 the neighbour j; edge_shift: [E, 3] int64 cell shifts S, so that
-    the vector from centre to neighbour is pos[j] - pos[i] + S @ cell; distance: [E] in Å.
+    the vector from centre to neighbour is pos[j] - pos[i] + S @ cell; edge_reverse: [E] int64, the edge j -> i with the
+    opposite shift; distance: [E] in Å.
     """
 
     edge_index: np.ndarray
     edge_shift: np.ndarray
+    edge_reverse: np.ndarray
     distance: np.ndarray
 
 
@@ -51,4 +53,19 @@ def neighbour_list(atoms: Atoms, cutoff: float, where: str = "the structure") ->
             "remove the duplicated atom or this frame."
         )
     order = np.lexsort((shift[:, 2], shift[:, 1], shift[:, 0], j, i))
-    return NeighbourList(np.stack([i[order], j[order]]), shift[order], distance[order])
+    index, shift = np.stack([i[order], j[order]]), shift[order]
+    return NeighbourList(index, shift, _reverse(index, shift, where), distance[order])
+
+
+def _reverse(index: np.ndarray, shift: np.ndarray, where: str) -> np.ndarray:
+    """The edge of the opposite direction of every edge [E]; edges sorted by centre, neighbour and cell shift."""
+    largest = np.abs(shift).max(initial=0)
+    base, n_atoms = 2 * largest + 1, index.max(initial=0) + 1
+    # one number per edge, in the order of the edges; the shift of the reverse has the digits of the opposite one
+    digits = (shift + largest) @ np.array([base * base, base, 1])
+    forward = (index[0] * n_atoms + index[1]) * base**3 + digits
+    backward = (index[1] * n_atoms + index[0]) * base**3 + (base**3 - 1 - digits)
+    reverse = np.argsort(backward)
+    if not np.array_equal(backward[reverse], forward):
+        raise GraphError(f"{where}: the neighbour search found i -> j without j -> i; please report it.")
+    return reverse

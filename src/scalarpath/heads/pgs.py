@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.graph.geometry import EdgeDistances
 from scalarpath.heads.descriptors import ENVELOPE_EXPONENT, NeighbourhoodDescriptors
 from scalarpath.heads.scalar_pathway import PathwayInputs, PathwayPart, PathwaySpec
 from scalarpath.nn.radial import polynomial_cutoff, semicircle_taper
@@ -55,7 +55,7 @@ class EdgeBand(PathwayPart):
         )
         self._squares: list[Tensor] = []
 
-    def _band(self, geometry: EdgeGeometry) -> Tensor:
+    def _band(self, geometry: EdgeDistances) -> Tensor:
         """sin(k r) / r times the envelope: [size, E]."""
         r = geometry.stretched_distances.T
         envelope = polynomial_cutoff(geometry.scaled_distances.T, ENVELOPE_EXPONENT)
@@ -77,7 +77,7 @@ class EdgeBand(PathwayPart):
         """Features [R, rank] and their map V [rank, edge_channels]."""
         return prepared, self.out[layer]
 
-    def observe(self, geometry: EdgeGeometry) -> None:
+    def observe(self, geometry: EdgeDistances) -> None:
         """Collect the mean square of the band over the training edges."""
         if len(geometry.distances):
             self._squares.append(self._band(geometry).double().square())

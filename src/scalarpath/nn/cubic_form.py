@@ -69,7 +69,6 @@ class _Cubic(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        gradient = gradient.contiguous()  # as v below
         return _Gradient.apply(gradient, *ctx.saved_tensors), gradient, None, None, None
 
 
@@ -86,7 +85,6 @@ class _Gradient(torch.autograd.Function):
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
         """Derivatives of sum_M,a g_M J_Ma v_a by g, A and J."""
         g, a, jacobian, t2, t3 = ctx.saved_tensors
-        v = v.contiguous()  # it comes permuted from the atoms, and every use of it would be strided
         change = torch.bmm(t3, _products(a, v)).mul_(3.0).add_(torch.bmm(t2, v), alpha=2.0)  # of J along v [C, M n, N]
         return _over_a(jacobian, v), _over_m(g, change), _outer(g, v), None, None
 

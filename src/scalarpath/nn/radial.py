@@ -14,7 +14,7 @@ import torch
 from ase.data import covalent_radii
 from torch import Tensor, nn
 
-from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.graph.geometry import EdgeDistances
 from scalarpath.nn.elementwise import Envelope, elementwise
 
 
@@ -159,7 +159,7 @@ class RadialEmbedding(nn.Module):
         super().__init__()
         self.basis, self.envelope_exponent, self.transform = basis, envelope_exponent, transform
 
-    def forward(self, geometry: EdgeGeometry) -> tuple[Tensor, Tensor]:
+    def forward(self, geometry: EdgeDistances) -> tuple[Tensor, Tensor]:
         """Basis without envelope [E, size], envelope [E, 1]."""
         x = geometry.stretched_distances
         if self.transform is not None:

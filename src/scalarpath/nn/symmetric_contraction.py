@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from e3nn import o3
 from torch import Tensor, nn
 
-from scalarpath.nn.angular import block
+from scalarpath.nn.channels_first import channels_first, per_degree
 from scalarpath.nn.cubic_form import cubic_form
 from scalarpath.nn.linear import SpeciesGroups
 
@@ -120,27 +121,27 @@ class SymmetricContraction(nn.Module):
             rows.append((weight.T @ basis.flatten(1)).view(-1, *basis.shape[1:]))
         return torch.cat(rows, dim=1)
 
-    def forward(self, basis: Tensor, groups: SpeciesGroups) -> list[Tensor]:
-        """basis A [N, n, C], n = (l_in+1)^2 -> per L [N, 2L + 1, C]."""
-        blocks = [self._contract(a, species) for species, a in enumerate(groups.split(basis))]
-        joined = groups.join(blocks)
-        return [joined[:, block(degree)] for degree in range(self.l_out + 1)]
+    def forward(self, basis: Sequence[Tensor], groups: SpeciesGroups) -> list[Tensor]:
+        """basis A per l [N, 2l + 1, C] -> per L [N, 2L + 1, C]."""
+        sizes = [2 * degree + 1 for degree in range(self.l_out + 1)]
+        by_species = zip(*(groups.split(a) for a in basis), strict=True)
+        blocks = [per_degree(self._contract(channels_first(a), z), sizes) for z, a in enumerate(by_species)]
+        return [groups.join(parts) for parts in zip(*blocks, strict=True)]
 
-    def _contract(self, basis: Tensor, species: int) -> Tensor:
-        """A [N_z, n, C] of one species -> [N_z, M, C]."""
-        a = basis.permute(2, 1, 0).contiguous()  # [C, n, N]
+    def _contract(self, a: Tensor, species: int) -> Tensor:
+        """A [C, n, N_z] of one species, n = (l_in+1)^2 -> [C, M, N_z]."""
         t1 = self._matrix(1, species)  # [C, M n, 1], the same for all atoms
         if self.correlation == 1:
-            return _dot(t1, a).permute(2, 1, 0)
+            return _dot(t1, a)
         t2 = self._matrix(2, species)
         if self.correlation == 2:
-            return _dot(torch.baddbmm(t1, t2, a), a).permute(2, 1, 0)
+            return _dot(torch.baddbmm(t1, t2, a), a)
         out = cubic_form(a, t1, t2, self._matrix(3, species))
         if self.correlation == 4:
             first, second = torch.triu_indices(self.size, self.size, device=a.device)
             pairs = a.index_select(1, first) * a.index_select(1, second)  # [C, pairs, N]
             out = out + _dot(torch.bmm(self._matrix(4, species), pairs), pairs)
-        return out.permute(2, 1, 0)
+        return out
 
 
 def _dot(q: Tensor, left: Tensor) -> Tensor:
