@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from scalarpath.benchmark.structures import aspirin, structures
@@ -20,6 +22,7 @@ from scalarpath.peers.comparison import compare_case
 from scalarpath.peers.environments import Environment, environments
 from scalarpath.peers.figure import write_figure
 from scalarpath.peers.results import COLUMNS, read_results, source_hash, write_markdown, write_results
+from scalarpath.peers.workers.step_server import Steps
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,6 +88,20 @@ def test_rounds_are_interleaved_in_turning_order_after_warm_up(result):
     assert len(steps) == 2 * (2 + 3)  # of both workers, two rounds of warm-up and three that count
     order = [name for name, _ in steps]
     assert order == ["own", "peer", "peer", "own"] * 2 + ["own", "peer"]
+
+
+def test_the_first_step_of_a_turn_is_not_timed():
+    class Model:
+        edges, slow = 0, [0.2, 0.0]
+
+        def module(self, kind):
+            return torch.nn.Linear(1, 1)
+
+        def predict(self, kind):
+            time.sleep(self.slow.pop(0))
+
+    assert Steps(Model()).run("inference") < 0.1
+    assert not Model.slow
 
 
 def test_the_peer_is_built_first_because_it_writes_the_weights_and_memory_is_measured_in_fresh_processes(result):

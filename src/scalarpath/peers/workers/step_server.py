@@ -46,12 +46,16 @@ class Steps:
         self.kind = ""
 
     def run(self, kind: str) -> float:
-        """Seconds of one step; a change of mode beforehand is not counted."""
+        """Seconds of the second of two steps; a change of mode beforehand is not counted.
+
+        The first follows a step of the other process, whose data fills the caches and whose idle threads still spin.
+        """
         if kind != self.kind:
             module = self.model.module(kind)
             module.train(kind == "train").requires_grad_(kind == "train")
             self.kind = kind
         step = {"inference": self._inference, "train": self._train}[kind]
+        step()
         start = time.perf_counter()
         step()
         return time.perf_counter() - start
