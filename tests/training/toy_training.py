@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader
 
 from scalarpath.data.batches import EpochSampler
+from scalarpath.data.timed_loader import TimedLoader
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.training.job import Job
 from scalarpath.training.run_directory import RunDirectory
@@ -76,9 +77,9 @@ class ToyData(pl.LightningDataModule):
         self.train_graphs, self.valid_graphs, self.test_graphs = graphs[6:], graphs[:3], graphs[3:6]
         self.batch_size, self.seed = batch_size, seed
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> TimedLoader:
         sampler = EpochSampler(len(self.train_graphs), self.seed)
-        return DataLoader(
+        return TimedLoader(
             self.train_graphs, batch_sampler=BatchSampler(sampler, self.batch_size, False), collate_fn=collate
         )
 

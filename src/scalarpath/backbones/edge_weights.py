@@ -81,13 +81,18 @@ class _Folded(torch.autograd.Function):
     def forward(ctx: Any, geometry: EdgeGeometry, widths: Sequence[int], *blocks: Tensor) -> Tensor:
         ctx.geometry, ctx.widths = geometry, widths
         n_pairs = geometry.pair_edge.shape[0]
-        out = blocks[0].new_zeros(n_pairs if geometry.dense else n_pairs + 1, sum(widths))
-        for values, columns in zip(blocks, out.split(widths, dim=1), strict=True):
-            if geometry.pair_slots is None:
+        size = (n_pairs if geometry.dense else n_pairs + 1, sum(widths))
+        if geometry.pair_slots is None:
+            out = blocks[0].new_zeros(size)
+            for values, columns in zip(blocks, out.split(widths, dim=1), strict=True):
                 columns.index_add_(0, geometry.padded_pair, values)
-            else:  # two gathers take a third of the time of adding up
-                there, back = (values.index_select(0, slots) for slots in geometry.pair_slots)
-                torch.add(there, back, out=columns[:n_pairs])
+            return out
+        out = blocks[0].new_empty(size)
+        out[n_pairs:] = 0.0
+        for values, columns in zip(blocks, out.split(widths, dim=1), strict=True):
+            # two gathers take a third of the time of adding up
+            there, back = (values.index_select(0, slots) for slots in geometry.pair_slots)
+            torch.add(there, back, out=columns[:n_pairs])
         return out
 
     @staticmethod

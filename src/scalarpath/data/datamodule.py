@@ -23,6 +23,7 @@ from scalarpath.data.references import isolated_atom_frames, reference_energies
 from scalarpath.data.sources import load_dataset
 from scalarpath.data.splits import split_frames
 from scalarpath.data.statistics import Statistics, train_statistics
+from scalarpath.data.timed_loader import TimedLoader
 from scalarpath.errors import ConfigError, DataError
 from scalarpath.graph import collate
 
@@ -96,7 +97,7 @@ class AtomicDataModule(pl.LightningDataModule):
         self.statistics = train_statistics(self.train_graphs, e0s)
         self._ready = True
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> TimedLoader:
         """Shuffled batches; the order is a pure function of seed and epoch."""
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         rank = torch.distributed.get_rank() if distributed else 0
@@ -116,7 +117,7 @@ class AtomicDataModule(pl.LightningDataModule):
                 rank=rank,
                 world_size=world_size,
             )
-        return DataLoader(graphs, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
+        return TimedLoader(graphs, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
 
     def val_dataloader(self) -> DataLoader:
         """The validation frames in order."""
