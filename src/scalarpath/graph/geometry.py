@@ -145,8 +145,12 @@ class EdgeGeometry(EdgeDistances):
 
     @cached_property
     def pair_slots(self) -> tuple[Tensor, Tensor] | None:
-        """Both places of every pair on the padded layout [P] each, or None where every edge is a pair by itself."""
-        if self.edge_reverse is None:
+        """Both places of every pair on the padded layout [P] each, or None where every edge is a pair by itself.
+
+        None for a compiler as well, since what is written with them, part by part into one array, torch 2.13 compiles
+        into something else (gradients of the radial network of MACE's first layer lost).
+        """
+        if self.edge_reverse is None or isinstance(self.slot.shape[0], torch.SymInt):
             return None
         other = self.edge_reverse.index_select(0, self.pair_edge)
         return self.slot.index_select(0, self.pair_edge), self.slot.index_select(0, other)
