@@ -1,7 +1,7 @@
 """From features per degree to one array with channels first, and back, in copies that are fast.
 
-Permuting all three dimensions at once takes ten times as long as a transpose of a matrix and a copy of whole rows; and
-with views for gradients, as autograd makes them, every use of one would be such a copy again.
+Permuting all three dimensions at once takes up to four times as long as a transpose of a matrix and a copy of whole
+rows; and with views for gradients, as autograd makes them, every use of one would be such a copy again.
 """
 
 from __future__ import annotations
