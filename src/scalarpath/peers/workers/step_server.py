@@ -50,11 +50,7 @@ class Steps:
 
         The first follows a step of the other process, whose data fills the caches and whose idle threads still spin.
         """
-        if kind != self.kind:
-            module = self.model.module(kind)
-            module.train(kind == "train").requires_grad_(kind == "train")
-            self.kind = kind
-        step = {"inference": self._inference, "train": self._train}[kind]
+        step = self._step(kind)
         step()
         start = time.perf_counter()
         step()
@@ -62,7 +58,7 @@ class Steps:
 
     def predict(self) -> dict[str, np.ndarray]:
         """Predictions of the inference step."""
-        self.run("inference")
+        self._step("inference")()
         return {key: value.detach().double().numpy() for key, value in self.model.predict("inference").items()}
 
     def memory(self) -> dict[str, float] | None:
@@ -70,16 +66,24 @@ class Steps:
 
         The high-water mark is reset in between: building the model may have needed more than the step.
         """
-        self.run("train")
+        self._step("train")()
         gc.collect()
         try:
             ctypes.CDLL(None).malloc_trim(0)
             (PROCESS / "clear_refs").write_text("5")
             before = _resident("VmRSS")
-            self.run("train")
+            self._step("train")()
             return {"before_MB": before, "peak_MB": _resident("VmHWM")}
         except (OSError, AttributeError):
             return None
+
+    def _step(self, kind: str) -> Callable[[], None]:
+        """The step, for which the model is put into its mode."""
+        if kind != self.kind:
+            module = self.model.module(kind)
+            module.train(kind == "train").requires_grad_(kind == "train")
+            self.kind = kind
+        return {"inference": self._inference, "train": self._train}[kind]
 
     def _inference(self) -> None:
         self.model.predict("inference")
