@@ -6,7 +6,7 @@ ARG BASE=nvidia/cuda:13.0.1-runtime-ubuntu24.04
 FROM ${BASE}
 
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3 python3-venv git \
+    && apt-get install -y --no-install-recommends python3 python3-venv git g++ \
     && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH

@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 from scalarpath.backbones import Backbone
-from scalarpath.backbones.edge_weights import split_edge_weights, to_edges
+from scalarpath.backbones.edge_weights import split_edge_weights
+from scalarpath.nn.pair_values import to_edges
 from scalarpath.heads.scalar_pathway import PathwaySpec
 from scalarpath.nn.mlp import MLP
 from scalarpath.nn.neighbour_sum import from_slots, neighbour_sum, to_slots

@@ -13,7 +13,7 @@ from ase.build import bulk
 from samples import CUTOFF, batch_of, head_config, make_potential, quartz_like, silanol
 from torch.autograd import gradcheck, gradgradcheck
 
-from scalarpath.backbones.edge_weights import split_edge_weights, to_edges
+from scalarpath.backbones.edge_weights import split_edge_weights
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads import PARTS, PathwaySpec, build_head
@@ -21,6 +21,7 @@ from scalarpath.heads.controls import ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.nn.angular import SphericalHarmonics
 from scalarpath.nn.neighbour_sum import from_slots, to_slots
+from scalarpath.nn.pair_values import to_edges, with_null_pair
 
 SPEC = PathwaySpec(CUTOFF, n_species=2, n_radial=3, edge_channels=(4, 6), pool_channels=(4, 4), readout_channels=(4, 4))
 
@@ -129,20 +130,18 @@ def test_gating_weights_is_gating_messages():
         torch.randn(geometry.n_atoms, 2 * degree + 1, channels, generator=generator, dtype=torch.float64)
         for degree in range(2)
     ]
-    shape = geometry.n_atoms * geometry.max_degree, convolution.weight_numel
-    weights = torch.randn(shape, generator=generator, dtype=torch.float64).split(convolution.group_widths, dim=1)
-    # the harmonic of degree 0 is the constant 1, and all are zero where there is no edge
+    # every edge has weights of its own here, and the harmonic of degree 0 is the constant 1
+    weights = torch.randn(len(geometry.centre), convolution.weight_numel, generator=generator, dtype=torch.float64)
     harmonics = to_slots(SphericalHarmonics(2)(geometry.units), geometry)
-    gate = torch.rand(geometry.n_atoms, geometry.max_degree, 1, generator=generator, dtype=torch.float64)
-    exists = harmonics[:, :, :1].flatten(0, 1)
-    weights = [w * exists for w in weights]
-    scaled = [w * gate.flatten(0, 1) if k < convolution.n_scalar_groups else w for k, w in enumerate(weights)]
-    plain, expected = (convolution(features, w, harmonics, geometry) for w in (weights, scaled))
-    gated = convolution(features, weights, harmonics, geometry, gate)
+    gate = torch.rand(len(geometry.centre), 1, generator=generator, dtype=torch.float64)
+    blocks = with_null_pair(weights, geometry).tensor_split([convolution.scalar_width], dim=1)
+    scaled = [with_null_pair(blocks[0][: len(gate)] * gate, geometry), blocks[1]]
+    plain, expected = (convolution(features, w, harmonics, geometry) for w in (blocks, scaled))
+    gated = convolution(features, blocks, harmonics, geometry, to_slots(gate, geometry))
     torch.testing.assert_close(gated[0], expected[0])
     for unchanged, values in zip(plain[1:], gated[1:], strict=True):
         assert torch.equal(unchanged, values)
-    open_gate = convolution(features, weights, harmonics, geometry, torch.ones_like(gate))
+    open_gate = convolution(features, blocks, harmonics, geometry, to_slots(torch.ones_like(gate), geometry))
     assert all(torch.equal(values, same) for values, same in zip(open_gate, plain, strict=True))
 
 

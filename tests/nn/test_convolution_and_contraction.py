@@ -16,6 +16,7 @@ from scalarpath.nn.edge_tensor_product import EdgeTensorProduct
 from scalarpath.nn.linear import AttributeLinear, DegreeLinear, SpeciesGroups, SpeciesLinear
 from scalarpath.nn.mlp import ACTIVATIONS, MLP
 from scalarpath.nn.neighbour_sum import to_slots
+from scalarpath.nn.pair_values import with_null_pair
 from scalarpath.nn.symmetric_contraction import SymmetricContraction, coupling_tensor, symmetric_basis, symmetrised
 
 
@@ -77,8 +78,8 @@ def test_convolution_equals_e3nn_tensor_product_and_scatter(
     ]
     weights = torch.randn(len(geometry.centre), convolution.weight_numel, generator=generator, dtype=torch.float64)
     harmonics = SphericalHarmonics(l_edge)(geometry.units)
-    padded = to_slots(convolution.by_group(weights), geometry).flatten(0, 1).split(convolution.group_widths, dim=1)
-    ours = convolution(features, padded, to_slots(harmonics, geometry), geometry)
+    blocks = with_null_pair(convolution.by_group(weights), geometry).tensor_split([convolution.scalar_width], dim=1)
+    ours = convolution(features, blocks, to_slots(harmonics, geometry), geometry)
 
     messages = product(flat(features)[geometry.neighbour], harmonics, weights)
     theirs = torch.zeros(geometry.n_atoms, out.dim, dtype=torch.float64).index_add(0, geometry.centre, messages)

@@ -16,6 +16,7 @@ from scalarpath.nn.angular import SphericalHarmonics
 from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
 from scalarpath.nn.cuequivariance_convolution import CuequivarianceConvolution
 from scalarpath.nn.neighbour_sum import to_slots
+from scalarpath.nn.pair_values import with_null_pair
 from scalarpath.training.run import run
 
 pytest.importorskip("cuequivariance_torch")
@@ -39,8 +40,7 @@ def test_the_convolution_equals_our_own(irreps, gated):
     convolution = ChannelwiseConvolution(inputs, 2, targets)
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     features = [draw(3, ir.dim, channels) for channels, ir in inputs]
-    padded = to_slots(draw(6, convolution.weight_numel), geometry).flatten(0, 1)
-    weights = padded.split(convolution.group_widths, dim=1)
+    weights = with_null_pair(draw(6, convolution.weight_numel), geometry).tensor_split([convolution.scalar_width], 1)
     harmonics = to_slots(SphericalHarmonics(2)(geometry.units), geometry)
     gate = draw(3, 3, 1) if gated else None
     ours = convolution(features, weights, harmonics, geometry, gate)

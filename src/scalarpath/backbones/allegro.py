@@ -11,7 +11,7 @@ import torch
 from e3nn import o3
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import split_edge_weights, to_edges
+from scalarpath.backbones.edge_weights import split_edge_weights
 from scalarpath.backbones.registry import Backbone
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
@@ -21,6 +21,7 @@ from scalarpath.nn.edge_tensor_product import EdgeTensorProduct
 from scalarpath.nn.linear import SpeciesGroups
 from scalarpath.nn.mlp import ACTIVATIONS, MLP, unit_uniform
 from scalarpath.nn.neighbour_sum import from_slots, neighbour_sum, outer_neighbour_sum, to_slots
+from scalarpath.nn.pair_values import to_edges
 from scalarpath.nn.radial import BesselBasis, CosineSplineBasis, RadialEmbedding
 from scalarpath.options import choice, count
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import on_slots, split_edge_weights, with_null_pair
+from scalarpath.backbones.edge_weights import edge_weights
 from scalarpath.backbones.registry import Backbone
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
@@ -18,6 +18,7 @@ from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
 from scalarpath.nn.linear import DegreeLinear, SpeciesGroups, SpeciesLinear
 from scalarpath.nn.mlp import ACTIVATIONS, MLP
 from scalarpath.nn.neighbour_sum import neighbour_sum, to_slots
+from scalarpath.nn.pair_values import on_slots, with_null_pair
 from scalarpath.nn.radial import DISTANCE_TRANSFORMS, RADIAL_BASES, RadialEmbedding
 from scalarpath.nn.symmetric_contraction import SymmetricContraction
 from scalarpath.options import choice, count
@@ -83,10 +84,14 @@ class InteractionLayer(nn.Module):
         """
         # 1. linear map of the features                                             per l [N, 2l + 1, C]
         up = self.linear_up(features)
-        # 2. weights of every path and channel; the head has its say on the scalar ones   per group [N K, P C]
-        weights, gate = self._path_weights(radial, envelope, geometry, head, context)
+        # 2. weights of every path and channel; the head has its say on the scalar ones   [P, scalar], [P, other]
+        conv, hidden = self.convolution, self.radial_mlp.hidden(radial)
+        if envelope is not None:
+            hidden = hidden * envelope
+        matrix = conv.by_group(self.radial_mlp.last())
+        weights, gate = edge_weights(hidden, matrix, conv.scalar_width, head, self.layer, context)
         # 3. channelwise convolution, summed over neighbours                        per l [N, 2l + 1, P_l C]
-        messages = self.convolution(up, weights, harmonics, geometry, gate)
+        messages = conv(up, weights, harmonics, geometry, gate)
         # 4. atomic basis A, normalised by the mean degree or by the learnt density  per l [N, 2l + 1, C]
         if self.density_mlp is None:
             basis = self.linear(messages, mean_degree)
@@ -103,23 +108,6 @@ class InteractionLayer(nn.Module):
             for degree, skipped in enumerate(self.skip(features[: len(self.skip.weights)], groups)):
                 new[degree] = new[degree] + skipped
         return new
-
-    def _path_weights(
-        self,
-        radial: Tensor,
-        envelope: Tensor | None,
-        geometry: EdgeGeometry,
-        head: ScalarPathway,
-        context: dict[str, Any],
-    ) -> tuple[list[Tensor], Tensor | None]:
-        """Radial weights of the paths by group, padded, and the head's gate on those with scalar output."""
-        conv, hidden = self.convolution, self.radial_mlp.hidden(radial)
-        if envelope is not None:
-            hidden = hidden * envelope
-        matrix = conv.by_group(self.radial_mlp.last())
-        return split_edge_weights(
-            hidden, matrix, conv.group_widths, conv.n_scalar_groups, head, self.layer, context, geometry
-        )
 
     @staticmethod
     def _density(mlp: MLP, radial: Tensor, envelope: Tensor | None, geometry: EdgeGeometry) -> Tensor:

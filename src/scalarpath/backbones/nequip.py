@@ -9,7 +9,7 @@ import torch
 from e3nn import o3
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import on_slots, split_edge_weights, with_null_pair
+from scalarpath.backbones.edge_weights import edge_weights
 from scalarpath.backbones.registry import Backbone
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
@@ -19,6 +19,7 @@ from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
 from scalarpath.nn.linear import AttributeLinear, DegreeLinear, SpeciesGroups
 from scalarpath.nn.mlp import ACTIVATIONS, MLP, unit_uniform
 from scalarpath.nn.neighbour_sum import to_slots
+from scalarpath.nn.pair_values import on_slots, with_null_pair
 from scalarpath.nn.radial import BesselBasis, RadialEmbedding
 from scalarpath.options import choice, count
 
@@ -107,12 +108,10 @@ class InteractionLayer(nn.Module):
         skipped = self.skip([features[s] for s, _ in self.shared], attributes, groups)
         # 2. linear map of the features, over the root of the mean degree                 per irrep [N, 2l + 1, C]
         up = [values * norm for values in self.linear_up(features)]
-        # 3. weights of every path; the head has its say on those with scalar output      per group [N K, P C]
+        # 3. weights of every path; the head has its say on those with scalar output      [P, scalar], [P, other]
         conv = self.convolution
         hidden, matrix = self.radial_mlp.hidden(radial), conv.by_group(self.radial_mlp.last())
-        weights, gate = split_edge_weights(
-            hidden, matrix, conv.group_widths, conv.n_scalar_groups, head, self.layer, context, geometry
-        )
+        weights, gate = edge_weights(hidden, matrix, conv.scalar_width, head, self.layer, context)
         # 4. channelwise convolution, summed over neighbours                              per irrep [N, 2l + 1, paths C]
         messages = conv(up, weights, harmonics, geometry, gate)
         # 5. linear map to scalars and gates [N, 1, C0 + gates] and gated features        per irrep [N, 2l + 1, C']

@@ -118,6 +118,11 @@ class EdgeGeometry(EdgeDistances):
         return self.centre.shape[0] == self.n_atoms * self.max_degree
 
     @cached_property
+    def first_edge(self) -> Tensor:
+        """Number of the first edge of every atom, and, last, of all edges [N + 1]."""
+        return torch.searchsorted(self.centre, torch.arange(self.n_atoms + 1, device=self.centre.device))
+
+    @cached_property
     def padded_neighbour(self) -> Tensor:
         """Neighbour of every place of the padded layout [N * max_degree]; atom 0 in the free ones."""
         if self.dense:

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.angular import block, clebsch_gordan, couplings
+from scalarpath.nn.cpu.library import usable
+from scalarpath.nn.cpu.weighted_neighbour_sum import Plan, kernel_neighbour_sum
+from scalarpath.nn.pair_values import spread_pairs
 from scalarpath.nn.path_groups import GatedGroup, PathGroup, PlainGroup, TraceGroup
 from scalarpath.nn.weighted_neighbour_sum import weighted_neighbour_sum
 
@@ -45,7 +48,10 @@ class ChannelwiseConvolution(nn.Module):
         for other, source, l2 in sorted(groups):
             kind = PlainGroup if l2 == 0 else PathGroup if other else TraceGroup
             self.groups.append(kind(source, block(l2), len(groups[other, source, l2])))
-        # with a gate on scalar outputs: their harmonics times gate stand behind those of the others, if there are any
+        components = [2 * degree + 1 for degree in self.degrees]
+        self.plan = Plan(self.groups, self.n_scalar_groups, (l_edge + 1) ** 2, self.channels, components)
+        # with a gate on scalar outputs, in torch's operations: their harmonics times gate stand behind those of the
+        # others, if there are any
         scalar = [block(l2).stop for other, _, l2 in groups if not other]
         self.n_gated, behind = max(scalar, default=0), (l_edge + 1) ** 2 if len(scalar) < len(groups) else 0
         self.gated_groups = [
@@ -97,13 +103,51 @@ class ChannelwiseConvolution(nn.Module):
         geometry: EdgeGeometry,
         gate: Tensor | None = None,
     ) -> list[Tensor]:
-        """features per irrep [N, 2l + 1, C], weights per group [N K, P C] and harmonics [N, K, (l_edge+1)^2] (padded,
+        """features per irrep [N, 2l + 1, C], weights of pairs [R, scalar_width] and of the other paths, by groups (see
 
-        zero in free places) -> per target a tensor [N, 2 l3 + 1, fan_out], paths in the order of ``self.paths``.
-        ``gate`` [N, K, 1] is a factor on the messages with scalar output.
+        ``with_null_pair``), harmonics [N, K, (l_edge+1)^2] (padded, zero in free places) -> per target a tensor
+        [N, 2 l3 + 1, fan_out], paths in the order of ``self.paths``. ``gate`` [N, K, 1] is a factor on the messages
+        with scalar output.
         """
         if self.kernel is not None:
             return self.kernel(features, weights, harmonics, geometry, gate)
+        # 1. features of the neighbours, weighted, times the harmonics, summed     per path [N, (2 l2 + 1)(2 l1 + 1), C]
+        summed = self._summed(features, weights, harmonics, geometry, gate)
+        # 2. Clebsch-Gordan contraction on atoms                                   per path [N, 2 l3 + 1, C]
+        outputs: dict[int, Tensor] = {}
+        for group, members, sums in zip(self.groups, self.members, summed, strict=True):
+            for p, values in zip(members, sums, strict=True):
+                coupling = getattr(self, f"coupling_{p}")  # [2 l3 + 1, (2 l2 + 1)(2 l1 + 1)]
+                if isinstance(group, PlainGroup):  # the coupling with the constant harmonic is the identity
+                    outputs[p] = values
+                elif isinstance(group, TraceGroup):  # a multiple of the identity of m1 and m2
+                    outputs[p] = values * coupling[0, 0]
+                else:
+                    outputs[p] = coupling @ values
+        return [
+            torch.cat([outputs[p] for p, path in enumerate(self.paths) if path.target == target], dim=2)
+            for target in range(len(self.targets))
+        ]
+
+    def split_weights(self, weights: Sequence[Tensor], geometry: EdgeGeometry) -> list[Tensor]:
+        """Weights of pairs on the padded layout, per group [N K, P C]."""
+        n = self.n_scalar_groups
+        cuts = (self.group_widths[:n], self.group_widths[n:])
+        return [part for w, cut in zip(weights, cuts, strict=False) for part in spread_pairs(w, cut, geometry)]
+
+    def _summed(
+        self,
+        features: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        harmonics: Tensor,
+        geometry: EdgeGeometry,
+        gate: Tensor | None,
+    ) -> list[Sequence[Tensor]]:
+        """Per group and path T [N, (2 l2 + 1)(2 l1 + 1), C]; of a trace [N, 1, C], a plain group [N, 2 l1 + 1, C]."""
+        if usable(harmonics):
+            flat = None if gate is None else gate.squeeze(2)
+            sums = kernel_neighbour_sum(self.plan, geometry, harmonics, flat, weights, features)
+            return [values.unbind(1) for values in sums]
         groups = self.groups
         if gate is not None:  # W (x) Y g: the gate is one number per edge, and so many more are the weights
             # under a name of its own, at which the derivatives of both parts meet before those of other layers join in
@@ -111,23 +155,14 @@ class ChannelwiseConvolution(nn.Module):
             gated = own[:, :, : self.n_gated] * gate
             groups = self.gated_groups
             harmonics = torch.cat([own, gated], dim=2) if len(groups) > self.n_scalar_groups else gated
-        # 1. features of the neighbours, weighted, times the harmonics, summed      per group [N, .., ..]
-        summed = weighted_neighbour_sum(groups, geometry.padded_neighbour, harmonics, weights, features)
-        # 2. Clebsch-Gordan contraction on atoms                                    per path [N, 2 l3 + 1, C]
-        outputs: dict[int, Tensor] = {}
-        for group, members, values in zip(self.groups, self.members, summed, strict=True):
-            if isinstance(group, PlainGroup):  # the coupling with the constant harmonic is the identity
-                outputs[members[0]] = values
-                continue
-            width = values.shape[2] // group.paths
-            for p, outer in zip(members, values.split(width, dim=2), strict=True):
-                coupling = getattr(self, f"coupling_{p}")  # [2 l3 + 1, (2 l2 + 1)(2 l1 + 1)]
-                if isinstance(group, TraceGroup):  # a multiple of the identity of m1 and m2
-                    outputs[p] = outer * coupling[0, 0]
-                    continue
-                columns = (geometry.n_atoms, coupling.shape[1], self.channels[group.source])
-                outputs[p] = coupling @ outer.reshape(columns)
-        return [
-            torch.cat([outputs[p] for p, path in enumerate(self.paths) if path.target == target], dim=2)
-            for target in range(len(self.targets))
-        ]
+        padded = self.split_weights(weights, geometry)
+        totals = weighted_neighbour_sum(groups, geometry.padded_neighbour, harmonics, padded, features)
+        summed: list[Sequence[Tensor]] = []
+        for group, values in zip(self.groups, totals, strict=True):
+            if isinstance(group, (PlainGroup, TraceGroup)):
+                summed.append([values])
+            else:
+                width = values.shape[2] // group.paths
+                c = self.channels[group.source]
+                summed.append([part.reshape(values.shape[0], -1, c) for part in values.split(width, dim=2)])
+        return summed

@@ -38,7 +38,7 @@ class CuequivarianceConvolution:
                 "set kernels=null."
             )
         self.channels, self.degrees = convolution.channels, convolution.degrees
-        self.n_scalar_groups = convolution.n_scalar_groups
+        self.n_scalar_groups, self.split_weights = convolution.n_scalar_groups, convolution.split_weights
         self.targets = [
             (2 * ir.l + 1, width) for ir, width in zip(convolution.targets, convolution.fan_out, strict=True)
         ]
@@ -55,6 +55,7 @@ class CuequivarianceConvolution:
         gate: Tensor | None = None,
     ) -> list[Tensor]:
         """See ``ChannelwiseConvolution.forward``."""
+        weights = self.split_weights(weights, geometry)
         if gate is not None:
             n, factor = self.n_scalar_groups, gate.flatten(0, 1)
             weights = [*(w * factor for w in weights[:n]), *weights[n:]]

@@ -9,8 +9,8 @@ from ase.build import bulk
 from samples import batch_of, quartz_like, silanol
 from torch.autograd import gradcheck, gradgradcheck
 
-from scalarpath.backbones.edge_weights import on_slots, with_null_pair
 from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.nn.pair_values import on_slots, with_null_pair
 
 
 def geometry_of(*frames: Atoms, paired: bool = True) -> EdgeGeometry:

@@ -1,0 +1,105 @@
+"""Compiling the C++ sources of this folder, once per machine, and loading them."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+from platformdirs import user_cache_path
+from torch import Tensor
+
+SOURCES = Path(__file__).parent
+COMPILERS = ("c++", "g++", "clang++")
+FLAGS = (
+    "-O3",
+    "-march=native",
+    "-std=gnu++17",
+    "-fopenmp",
+    "-shared",
+    "-fPIC",
+    "-Wno-psabi",
+    "-Wno-ignored-attributes",
+)
+SWITCH = "SCALARPATH_CPU_KERNELS"
+CPU_INFO = Path("/proc/cpuinfo")
+TYPES = {torch.float32: "float32", torch.float64: "float64"}
+
+
+def usable(values: Tensor) -> bool:
+    """Whether the kernels can take ``values``: on a CPU, of one of their types, and with nobody watching.
+
+    A tracer or a counter of operations sees torch's operations only, so it gets these.
+    """
+    return (
+        values.device.type == "cpu"
+        and values.dtype in TYPES
+        and torch._C._len_torch_dispatch_stack() == 0
+        and library() is not None
+    )
+
+
+def function(name: str, dtype: torch.dtype) -> ctypes._NamedFuncPointer:
+    """A function of the library, for numbers of this type; only after ``usable``."""
+    loaded = library()
+    assert loaded is not None
+    return getattr(loaded, f"{name}_{TYPES[dtype]}")
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The compiled kernels, or None, after a warning, where they cannot be compiled.
+
+    The environment variable SCALARPATH_CPU_KERNELS=0 leaves them out, CXX names the compiler.
+    """
+    if os.environ.get(SWITCH) == "0":
+        return None
+    try:
+        return ctypes.CDLL(str(_compiled()))
+    except subprocess.CalledProcessError as error:
+        first = next((line for line in error.stderr.splitlines() if "error" in line), f"exit status {error.returncode}")
+        problem = f"{error.cmd[0]}: {first.strip()}"
+    except OSError as error:
+        problem = str(error)
+    warnings.warn(
+        f"the CPU kernels cannot be compiled here ({problem}); MACE and NequIP take up to twice the time without them. "
+        f"Install a C++ compiler (g++ or clang++ with OpenMP), or set {SWITCH}=0 to be rid of this warning.",
+        stacklevel=2,
+    )
+    return None
+
+
+def _compiled() -> Path:
+    """The shared library for this source, compiler and processor, compiled unless it is there already."""
+    compiler = os.environ.get("CXX") or next((name for name in COMPILERS if shutil.which(name)), None)
+    if compiler is None:
+        raise FileNotFoundError(f"no C++ compiler found, tried {', '.join(COMPILERS)}")
+    run = functools.partial(subprocess.run, capture_output=True, text=True, check=True)
+    sources = sorted(SOURCES.glob("*.cpp"))
+    parts = [path.read_text() for path in (*sources, *sorted(SOURCES.glob("*.h")))]
+    parts += [*FLAGS, run([compiler, "--version"]).stdout, platform.machine(), _instructions()]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    path = user_cache_path("scalarpath") / f"kernels-{key}.so"
+    if not path.exists():
+        print("scalarpath: compiling its CPU kernels, once on this machine (some 20 s)", file=sys.stderr, flush=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            fresh = Path(folder) / path.name
+            run([compiler, *FLAGS, "-o", str(fresh), *map(str, sources)])
+            fresh.replace(path)  # at once: other processes may compile the same
+    return path
+
+
+def _instructions() -> str:
+    """What the processor can do, since machines of different kinds may share a home directory."""
+    lines = CPU_INFO.read_text().splitlines() if CPU_INFO.exists() else [platform.processor()]
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")

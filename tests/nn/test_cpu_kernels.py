@@ -1,0 +1,195 @@
+"""The C++ kernels against the same sums in torch's operations, and what happens where they cannot be had."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from e3nn import o3
+from samples import batch_of, make_potential, quartz_like, silanol
+from torch.autograd import gradcheck, gradgradcheck
+
+from scalarpath.flop_count import flops
+from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.nn import channelwise_convolution
+from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
+from scalarpath.nn.cpu import library, weighted_neighbour_sum
+from scalarpath.nn.pair_values import with_null_pair
+
+pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler here")
+
+
+def geometry_of(*frames, paired: bool = True) -> EdgeGeometry:
+    batch = batch_of(*frames)
+    vectors = torch.ones(batch.edge_index.shape[1], 3, dtype=torch.float64)
+    pairs = (batch.edge_pair, batch.pair_edge, batch.edge_reverse) if paired else None
+    species = torch.zeros_like(batch.z)
+    return EdgeGeometry.from_vectors(
+        vectors, *batch.edge_index, batch.edge_slot, species, batch.max_degree, 5.0, pairs=pairs
+    )
+
+
+def convolution_of(irreps: str, l_edge: int, targets: str = "0e+0o+1o+1e+2e+3o+4e") -> ChannelwiseConvolution:
+    inputs = o3.Irreps(irreps)
+    reached = {str(out) for _, ir in inputs for l in range(l_edge + 1) for out in ir * o3.Irrep(l, (-1) ** l)}  # noqa: E741
+    return ChannelwiseConvolution(inputs, l_edge, [ir for _, ir in o3.Irreps(targets) if str(ir) in reached])
+
+
+def arguments(convolution, geometry, gated: bool, dtype=torch.float64) -> list[torch.Tensor]:
+    """Harmonics but the constant one, gate or none, weights of the pairs in one or two blocks, features."""
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)  # noqa: E731
+    exists = torch.zeros(geometry.n_atoms * geometry.max_degree, dtype=dtype).index_fill_(0, geometry.slot, 1.0)
+    exists = exists.view(geometry.n_atoms, geometry.max_degree, 1)
+    harmonics = draw(geometry.n_atoms, geometry.max_degree, convolution.plan.n_harmonics - 1)
+    gate = [draw(geometry.n_atoms, geometry.max_degree, 1)] if gated else []
+    weights = with_null_pair(draw(len(geometry.pair_edge), convolution.weight_numel), geometry)
+    scalar, other = weights.tensor_split([convolution.scalar_width], dim=1)
+    features = [
+        draw(geometry.n_atoms, 2 * degree + 1, channels)
+        for degree, channels in zip(convolution.degrees, convolution.channels, strict=True)
+    ]
+    blocks = [scalar, other] if other.shape[1] else [scalar]
+    return [x.requires_grad_() for x in (harmonics * exists, *gate, *blocks, *features)]
+
+
+def called(convolution, geometry, gated: bool, *tensors):
+    harmonics, *rest = tensors
+    harmonics = torch.cat([torch.ones_like(harmonics[:, :, :1]), harmonics], dim=2)
+    gate = rest.pop(0) if gated else None
+    n = len(convolution.channels)
+    return convolution(rest[-n:], rest[:-n], harmonics, geometry, gate)
+
+
+def derivatives(convolution, geometry, gated: bool, inputs) -> list[torch.Tensor]:
+    """Outputs, first derivatives of a nonlinear function of them, and derivatives of these."""
+    n_pairs = len(geometry.pair_edge)
+
+    def counted(values: torch.Tensor) -> torch.Tensor:
+        return values[:n_pairs] if len(values) == n_pairs + 1 else values  # the row of no pair is of no account
+
+    out = called(convolution, geometry, gated, *inputs)
+    first = torch.autograd.grad(sum(x.square().sum() for x in out), inputs, create_graph=True)
+    first = [counted(x) for x in first]
+    second = torch.autograd.grad(sum(x.pow(3).sum() for x in first), inputs)
+    return [*out, *first, *(counted(x) for x in second)]
+
+
+def in_torch(monkeypatch) -> None:
+    monkeypatch.setattr(channelwise_convolution, "usable", lambda values: False)
+
+
+CASES = {
+    "scalars": ("11x0e", 2),
+    "every kind of path": ("9x0e+4x1o+3x2e", 2),
+    "both parities": ("8x0e+2x0o+3x1o+5x1e", 2),
+    "degree 4": ("2x0e+1x1o", 4),
+    "only scalar outputs": ("6x0e+3x1o", 1),
+}
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("case", CASES)
+def test_sum_and_derivatives_are_those_of_torch_operations(case, paired, gated, monkeypatch):
+    irreps, l_edge = CASES[case]
+    convolution = convolution_of(irreps, l_edge, "0e" if case.startswith("only") else "0e+0o+1o+1e+2e+3o+4e")
+    geometry = geometry_of(quartz_like(), silanol(), paired=paired)
+    inputs = arguments(convolution, geometry, gated)
+    ours = derivatives(convolution, geometry, gated, inputs)
+    in_torch(monkeypatch)
+    theirs = derivatives(convolution, geometry, gated, inputs)
+    for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11 * float(b.detach().abs().max() + 1), msg=f"{case} {k}")
+
+
+def test_first_and_second_derivatives_are_those_of_finite_differences():
+    convolution, geometry = convolution_of("5x0e+2x1o", 1, "0e+1o"), geometry_of(silanol())
+    inputs = arguments(convolution, geometry, True)
+
+    def function(*tensors):
+        return called(convolution, geometry, True, *tensors)
+
+    assert gradcheck(function, inputs, fast_mode=True)
+    assert gradgradcheck(function, inputs, fast_mode=True)
+
+
+def test_an_open_gate_changes_no_digit():
+    convolution, geometry = convolution_of("8x0e+4x1o", 2), geometry_of(quartz_like())
+    without = arguments(convolution, geometry, False)
+    ones = torch.ones(geometry.n_atoms, geometry.max_degree, 1, dtype=torch.float64, requires_grad=True)
+    a = derivatives(convolution, geometry, False, without)
+    b = derivatives(convolution, geometry, True, [without[0], ones, *without[1:]])
+    n_out = len(convolution.targets)
+    for x, y in zip(a[: n_out + 1], b[: n_out + 1], strict=True):  # outputs, and derivatives by harmonics
+        assert torch.equal(x, y)
+
+
+def test_threads_share_out_the_work(monkeypatch):
+    monkeypatch.setattr(weighted_neighbour_sum, "EDGES_PER_THREAD", 1)
+    convolution, geometry = convolution_of("9x0e+4x1o", 2), geometry_of(quartz_like(), silanol())
+    inputs = arguments(convolution, geometry, True)
+    one = derivatives(convolution, geometry, True, inputs)
+    before = torch.get_num_threads()
+    try:
+        for threads in (2, 3):
+            torch.set_num_threads(threads)
+            for a, b in zip(derivatives(convolution, geometry, True, inputs), one, strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_atoms_without_neighbours_add_nothing(dtype):
+    lone = silanol()[:1]
+    convolution, geometry = convolution_of("3x0e", 1), geometry_of(lone, silanol())
+    out = called(convolution.to(dtype), geometry, False, *arguments(convolution, geometry, False, dtype))
+    assert not any(values[0].any() for values in out)
+    assert out[0][1:].any()
+    assert out[0].dtype == dtype
+
+
+@pytest.mark.parametrize("kind", ["mace", "nequip"])
+def test_operations_are_counted_as_without_kernels(kind, monkeypatch):
+    potential, batch = make_potential("panpgs", kind=kind, dtype="float64"), batch_of(quartz_like())
+    counted = flops(lambda: potential(batch))
+    in_torch(monkeypatch)
+    assert counted == flops(lambda: potential(batch)) > 0
+
+
+PROBE = """
+import warnings, torch
+from scalarpath.nn.cpu import library
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    print(library.usable(torch.zeros(2)), library.usable(torch.zeros(2)), [str(w.message) for w in caught])
+"""
+
+
+def probe(tmp_path, **environment: str) -> str:
+    given = {"PATH": "/nowhere", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), **environment}
+    return subprocess.run([sys.executable, "-c", PROBE], env=given, capture_output=True, text=True, check=True).stdout
+
+
+def test_without_a_compiler_one_warning_says_what_to_do(tmp_path):
+    out = probe(tmp_path)
+    assert out.startswith("False False")
+    assert out.count("no C++ compiler found, tried c++, g++, clang++") == 1
+    assert "SCALARPATH_CPU_KERNELS=0" in out
+
+
+def test_a_compiler_that_fails_leaves_nothing_behind(tmp_path):
+    broken = tmp_path / "broken"
+    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\necho "x.cpp:1: error: no such flag" >&2\nexit 1\n')
+    broken.chmod(0o755)
+    out = probe(tmp_path, CXX=str(broken), PATH="/bin:/usr/bin")
+    assert out.startswith("False False")
+    assert "error: no such flag" in out
+    assert not list((tmp_path / "cache" / "scalarpath").iterdir())
+
+
+def test_they_can_be_left_out(tmp_path):
+    assert probe(tmp_path, SCALARPATH_CPU_KERNELS="0").strip() == "False False []"
