@@ -13,9 +13,10 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from scalarpath.flop_count import flops
 from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.heads import descriptors
 from scalarpath.nn import channelwise_convolution
 from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
-from scalarpath.nn.cpu import library, weighted_neighbour_sum
+from scalarpath.nn.cpu import library
 from scalarpath.nn.pair_values import with_null_pair
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler here")
@@ -128,7 +129,7 @@ def test_an_open_gate_changes_no_digit():
 
 
 def test_threads_share_out_the_work(monkeypatch):
-    monkeypatch.setattr(weighted_neighbour_sum, "EDGES_PER_THREAD", 1)
+    monkeypatch.setattr(library, "EDGES_PER_THREAD", 1)
     convolution, geometry = convolution_of("9x0e+4x1o", 2), geometry_of(quartz_like(), silanol())
     inputs = arguments(convolution, geometry, True)
     one = derivatives(convolution, geometry, True, inputs)
@@ -158,6 +159,43 @@ def test_operations_are_counted_as_without_kernels(kind, monkeypatch):
     counted = flops(lambda: potential(batch))
     in_torch(monkeypatch)
     assert counted == flops(lambda: potential(batch)) > 0
+
+
+PAIR_CUTOFFS = torch.tensor([[4.0, 3.5], [3.5, 3.0]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("pair_cutoffs", [None, PAIR_CUTOFFS])
+def test_descriptors_and_derivatives_are_those_of_torch_operations(pair_cutoffs, threads, monkeypatch):
+    monkeypatch.setattr(library, "threads_for", lambda edges: threads)
+    batch, generator = batch_of(quartz_like(), silanol()), torch.Generator().manual_seed(0)
+    centre, neighbour = batch.edge_index
+    shift = torch.einsum("ek,ekl->el", batch.edge_shift, batch.cell[batch.batch[centre]])
+    vectors = (batch.pos[neighbour] - batch.pos[centre] + shift).requires_grad_()
+    module = descriptors.NeighbourhoodDescriptors(4.0, 2)
+
+    def geometry() -> EdgeGeometry:
+        species = (batch.z == 14).long()
+        return EdgeGeometry.from_vectors(
+            vectors, centre, neighbour, batch.edge_slot, species, batch.max_degree, 4.0, pair_cutoffs
+        )
+
+    with torch.no_grad():
+        module.observe(geometry())
+        module.finish_observation()
+        for parameter in module.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    inputs = [vectors, *module.parameters()]
+
+    def everything() -> list[torch.Tensor]:
+        out = module(geometry()).values
+        first = torch.autograd.grad(out.pow(3).sum(), inputs, create_graph=True)
+        return [out, *first, *torch.autograd.grad(sum(x.square().sum() for x in first), inputs)]
+
+    ours = everything()
+    monkeypatch.setattr(descriptors, "usable", lambda values: False)
+    for a, b in zip(ours, everything(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12 * float(b.detach().abs().max()))
 
 
 PROBE = """

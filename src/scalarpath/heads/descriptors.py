@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.nn.cpu.descriptors import MOST_SHELLS, kernel_descriptors
+from scalarpath.nn.cpu.library import usable
 from scalarpath.nn.neighbour_sum import to_planes
 from scalarpath.nn.radial import polynomial_cutoff
 
@@ -70,11 +72,21 @@ class NeighbourhoodDescriptors(nn.Module):
 
     def forward(self, geometry: EdgeGeometry) -> LocalDescriptors:
         """Standardised descriptors of every atom, D = K + 3."""
-        raw = self._raw(self._sums(geometry), geometry.species)
-        mean, spread = (values.index_select(0, geometry.species) for values in (self.mean, self.spread))
         # without neighbours all sums are zero
         alone = nn.functional.pad(-self.mean_coordination / (self.mean_coordination + 1.0), (0, 3))
-        return LocalDescriptors(torch.asinh((raw - mean) / spread), torch.asinh((alone - self.mean) / self.spread))
+        isolated = torch.asinh((alone - self.mean) / self.spread)
+        if self.shells <= MOST_SHELLS and usable(geometry.distances):
+            statistics = (self.mean_coordination, self.mean, self.spread)
+            weights = nn.functional.softplus(self.raw_weights)
+            return LocalDescriptors(
+                kernel_descriptors(geometry, self.radii, self._inverse_widths(), weights, statistics), isolated
+            )
+        raw = self._raw(self._sums(geometry), geometry.species)
+        mean, spread = (values.index_select(0, geometry.species) for values in (self.mean, self.spread))
+        return LocalDescriptors(torch.asinh((raw - mean) / spread), isolated)
+
+    def _inverse_widths(self) -> Tensor:
+        return (self.min_width + nn.functional.softplus(self.raw_widths)).reciprocal()
 
     def _sums(self, geometry: EdgeGeometry) -> Tensor:
         """Sums over neighbours of v (x) (w v, q F_k u) with v = (1, x, r): [N, 5, 5 + K].
@@ -84,7 +96,7 @@ class NeighbourhoodDescriptors(nn.Module):
         r, x = geometry.distances, geometry.scaled_distances
         edges = [r, polynomial_cutoff(x, ENVELOPE_EXPONENT), torch.ones_like(r), x, geometry.units]
         distance, envelope, v = to_planes(torch.cat(edges, dim=1), geometry).split([1, 1, 5])  # zero in free places
-        slope = -1.0 / (self.min_width + nn.functional.softplus(self.raw_widths))
+        slope = -self._inverse_widths()
         radial = torch.addcmul((-slope * self.radii)[:, None, None], distance, slope[:, None, None])
         shells = torch.sigmoid(radial) * envelope
         weights, n_species = nn.functional.softplus(self.raw_weights), self.mean.shape[0]

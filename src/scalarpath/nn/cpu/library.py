@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -32,6 +33,7 @@ FLAGS = (
 )
 SWITCH = "SCALARPATH_CPU_KERNELS"
 CPU_INFO = Path("/proc/cpuinfo")
+EDGES_PER_THREAD = 128  # at least; with fewer a second thread costs more than it takes over
 TYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 
@@ -53,6 +55,21 @@ def function(name: str, dtype: torch.dtype) -> ctypes._NamedFuncPointer:
     loaded = library()
     assert loaded is not None
     return getattr(loaded, f"{name}_{TYPES[dtype]}")
+
+
+def address(tensor: Tensor | None) -> ctypes.c_void_p:
+    """Where the numbers of a contiguous tensor lie; null for None."""
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+
+
+def addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
+    """The same of several, for a struct or an array of pointers."""
+    return (ctypes.c_void_p * len(tensors))(*(None if x is None else x.data_ptr() for x in tensors))
+
+
+def threads_for(edges: int) -> int:
+    """Threads for a kernel that works edge by edge."""
+    return max(1, min(torch.get_num_threads(), edges // EDGES_PER_THREAD))
 
 
 @functools.cache

@@ -14,10 +14,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.nn.cpu.library import function
+from scalarpath.nn.cpu import library
+from scalarpath.nn.cpu.library import address, addresses, function
 from scalarpath.nn.path_groups import PathGroup, PlainGroup, TraceGroup
-
-EDGES_PER_THREAD = 128  # at least; with fewer a second thread costs more than it takes over
 
 
 class Plan:
@@ -76,22 +75,13 @@ class _Factors(ctypes.Structure):
     _fields_ = [(name, ctypes.c_void_p) for name in ("y", "gate", "w", "stride", "h")]
 
 
-def _addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
-    return (ctypes.c_void_p * len(tensors))(*(None if x is None else x.data_ptr() for x in tensors))
-
-
-def _address(tensor: Tensor | None) -> ctypes.c_void_p:
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
-
-
 def _graph(plan: Plan, geometry: EdgeGeometry) -> _Graph:
     """The graph for one call; the geometry keeps what it points at alive."""
     edges = geometry.centre.shape[0]
-    threads = max(1, min(torch.get_num_threads(), edges // EDGES_PER_THREAD))
     indices = (geometry.first_edge, geometry.neighbour, geometry.slot, geometry.edge_pair, geometry.pair_edge)
     pointers = [x.data_ptr() for x in (plan.table, *indices)]
     return _Graph(
-        geometry.n_atoms, edges, plan.n_harmonics, len(plan.table), len(plan.used), threads, *pointers
+        geometry.n_atoms, edges, plan.n_harmonics, len(plan.table), len(plan.used), library.threads_for(edges), *pointers
     )  # fmt: skip
 
 
@@ -102,11 +92,11 @@ class _Arguments:
         self.tensors = [None if x is None else x.contiguous() for x in tensors]
         self.y, self.gate, *rest = self.tensors
         self.weights, self.features = rest[:n_blocks], rest[n_blocks:]
-        w, h = _addresses(self.weights), _addresses(self.features)
+        w, h = addresses(self.weights), addresses(self.features)
         stride = (ctypes.c_int64 * n_blocks)(*(x.shape[1] for x in self.weights if x is not None))
         self._arrays = (w, stride, h)  # kept alive
-        addresses = (ctypes.addressof(array) for array in (w, stride, h))
-        self.factors = _Factors(_address(self.y), _address(self.gate), *addresses)
+        pointers = (ctypes.addressof(array) for array in (w, stride, h))
+        self.factors = _Factors(address(self.y), address(self.gate), *pointers)
 
 
 class _Derivatives:
@@ -125,7 +115,7 @@ class _Derivatives:
 
     def pointers(self) -> tuple[Any, ...]:
         """As the kernels take them."""
-        return _address(self.y), _address(self.gate), _addresses(self.weights), _addresses(self.features)
+        return address(self.y), address(self.gate), addresses(self.weights), addresses(self.features)
 
     def by_arguments(self) -> tuple[Tensor | None, ...]:
         """In the order of the arguments."""
@@ -140,7 +130,7 @@ class _Sum(torch.autograd.Function):
         arguments = _Arguments(n_blocks, tensors)
         out = [tensors[0].new_empty(geometry.n_atoms, *shape) for shape in plan.shapes]
         kernel = function("neighbour_sum", tensors[0].dtype)
-        kernel(ctypes.byref(_graph(plan, geometry)), ctypes.byref(arguments.factors), _addresses(out))
+        kernel(ctypes.byref(_graph(plan, geometry)), ctypes.byref(arguments.factors), addresses(out))
         return tuple(out)
 
     @staticmethod
@@ -164,7 +154,7 @@ class _FirstDerivatives(torch.autograd.Function):
         out = _Derivatives(plan, arguments, geometry, wanted)
         graph, factors = _graph(plan, geometry), arguments.factors
         kernel = function("neighbour_sum_first", tensors[0].dtype)
-        kernel(ctypes.byref(graph), ctypes.byref(factors), _addresses(gradients), *out.pointers())
+        kernel(ctypes.byref(graph), ctypes.byref(factors), addresses(gradients), *out.pointers())
         return out.by_arguments()
 
     @staticmethod
@@ -185,7 +175,7 @@ class _FirstDerivatives(torch.autograd.Function):
         graph, factors, turned = _graph(plan, geometry), arguments.factors, moved.factors
         kernel = function("neighbour_sum_second", tensors[0].dtype)
         kernel(
-            ctypes.byref(graph), ctypes.byref(factors), ctypes.byref(turned), _addresses(gradients),
-            _addresses(by_gradients), *out.pointers(),
+            ctypes.byref(graph), ctypes.byref(factors), ctypes.byref(turned), addresses(gradients),
+            addresses(by_gradients), *out.pointers(),
         )  # fmt: skip
         return None, None, None, None, *by_gradients, *out.by_arguments()
