@@ -47,10 +47,9 @@ def _run(
     """Call the kernel; it fills ``descriptors`` and, with a gradient by these, ``by_inputs``."""
     r, weights = inputs[0], inputs[4]
     edges, shells = r.shape[0], weights.shape[0]
-    graph = _Neighbourhood(
-        geometry.n_atoms, edges, shells, weights.shape[1], library.threads_for(edges),
-        geometry.first_edge.data_ptr(), geometry.neighbour.data_ptr(), geometry.species.data_ptr(),
-    )  # fmt: skip
+    indices = [x.contiguous() for x in (geometry.first_edge, geometry.neighbour, geometry.species)]
+    sizes = (geometry.n_atoms, edges, shells, weights.shape[1], library.threads_for(edges))
+    graph = _Neighbourhood(*sizes, *addresses(indices))
     cutoff = r.new_full((edges, 1), geometry.cutoff) if geometry.edge_cutoff is None else geometry.edge_cutoff
     kernel = function("descriptors", r.dtype)
     kernel(

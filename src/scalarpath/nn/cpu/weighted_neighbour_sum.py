@@ -76,13 +76,14 @@ class _Factors(ctypes.Structure):
 
 
 def _graph(plan: Plan, geometry: EdgeGeometry) -> _Graph:
-    """The graph for one call; the geometry keeps what it points at alive."""
+    """The graph for one call."""
     edges = geometry.centre.shape[0]
     indices = (geometry.first_edge, geometry.neighbour, geometry.slot, geometry.edge_pair, geometry.pair_edge)
-    pointers = [x.data_ptr() for x in (plan.table, *indices)]
-    return _Graph(
-        geometry.n_atoms, edges, plan.n_harmonics, len(plan.table), len(plan.used), library.threads_for(edges), *pointers
-    )  # fmt: skip
+    tables = [x.contiguous() for x in (plan.table, *indices)]
+    sizes = (geometry.n_atoms, edges, plan.n_harmonics, len(plan.table), len(plan.used), library.threads_for(edges))
+    graph = _Graph(*sizes, *addresses(tables))
+    graph.kept_alive = tables
+    return graph
 
 
 class _Arguments:
@@ -94,9 +95,9 @@ class _Arguments:
         self.weights, self.features = rest[:n_blocks], rest[n_blocks:]
         w, h = addresses(self.weights), addresses(self.features)
         stride = (ctypes.c_int64 * n_blocks)(*(x.shape[1] for x in self.weights if x is not None))
-        self._arrays = (w, stride, h)  # kept alive
         pointers = (ctypes.addressof(array) for array in (w, stride, h))
         self.factors = _Factors(address(self.y), address(self.gate), *pointers)
+        self.factors.kept_alive = (w, stride, h)
 
 
 class _Derivatives:
