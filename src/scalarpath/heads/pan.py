@@ -119,7 +119,7 @@ class EdgeGate(LayerNetworks):
         self.n_species, self.gate = spec.n_species, Gate(strength)
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
-        """Gates of every layer on the padded layout: [N, K] each."""
+        """Gates of every layer on the padded layout: [N, K, 1] each."""
         geometry, radial = inputs.geometry, inputs.radial
         n_atoms, layers, functions = geometry.n_atoms, len(self.widths), 1 + radial.shape[2]
         outputs = self.outputs(inputs).view(n_atoms, layers * self.n_species, functions)
@@ -129,8 +129,9 @@ class EdgeGate(LayerNetworks):
             species = geometry.padded_neighbour_species.view(n_atoms, 1, 1, geometry.max_degree)
             logits = logits.view(n_atoms, layers, self.n_species, geometry.max_degree)
             logits = logits.gather(2, species.expand(-1, layers, -1, -1)).squeeze(2)
-        return elementwise(self.gate, logits).unbind(1)
+        # layer by layer in memory, since each is read by itself
+        return elementwise(self.gate, logits.transpose(0, 1).contiguous()).unsqueeze(3).unbind(0)
 
     def edge_gate(self, layer: int, prepared: Any) -> Tensor:
         """g_ij [N, K, 1]."""
-        return prepared[layer].unsqueeze(2)
+        return prepared[layer]

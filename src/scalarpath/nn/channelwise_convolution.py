@@ -145,8 +145,7 @@ class ChannelwiseConvolution(nn.Module):
     ) -> list[Sequence[Tensor]]:
         """Per group and path T [N, (2 l2 + 1)(2 l1 + 1), C]; of a trace [N, 1, C], a plain group [N, 2 l1 + 1, C]."""
         if usable(harmonics):
-            flat = None if gate is None else gate.squeeze(2)
-            sums = kernel_neighbour_sum(self.plan, geometry, harmonics, flat, weights, features)
+            sums = kernel_neighbour_sum(self.plan, geometry, harmonics, gate, weights, features)
             return [values.unbind(1) for values in sums]
         groups = self.groups
         if gate is not None:  # W (x) Y g: the gate is one number per edge, and so many more are the weights

@@ -19,10 +19,18 @@ struct Neighbourhood {
     const int64_t *first_edge, *neighbour, *element;
 };
 
-// r [E], u [E, 3], radii R [K], inverse widths 1 / s [K], weights q [K, S]; cutoff [E].
+// cutoff of every edge [E], or null where all have the one; F [E, K], the shells, which the first call fills
+template <class T>
+struct Known {
+    const T* cutoffs;
+    T cutoff;
+    T* shells;
+};
+
+// r [E], u [E, 3], radii R [K], inverse widths 1 / s [K], weights q [K, S]
 template <class T>
 struct Inputs {
-    const T *r, *u, *radii, *inverse, *weights, *cutoff;
+    const T *r, *u, *radii, *inverse, *weights;
 };
 
 // nbar [S, K], mean and spread [S, K + 3]
@@ -39,23 +47,35 @@ struct Results {
 // What one edge contributes: F_k and u of its distance, x = r / cutoff.
 template <class S>
 struct Edge {
-    S r, x, unit[3], envelope, slope, shell[SHELLS], past[SHELLS];  // past: R - r
+    S r, x, inverse_cutoff, unit[3], envelope, slope, shell[SHELLS], past[SHELLS];  // past: R - r
 };
 
+// F = sigmoid((R - r) / s), from its value where that is known
+template <class T>
+inline T shell_of(T argument, T& known, bool fill) {
+    return fill ? known = T(1) / (T(1) + std::exp(-argument)) : known;
+}
+template <class T>
+inline Dual<T> shell_of(Dual<T> argument, T& known, bool) {
+    return {known, known * (T(1) - known) * argument.tangent};
+}
+
 template <class T, class S>
-Edge<S> edge_of(const Neighbourhood& n, const Inputs<T>& in, const Inputs<T>& moved, const S* radii, const S* inverse,
-                int64_t e) {
+Edge<S> edge_of(const Neighbourhood& n, const Inputs<T>& in, const Inputs<T>& moved, const Known<T>& known,
+                const S* radii, const S* inverse, bool fill, int64_t e) {
     Edge<S> out;
     read(out.r, in.r, moved.r, e);
     for (int a = 0; a < 3; a++) read(out.unit[a], in.u, moved.u, 3 * e + a);
-    const S x = out.x = out.r * S(T(1) / in.cutoff[e]);
+    const T cutoff = known.cutoffs ? known.cutoffs[e] : known.cutoff;
+    out.inverse_cutoff = S(T(1) / cutoff);
+    const S x = out.x = out.r * out.inverse_cutoff;
     const S x2 = x * x, x4 = x2 * x2, rest = S(1) - x;
-    const bool inside = in.r[e] < in.cutoff[e];
+    const bool inside = in.r[e] < cutoff;
     out.envelope = inside ? S(1) - x4 * x2 * (S(28) - x * (S(48) - S(21) * x)) : S(0);
     out.slope = inside ? S(-168) * x4 * x * rest * rest : S(0);
     for (int64_t k = 0; k < n.shells; k++) {
         out.past[k] = radii[k] - out.r;
-        out.shell[k] = sigmoid(out.past[k] * inverse[k]);
+        out.shell[k] = shell_of(out.past[k] * inverse[k], known.shells[e * n.shells + k], fill);
     }
     return out;
 }
@@ -69,8 +89,8 @@ void share_out(const Neighbourhood& n, F&& work) {
 }
 
 template <class T, class S>
-void descriptors(const Neighbourhood& n, const Inputs<T>& in, const Inputs<T>& moved, const Statistics<T>& known,
-                 const T* g, const Results<T>& out) {
+void descriptors(const Neighbourhood& n, const Known<T>& known, const Inputs<T>& in, const Inputs<T>& moved,
+                 const Statistics<T>& usual, const T* g, const Results<T>& out) {
     const int64_t K = n.shells, D = K + 3, parameters = K * (2 + n.species);
     std::vector<S> radii(K), inverse(K), weights(K * n.species);
     for (int64_t k = 0; k < K; k++) {
@@ -92,7 +112,7 @@ void descriptors(const Neighbourhood& n, const Inputs<T>& in, const Inputs<T>& m
             std::fill_n(number, K, S(0));
             edges.clear();
             for (int64_t e = first; e < last; e++) {
-                edges.push_back(edge_of<T, S>(n, in, moved, radii.data(), inverse.data(), e));
+                edges.push_back(edge_of<T, S>(n, in, moved, known, radii.data(), inverse.data(), !g, e));
                 const Edge<S>& edge = edges.back();
                 const int64_t zj = n.element[n.neighbour[e]];
                 for (int64_t k = 0; k < K; k++)
@@ -111,12 +131,12 @@ void descriptors(const Neighbourhood& n, const Inputs<T>& in, const Inputs<T>& m
                 m[11] += w * u[1] * u[2];
             }
             // 2. raw descriptors, numerator over denominator, standardised
-            const T* usual = known.coordination + z * K;
-            const S norm = m[0] + S(usual[K - 1] + T(1));
+            const T* coordination = usual.coordination + z * K;
+            const S norm = m[0] + S(coordination[K - 1] + T(1));
             S over[SHELLS + 3], under[SHELLS + 3], by_raw[SHELLS + 3];
             for (int64_t k = 0; k < K; k++) {
-                over[k] = number[k] - S(usual[k]);
-                under[k] = number[k] + S(usual[k] + T(1));
+                over[k] = number[k] - S(coordination[k]);
+                under[k] = number[k] + S(coordination[k] + T(1));
             }
             over[K] = m[0] * m[2] - m[1] * m[1];
             over[K + 1] = m[3] * m[3] + m[4] * m[4] + m[5] * m[5];
@@ -124,8 +144,8 @@ void descriptors(const Neighbourhood& n, const Inputs<T>& in, const Inputs<T>& m
                           S(2) * (m[9] * m[9] + m[10] * m[10] + m[11] * m[11]) - m[0] * m[0] * S(T(1) / T(3));
             for (int64_t d = K; d < D; d++) under[d] = norm * norm;
             for (int64_t d = 0; d < D; d++) {
-                const T spread = known.spread[z * D + d];
-                const S scaled = (over[d] / under[d] - S(known.mean[z * D + d])) / S(spread);
+                const T spread = usual.spread[z * D + d];
+                const S scaled = (over[d] / under[d] - S(usual.mean[z * D + d])) / S(spread);
                 if (out.descriptors) out.descriptors[i * D + d] = highest(arcsinh(scaled));
                 if (g) by_raw[d] = S(g[i * D + d] / spread) / square_root(S(1) + scaled * scaled);
             }
@@ -172,7 +192,7 @@ void descriptors(const Neighbourhood& n, const Inputs<T>& in, const Inputs<T>& m
                     by_r -= by_argument * inverse[k];
                 }
                 by_x += by_envelope * edge.slope;
-                out.r[e] = highest(by_r + by_x * S(T(1) / in.cutoff[e]));
+                out.r[e] = highest(by_r + by_x * edge.inverse_cutoff);
             }
         }
     });
@@ -190,13 +210,15 @@ void descriptors(const Neighbourhood& n, const Inputs<T>& in, const Inputs<T>& m
 using namespace scalarpath;
 
 // g, moved and out.descriptors may be null: descriptors alone; derivatives by the inputs; these where the inputs move.
-#define FOR_TYPE(T, type)                                                                                             \
-    extern "C" void descriptors_##type(const Neighbourhood* n, const Inputs<T>* in, const Inputs<T>* moved,           \
-                                       const Statistics<T>* known, const T* g, const Results<T>* out) {               \
-        if (moved)                                                                                                    \
-            descriptors<T, Dual<T>>(*n, *in, *moved, *known, g, *out);                                                \
-        else                                                                                                          \
-            descriptors<T, T>(*n, *in, *in, *known, g, *out);                                                         \
+#define FOR_TYPE(T, type)                                                                                            \
+    extern "C" void descriptors_##type(const Neighbourhood* n, const T* cutoffs, double cutoff, T* shells,           \
+                                       const Inputs<T>* in, const Inputs<T>* moved, const Statistics<T>* usual,      \
+                                       const T* g, const Results<T>* out) {                                          \
+        const Known<T> known{cutoffs, T(cutoff), shells};                                                            \
+        if (moved)                                                                                                   \
+            descriptors<T, Dual<T>>(*n, known, *in, *moved, *usual, g, *out);                                        \
+        else                                                                                                         \
+            descriptors<T, T>(*n, known, *in, *in, *usual, g, *out);                                                 \
     }
 FOR_TYPE(float, float32)
 FOR_TYPE(double, float64)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.cpu import library
+from scalarpath.nn.cpu.differentiable import evaluated
 from scalarpath.nn.cpu.library import address, addresses, function
 
 MOST_SHELLS = 16  # room for so many in the kernel
@@ -24,8 +23,9 @@ def kernel_descriptors(
 
     ``statistics``: mean coordination [S, K], mean and spread [S, K + 3], which get no derivatives.
     """
-    inputs = (geometry.distances, geometry.units, radii, inverse_widths, weights)
-    return _Descriptors.apply(geometry, statistics, *inputs)
+    shells = geometry.distances.new_empty(geometry.distances.shape[0], radii.shape[0])
+    kernel = _Descriptors(geometry, statistics, shells)
+    return evaluated(kernel, geometry.distances, geometry.units, radii, inverse_widths, weights)
 
 
 class _Neighbourhood(ctypes.Structure):
@@ -35,64 +35,36 @@ class _Neighbourhood(ctypes.Structure):
     ]
 
 
-def _run(
-    geometry: EdgeGeometry,
-    statistics: Sequence[Tensor],
-    inputs: Sequence[Tensor],
-    moved: Sequence[Tensor] | None,
-    gradient: Tensor | None,
-    descriptors: Tensor | None,
-    by_inputs: Sequence[Tensor],
-) -> None:
-    """Call the kernel; it fills ``descriptors`` and, with a gradient by these, ``by_inputs``."""
-    r, weights = inputs[0], inputs[4]
-    edges, shells = r.shape[0], weights.shape[0]
-    indices = [x.contiguous() for x in (geometry.first_edge, geometry.neighbour, geometry.species)]
-    sizes = (geometry.n_atoms, edges, shells, weights.shape[1], library.threads_for(edges))
-    graph = _Neighbourhood(*sizes, *addresses(indices))
-    cutoff = r.new_full((edges, 1), geometry.cutoff) if geometry.edge_cutoff is None else geometry.edge_cutoff
-    kernel = function("descriptors", r.dtype)
-    kernel(
-        ctypes.byref(graph), addresses([*inputs, cutoff]), None if moved is None else addresses([*moved, cutoff]),
-        addresses(statistics), address(gradient), addresses([descriptors, *by_inputs]),
-    )  # fmt: skip
+@dataclass
+class _Descriptors:
+    """A function of r [E, 1], u [E, 3], radii, inverse widths and weights.
 
+    ``shells`` of all edges [E, K] are made with the value and read by the derivatives.
+    """
 
-class _Descriptors(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, geometry: EdgeGeometry, statistics: Sequence[Tensor], *inputs: Tensor) -> Tensor:
-        ctx.geometry, ctx.statistics = geometry, statistics
-        ctx.save_for_backward(*inputs)
-        contiguous = [x.contiguous() for x in inputs]
-        out = inputs[0].new_empty(geometry.n_atoms, statistics[1].shape[1])
-        _run(geometry, statistics, contiguous, None, None, out, [])
-        return out
+    geometry: EdgeGeometry
+    statistics: Sequence[Tensor]
+    shells: Tensor
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        return None, None, *_FirstDerivatives.apply(ctx.geometry, ctx.statistics, gradient, *ctx.saved_tensors)
+    def empty(self, inputs: Sequence[Tensor]) -> Tensor:
+        return inputs[0].new_empty(self.geometry.n_atoms, self.statistics[1].shape[1])
 
-
-class _FirstDerivatives(torch.autograd.Function):
-    """Derivatives by the inputs, contracted with g [N, K + 3]."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, geometry: EdgeGeometry, statistics: Sequence[Tensor], gradient: Tensor, *inputs: Tensor
-    ) -> tuple[Tensor, ...]:
-        ctx.geometry, ctx.statistics = geometry, statistics
-        ctx.save_for_backward(gradient, *inputs)
-        contiguous = [x.contiguous() for x in inputs]
-        out = [torch.empty_like(x) for x in contiguous]
-        _run(geometry, statistics, contiguous, None, gradient.contiguous(), None, out)
-        return tuple(out)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *tangents: Tensor) -> tuple[Any, ...]:
-        """Where the inputs move along the tangents: how descriptors and first derivatives do."""
-        gradient, *inputs = (x.contiguous() for x in ctx.saved_tensors)
-        moved = [x.contiguous() for x in tangents]
-        by_gradient, out = torch.empty_like(gradient), [torch.empty_like(x) for x in inputs]
-        _run(ctx.geometry, ctx.statistics, inputs, moved, gradient, by_gradient, out)
-        return None, None, by_gradient, *out
+    def run(
+        self,
+        inputs: Sequence[Tensor],
+        moved: Sequence[Tensor] | None,
+        gradient: Tensor | None,
+        value: Tensor | None,
+        by_inputs: Sequence[Tensor],
+    ) -> None:
+        geometry, (edges, shells), n_species = self.geometry, self.shells.shape, inputs[4].shape[1]
+        indices = [x.contiguous() for x in (geometry.first_edge, geometry.neighbour, geometry.species)]
+        sizes = (geometry.n_atoms, edges, shells, n_species, library.threads_for(edges))
+        graph = _Neighbourhood(*sizes, *addresses(indices))
+        cutoffs = None if geometry.edge_cutoff is None else geometry.edge_cutoff.contiguous()
+        kernel = function("descriptors", self.shells.dtype)
+        kernel(
+            ctypes.byref(graph), address(cutoffs), ctypes.c_double(geometry.cutoff), address(self.shells),
+            addresses(inputs), None if moved is None else addresses(moved), addresses(self.statistics),
+            address(gradient), addresses([value, *by_inputs]),
+        )  # fmt: skip

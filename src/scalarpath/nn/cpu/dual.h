@@ -38,16 +38,6 @@ inline T highest(Dual<T> x) {
 }
 
 template <class T>
-inline T sigmoid(T x) {
-    return T(1) / (T(1) + std::exp(-x));
-}
-template <class T>
-inline Dual<T> sigmoid(Dual<T> x) {
-    const T s = sigmoid(x.value);
-    return {s, s * (T(1) - s) * x.tangent};
-}
-
-template <class T>
 inline T square_root(T x) {
     return std::sqrt(x);
 }

@@ -58,7 +58,7 @@ def kernel_neighbour_sum(
 ) -> tuple[Tensor, ...]:
     """Sums of every group: [N, P, (2l + 1) M, C], or [N, 1, 1, C] for a trace.
 
-    harmonics [N, K, D] and gate [N, K] on the padded layout, weights [R, ..] per block, rows being pairs, of which
+    harmonics [N, K, D] and gate [N, K, 1] on the padded layout, weights [R, ..] per block, rows being pairs, of which
     those beyond the last are of no account, features [N, M, C] per input.
     """
     return _Sum.apply(plan, geometry, len(weights), harmonics, gate, *weights, *features)
