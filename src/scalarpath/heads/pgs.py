@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from scalarpath.graph.geometry import EdgeDistances
 from scalarpath.heads.descriptors import ENVELOPE_EXPONENT, NeighbourhoodDescriptors
 from scalarpath.heads.scalar_pathway import PathwayInputs, PathwayPart, PathwaySpec
-from scalarpath.nn.cpu.edge_band import MOST, kernel_edge_band
-from scalarpath.nn.cpu.library import usable
 from scalarpath.nn.radial import polynomial_cutoff, semicircle_taper
 
 
@@ -41,7 +39,7 @@ class EdgeBand(PathwayPart):
         beta: float = 4.0,
     ):
         super().__init__()
-        self.n_species, self.first = spec.n_species, first
+        self.n_species = spec.n_species
         orders = torch.arange(first + 1, first + size + 1, dtype=torch.float64)
         self.register_buffer("frequencies", orders * math.pi / spec.cutoff)
         self.register_buffer("taper", semicircle_taper(size, beta))
@@ -68,14 +66,12 @@ class EdgeBand(PathwayPart):
         geometry = inputs.geometry.one_way
         # with 1 / sqrt(rank), the fan-in of V
         scale = self.taper / (self.rms * math.sqrt(self.mix.shape[1]))
-        mix, amplitudes, pairs = self.mix * scale[:, None], cast(Tensor, self.pair), None
+        mixed = self._band(geometry).T @ (self.mix * scale[:, None])
+        amplitudes: Tensor = self.pair
         if self.n_species > 1:
             pairs = self.pair_index.index_select(0, geometry.species_pairs(self.n_species))
-        if max(mix.shape) <= MOST and usable(geometry.distances):
-            band = kernel_edge_band(geometry.stretched_distances, mix, amplitudes, pairs, self.first, geometry.cutoff)
-        else:
-            band = (self._band(geometry).T @ mix) * (amplitudes if pairs is None else amplitudes.index_select(0, pairs))
-        return inputs.to_rows(band, inputs.geometry)
+            amplitudes = amplitudes.index_select(0, pairs)
+        return inputs.to_rows(mixed * amplitudes, inputs.geometry)
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor]:
         """Features [R, rank] and their map V [rank, edge_channels]."""

@@ -32,8 +32,6 @@ from torch import Tensor, nn
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.descriptors import LocalDescriptors, NeighbourhoodDescriptors
-from scalarpath.nn.cpu.library import usable
-from scalarpath.nn.cpu.low_rank import add_low_rank
 
 
 @dataclass(frozen=True)
@@ -131,8 +129,7 @@ class ScalarPathway(nn.Module):
         for name, part in self._parts.items():
             term = part.edge_term(layer, context[name])
             if term is not None:
-                # in place: the largest arrays of a head
-                weights = add_low_rank(weights, *term) if usable(weights) else weights.addmm_(*term)
+                weights = weights.addmm_(*term)  # in place: the largest arrays of a head
         return weights
 
     def edge_gate(self, layer: int, context: dict[str, Any]) -> Tensor | None:

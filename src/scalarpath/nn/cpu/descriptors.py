@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.cpu import library
-from scalarpath.nn.cpu.differentiable import evaluated
 from scalarpath.nn.cpu.library import address, addresses, function
 
 MOST_SHELLS = 16  # room for so many in the kernel
@@ -25,7 +27,7 @@ def kernel_descriptors(
     """
     shells = geometry.distances.new_empty(geometry.distances.shape[0], radii.shape[0])
     kernel = _Descriptors(geometry, statistics, shells)
-    return evaluated(kernel, geometry.distances, geometry.units, radii, inverse_widths, weights)
+    return _Value.apply(kernel, geometry.distances, geometry.units, radii, inverse_widths, weights)
 
 
 class _Neighbourhood(ctypes.Structure):
@@ -47,6 +49,7 @@ class _Descriptors:
     shells: Tensor
 
     def empty(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Room for the descriptors."""
         return inputs[0].new_empty(self.geometry.n_atoms, self.statistics[1].shape[1])
 
     def run(
@@ -57,6 +60,10 @@ class _Descriptors:
         value: Tensor | None,
         by_inputs: Sequence[Tensor],
     ) -> None:
+        """Fill ``value``, and, with a gradient by it, ``by_inputs``.
+
+        With ``moved`` both get what they change where the inputs move along these tangents. All tensors are contiguous.
+        """
         geometry, (edges, shells), n_species = self.geometry, self.shells.shape, inputs[4].shape[1]
         indices = [x.contiguous() for x in (geometry.first_edge, geometry.neighbour, geometry.species)]
         sizes = (geometry.n_atoms, edges, shells, n_species, library.threads_for(edges))
@@ -68,3 +75,39 @@ class _Descriptors:
             addresses(inputs), None if moved is None else addresses(moved), addresses(self.statistics),
             address(gradient), addresses([value, *by_inputs]),
         )  # fmt: skip
+
+
+class _Value(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kernel: _Descriptors, *inputs: Tensor) -> Tensor:
+        ctx.kernel = kernel
+        ctx.save_for_backward(*inputs)
+        out = kernel.empty(inputs)
+        kernel.run([x.contiguous() for x in inputs], None, None, out, [])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        return None, *_FirstDerivatives.apply(ctx.kernel, gradient, *ctx.saved_tensors)
+
+
+class _FirstDerivatives(torch.autograd.Function):
+    """Derivatives by the inputs, contracted with a gradient by the value."""
+
+    @staticmethod
+    def forward(ctx: Any, kernel: _Descriptors, gradient: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+        ctx.kernel = kernel
+        ctx.save_for_backward(gradient, *inputs)
+        contiguous = [x.contiguous() for x in inputs]
+        by_inputs = [torch.empty_like(x) for x in contiguous]
+        kernel.run(contiguous, None, gradient.contiguous(), None, by_inputs)
+        return tuple(by_inputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *tangents: Tensor) -> tuple[Any, ...]:
+        """The gradient and first derivatives of f along the tangents: those of the first derivatives, contracted."""
+        gradient, *inputs = (x.contiguous() for x in ctx.saved_tensors)
+        by_gradient, by_inputs = torch.empty_like(gradient), [torch.empty_like(x) for x in inputs]
+        ctx.kernel.run(inputs, [x.contiguous() for x in tangents], gradient, by_gradient, by_inputs)
+        return None, by_gradient, *by_inputs
