@@ -153,6 +153,13 @@ def test_atoms_without_neighbours_add_nothing(dtype):
     assert out[0].dtype == dtype
 
 
+def test_degrees_beyond_the_kernel_run_in_torch_operations():
+    convolution, geometry = convolution_of("2x0e", 5, "0e+5o"), geometry_of(silanol())
+    assert not convolution.plan.fits
+    out = called(convolution, geometry, False, *arguments(convolution, geometry, False))
+    assert [x.shape[1] for x in out] == [1, 11]
+
+
 @pytest.mark.parametrize("kind", ["mace", "nequip"])
 def test_operations_are_counted_as_without_kernels(kind, monkeypatch):
     potential, batch = make_potential("panpgs", kind=kind, dtype="float64"), batch_of(quartz_like())

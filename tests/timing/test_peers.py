@@ -234,7 +234,9 @@ def test_the_hash_of_the_sources_sees_content_and_names(tmp_path):
     (tmp_path / "a.py").write_text("x = 2\n")
     second = source_hash(tmp_path)
     (tmp_path / "a.py").rename(tmp_path / "b.py")
-    assert len({first, second, source_hash(tmp_path)}) == 3
+    third = source_hash(tmp_path)
+    (tmp_path / "kernel.cpp").write_text("int x;\n")
+    assert len({first, second, third, source_hash(tmp_path)}) == 4
 
 
 def config(folder: Path, **values: object) -> object:

@@ -144,7 +144,7 @@ class ChannelwiseConvolution(nn.Module):
         gate: Tensor | None,
     ) -> list[Sequence[Tensor]]:
         """Per group and path T [N, (2 l2 + 1)(2 l1 + 1), C]; of a trace [N, 1, C], a plain group [N, 2 l1 + 1, C]."""
-        if usable(harmonics):
+        if self.plan.fits and usable(harmonics):
             sums = kernel_neighbour_sum(self.plan, geometry, harmonics, gate, weights, features)
             return [values.unbind(1) for values in sums]
         groups = self.groups

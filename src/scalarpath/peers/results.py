@@ -28,9 +28,9 @@ NOTE = (
 
 
 def source_hash(package: Path) -> str:
-    """SHA-256 of all Python files below ``package``, names included."""
+    """SHA-256 of all Python and C++ files below ``package``, names included."""
     digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
+    for file in sorted(path for path in package.rglob("*") if path.suffix in (".py", ".cpp", ".h")):
         digest.update(f"{file.relative_to(package).as_posix()}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()
 

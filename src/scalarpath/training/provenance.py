@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from scalarpath.nn.cpu import library
 from scalarpath.training.job import config_hash
 
 PACKAGES = (
@@ -28,6 +29,7 @@ def provenance(config: Mapping[str, Any], data_hash: str) -> dict[str, Any]:
             "system": platform.system(),
             "processor": platform.machine(),
             "threads": torch.get_num_threads(),
+            "cpu_kernels": library.library() is not None,
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
         "data_hash": data_hash,

@@ -69,10 +69,11 @@ class _Descriptors:
         sizes = (geometry.n_atoms, edges, shells, n_species, library.threads_for(edges))
         graph = _Neighbourhood(*sizes, *addresses(indices))
         cutoffs = None if geometry.edge_cutoff is None else geometry.edge_cutoff.contiguous()
+        statistics = [x.contiguous() for x in self.statistics]
         kernel = function("descriptors", self.shells.dtype)
         kernel(
             ctypes.byref(graph), address(cutoffs), ctypes.c_double(geometry.cutoff), address(self.shells),
-            addresses(inputs), None if moved is None else addresses(moved), addresses(self.statistics),
+            addresses(inputs), None if moved is None else addresses(moved), addresses(statistics),
             address(gradient), addresses([value, *by_inputs]),
         )  # fmt: skip
 

@@ -22,15 +22,8 @@ from torch import Tensor
 SOURCES = Path(__file__).parent
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = (
-    "-O3",
-    "-march=native",
-    "-std=gnu++17",
-    "-fopenmp",
-    "-shared",
-    "-fPIC",
-    "-Wno-psabi",
-    "-Wno-ignored-attributes",
-)
+    "-O3", "-march=native", "-std=gnu++17", "-fopenmp", "-shared", "-fPIC", "-Wno-psabi", "-Wno-ignored-attributes",
+)  # fmt: skip
 SWITCH = "SCALARPATH_CPU_KERNELS"
 CPU_INFO = Path("/proc/cpuinfo")
 EDGES_PER_THREAD = 128  # at least; with fewer a second thread costs more than it takes over

@@ -176,7 +176,7 @@ void trace_second(const Group& q, const T* y, const T* w, const T* h, const T* y
     for (int l = 0; bare && l < L; l++) bare[l] += plain[l];
 }
 
-// kind_what<T, 2l + 1>(...) for a group q
+// path_WHAT or trace_WHAT of the degree of a group q
 #define OF_DEGREE(what, ...)                                  \
     switch (q.degree) {                                       \
         case 1: what<T, 1>(__VA_ARGS__); break;               \
@@ -192,7 +192,7 @@ void trace_second(const Group& q, const T* y, const T* w, const T* h, const T* y
         OF_DEGREE(path_##what, __VA_ARGS__)                   \
     }
 
-constexpr int64_t COLUMNS = 26;  // harmonics up to degree 4, and the constant
+constexpr int64_t COLUMNS = 26;  // harmonics up to degree 4 (MOST_HARMONICS), and the constant
 
 // Columns [0] and, times the gate, [1] of an edge, with those of the constant 1 behind.
 template <class T>
@@ -281,9 +281,10 @@ class ByFeatures {
     std::vector<std::unique_ptr<T[]>> memory;
 };
 
-// work(thread, atom, edge, whether the weights of its pair have been met before) over all edges, in the two rounds.
-template <class F>
-void over_edges(const Graph& graph, F&& work) {
+// work.edge(thread, atom, edge, whether the weights of its pair have been met before) for all edges, in the two rounds,
+// each after work.begin(thread, first atom, last atom + 1, round).
+template <class Work>
+void over_edges(const Graph& graph, Work& work) {
     for (int round = 0; round < 2; round++)
         share_out(graph, [&](int64_t thread, int64_t begin, int64_t end) {
             work.begin(thread, begin, end, round);

@@ -18,6 +18,8 @@ from scalarpath.nn.cpu import library
 from scalarpath.nn.cpu.library import address, addresses, function
 from scalarpath.nn.path_groups import PathGroup, PlainGroup, TraceGroup
 
+MOST_HARMONICS = 25  # up to degree 4: room for so many in the kernel
+
 
 class Plan:
     """The groups of paths of a convolution as the kernel reads them (struct Group), and the shapes of the sums.
@@ -34,7 +36,7 @@ class Plan:
         channels: Sequence[int],
         components: Sequence[int],
     ):
-        self.n_harmonics = n_harmonics
+        self.n_harmonics, self.fits = n_harmonics, n_harmonics <= MOST_HARMONICS
         self.used = [any(group.source == source for group in groups) for source in range(len(channels))]
         rows, column, self.shapes = [], [0, 0], []
         for k, group in enumerate(groups):
