@@ -14,7 +14,6 @@ from torch.autograd import gradcheck, gradgradcheck
 from scalarpath.flop_count import flops
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads import descriptors
-from scalarpath.nn import channelwise_convolution
 from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
 from scalarpath.nn.cpu import library
 from scalarpath.nn.pair_values import with_null_pair
@@ -78,10 +77,6 @@ def derivatives(convolution, geometry, gated: bool, inputs) -> list[torch.Tensor
     return [*out, *first, *(counted(x) for x in second)]
 
 
-def in_torch(monkeypatch) -> None:
-    monkeypatch.setattr(channelwise_convolution, "usable", lambda values: False)
-
-
 CASES = {
     "scalars": ("11x0e", 2),
     "every kind of path": ("9x0e+4x1o+3x2e", 2),
@@ -94,14 +89,14 @@ CASES = {
 @pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("paired", [True, False])
 @pytest.mark.parametrize("case", CASES)
-def test_sum_and_derivatives_are_those_of_torch_operations(case, paired, gated, monkeypatch):
+def test_sum_and_derivatives_are_those_of_torch_operations(case, paired, gated):
     irreps, l_edge = CASES[case]
     convolution = convolution_of(irreps, l_edge, "0e" if case.startswith("only") else "0e+0o+1o+1e+2e+3o+4e")
     geometry = geometry_of(quartz_like(), silanol(), paired=paired)
     inputs = arguments(convolution, geometry, gated)
     ours = derivatives(convolution, geometry, gated, inputs)
-    in_torch(monkeypatch)
-    theirs = derivatives(convolution, geometry, gated, inputs)
+    with library.in_torch_operations():
+        theirs = derivatives(convolution, geometry, gated, inputs)
     for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11 * float(b.detach().abs().max() + 1), msg=f"{case} {k}")
 
@@ -161,11 +156,11 @@ def test_degrees_beyond_the_kernel_run_in_torch_operations():
 
 
 @pytest.mark.parametrize("kind", ["mace", "nequip"])
-def test_operations_are_counted_as_without_kernels(kind, monkeypatch):
+def test_operations_are_counted_as_without_kernels(kind):
     potential, batch = make_potential("panpgs", kind=kind, dtype="float64"), batch_of(quartz_like())
     counted = flops(lambda: potential(batch))
-    in_torch(monkeypatch)
-    assert counted == flops(lambda: potential(batch)) > 0
+    with library.in_torch_operations():
+        assert counted == flops(lambda: potential(batch)) > 0
 
 
 PAIR_CUTOFFS = torch.tensor([[4.0, 3.5], [3.5, 3.0]], dtype=torch.float64)
@@ -200,8 +195,9 @@ def test_descriptors_and_derivatives_are_those_of_torch_operations(pair_cutoffs,
         return [out, *first, *torch.autograd.grad(sum(x.square().sum() for x in first), inputs)]
 
     ours = everything()
-    monkeypatch.setattr(descriptors, "usable", lambda values: False)
-    for a, b in zip(ours, everything(), strict=True):
+    with library.in_torch_operations():
+        theirs = everything()
+    for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12 * float(b.detach().abs().max()))
 
 

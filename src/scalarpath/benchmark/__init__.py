@@ -1,4 +1,4 @@
-"""Measurements of cost: ``python benchmark.py suite=heads|peers|profile|scale``."""
+"""Measurements of cost: ``python benchmark.py suite=heads|peers|profile|scale|kernels``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ SUITES = {
     "peers": "scalarpath.peers.suite",
     "profile": "scalarpath.benchmark.profile",
     "scale": "scalarpath.benchmark.scale",
+    "kernels": "scalarpath.benchmark.kernels",
 }
 
 

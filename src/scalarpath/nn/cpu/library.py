@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -30,6 +31,9 @@ EDGES_PER_THREAD = 128  # at least; with fewer a second thread costs more than i
 TYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 
+_suspended = False
+
+
 def usable(values: Tensor) -> bool:
     """Whether the kernels can take ``values``: on a CPU, of one of their types, and with nobody watching.
 
@@ -38,9 +42,21 @@ def usable(values: Tensor) -> bool:
     return (
         values.device.type == "cpu"
         and values.dtype in TYPES
+        and not _suspended
         and torch._C._len_torch_dispatch_stack() == 0
         and library() is not None
     )
+
+
+@contextmanager
+def in_torch_operations() -> Iterator[None]:
+    """Without kernels, for a comparison."""
+    global _suspended
+    before, _suspended = _suspended, True
+    try:
+        yield
+    finally:
+        _suspended = before
 
 
 def function(name: str, dtype: torch.dtype) -> ctypes._NamedFuncPointer:
