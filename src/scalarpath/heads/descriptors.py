@@ -96,8 +96,8 @@ class NeighbourhoodDescriptors(nn.Module):
         r, x = geometry.distances, geometry.scaled_distances
         edges = [r, polynomial_cutoff(x, ENVELOPE_EXPONENT), torch.ones_like(r), x, geometry.units]
         distance, envelope, v = to_planes(torch.cat(edges, dim=1), geometry).split([1, 1, 5])  # zero in free places
-        slope = -self._inverse_widths()
-        radial = torch.addcmul((-slope * self.radii)[:, None, None], distance, slope[:, None, None])
+        inverse = self._inverse_widths()[:, None, None]
+        radial = torch.addcmul(inverse * self.radii[:, None, None], distance, inverse, value=-1.0)
         shells = torch.sigmoid(radial) * envelope
         weights, n_species = nn.functional.softplus(self.raw_weights), self.mean.shape[0]
         if n_species > 1:  # of every neighbour that of its species

@@ -22,8 +22,9 @@ class ChannelwiseConvolution(nn.Module):
     """A_i^{l3} = sum_j W_ij^path CG(h_j^{l1}, Y^{l2}(r_ij)) for every path (l1, l2, l3), each channel by itself.
 
     The coupling is linear in Y, so it is applied to the sum over neighbours and not to each edge: first
-    T_i = sum_j Y_ij (x) (W_ij h_j), batched matrix products on the padded layout, then the small Clebsch-Gordan
-    contraction on atoms. Equals e3nn's TensorProduct(mode "uvu", component/element) followed by a scatter.
+    T_i = sum_j Y_ij (x) (W_ij h_j), on a CPU in a kernel and else in batched matrix products on the padded layout, then
+    the small Clebsch-Gordan contraction on atoms. Equals e3nn's TensorProduct(mode "uvu", component/element) followed
+    by a scatter.
 
     ``targets`` are the irreps of the output, scalars (0e) first. Paths with the same input and harmonic form a group
     and are weighted together; those with scalar output, which the head may touch, form groups of their own, the first.
@@ -103,11 +104,11 @@ class ChannelwiseConvolution(nn.Module):
         geometry: EdgeGeometry,
         gate: Tensor | None = None,
     ) -> list[Tensor]:
-        """features per irrep [N, 2l + 1, C], weights of pairs [R, scalar_width] and of the other paths, by groups (see
+        """Features per irrep [N, 2l + 1, C] -> per target [N, 2 l3 + 1, fan_out], paths in the order of ``self.paths``.
 
-        ``with_null_pair``), harmonics [N, K, (l_edge+1)^2] (padded, zero in free places) -> per target a tensor
-        [N, 2 l3 + 1, fan_out], paths in the order of ``self.paths``. ``gate`` [N, K, 1] is a factor on the messages
-        with scalar output.
+        weights: of pairs (see ``with_null_pair``), ordered by groups, those of the paths with scalar output
+        [R, scalar_width] and of the others, if there are any; harmonics [N, K, (l_edge + 1)^2] (padded, zero in free
+        places). ``gate`` [N, K, 1] is a factor on the messages with scalar output.
         """
         if self.kernel is not None:
             return self.kernel(features, weights, harmonics, geometry, gate)

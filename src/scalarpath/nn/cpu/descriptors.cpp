@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dual.h"
+#include "share_out.h"
 
 namespace scalarpath {
 namespace {
@@ -80,14 +81,6 @@ Edge<S> edge_of(const Neighbourhood& n, const Inputs<T>& in, const Inputs<T>& mo
     return out;
 }
 
-// work(thread, first atom, last atom + 1)
-template <class F>
-void share_out(const Neighbourhood& n, F&& work) {
-    if (n.threads == 1) return work(0, 0, n.atoms);
-#pragma omp parallel for num_threads(n.threads) schedule(static, 1)
-    for (int64_t t = 0; t < n.threads; t++) work(t, n.atoms * t / n.threads, n.atoms * (t + 1) / n.threads);
-}
-
 template <class T, class S>
 void descriptors(const Neighbourhood& n, const Known<T>& known, const Inputs<T>& in, const Inputs<T>& moved,
                  const Statistics<T>& usual, const T* g, const Results<T>& out) {
@@ -100,7 +93,7 @@ void descriptors(const Neighbourhood& n, const Known<T>& known, const Inputs<T>&
     for (int64_t k = 0; k < K * n.species; k++) read(weights[k], in.weights, moved.weights, k);
     std::vector<S> by_parameters(n.threads * parameters, S(0));
 
-    share_out(n, [&](int64_t thread, int64_t begin, int64_t end) {
+    share_out(n.atoms, n.first_edge, n.threads, [&](int64_t thread, int64_t begin, int64_t end) {
         S* by_radii = by_parameters.data() + thread * parameters;
         S *by_inverse = by_radii + K, *by_weights = by_inverse + K;
         std::vector<Edge<S>> edges;

@@ -1,6 +1,7 @@
 // Numbers with a tangent: what a derivative becomes when its inputs move.
 #pragma once
 #include <cmath>
+#include <cstdint>
 
 namespace scalarpath {
 

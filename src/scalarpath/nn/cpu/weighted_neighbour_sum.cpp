@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "lanes.h"
+#include "share_out.h"
 
 namespace scalarpath {
 namespace {
@@ -223,19 +224,6 @@ Columns<T> tangents(const Graph& graph, const Factors<T>& f, const Factors<T>& t
     return yt;
 }
 
-// work(thread, first atom, last atom + 1) on every thread, the atoms shared out by their edges.
-template <class F>
-void share_out(const Graph& graph, F&& work) {
-    const int64_t n = graph.threads;
-    if (n == 1) return work(0, 0, graph.atoms);
-    const auto begin = [&](int64_t t) -> int64_t {
-        const int64_t* end = graph.first_edge + graph.atoms;
-        return t == n ? graph.atoms : std::lower_bound(graph.first_edge, end, graph.edges * t / n) - graph.first_edge;
-    };
-#pragma omp parallel for num_threads(n) schedule(static, 1)
-    for (int64_t t = 0; t < n; t++) work(t, begin(t), begin(t + 1));
-}
-
 // Derivatives by features, per thread: the first one has the result itself.
 template <class T>
 class ByFeatures {
@@ -286,7 +274,7 @@ class ByFeatures {
 template <class Work>
 void over_edges(const Graph& graph, Work& work) {
     for (int round = 0; round < 2; round++)
-        share_out(graph, [&](int64_t thread, int64_t begin, int64_t end) {
+        share_out(graph.atoms, graph.first_edge, graph.threads, [&](int64_t thread, int64_t begin, int64_t end) {
             work.begin(thread, begin, end, round);
             for (int64_t i = begin; i < end; i++)
                 for (int64_t e = graph.first_edge[i]; e < graph.first_edge[i + 1]; e++) {
@@ -306,7 +294,7 @@ void clear(const Graph& graph, T* const* per_group, int64_t begin, int64_t end) 
 
 template <class T>
 void total(const Graph& graph, const Factors<T>& f, T* const* t) {
-    share_out(graph, [&](int64_t, int64_t begin, int64_t end) {
+    share_out(graph.atoms, graph.first_edge, graph.threads, [&](int64_t, int64_t begin, int64_t end) {
         clear(graph, t, begin, end);
         for (int64_t i = begin; i < end; i++)
             for (int64_t e = graph.first_edge[i]; e < graph.first_edge[i + 1]; e++) {
