@@ -19,10 +19,9 @@ from torch import nn
 
 from scalarpath.backbones import Backbone
 from scalarpath.backbones.edge_weights import split_edge_weights
-from scalarpath.nn.pair_values import to_edges
 from scalarpath.heads.scalar_pathway import PathwaySpec
 from scalarpath.nn.mlp import MLP
-from scalarpath.nn.neighbour_sum import from_slots, neighbour_sum, to_slots
+from scalarpath.nn.neighbour_sum import from_slots, neighbour_sum
 from scalarpath.nn.radial import BesselBasis, RadialEmbedding
 
 
@@ -43,7 +42,7 @@ class EmbeddedAtom(Backbone):
     def forward(self, geometry, head):
         basis, envelope = self.radial(geometry)
         radial = basis * envelope
-        context = head.prepare(geometry, to_slots(radial, geometry), to_edges)
+        context = head.prepare(geometry, radial)
         hidden, matrix = self.density.hidden(radial), self.density.last()
         (weights,), gate = split_edge_weights(hidden, matrix, [matrix.shape[1]], 1, head, 0, context)
         if gate is not None:

@@ -21,7 +21,7 @@ from scalarpath.heads.controls import ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.nn.angular import SphericalHarmonics
 from scalarpath.nn.neighbour_sum import from_slots, to_slots
-from scalarpath.nn.pair_values import to_edges, with_null_pair
+from scalarpath.nn.pair_values import with_null_pair
 
 SPEC = PathwaySpec(CUTOFF, n_species=2, n_radial=3, edge_channels=(4, 6), pool_channels=(4, 4), readout_channels=(4, 4))
 
@@ -67,11 +67,10 @@ def test_first_and_second_derivatives(name):
         draw(5, 6),
         draw(3, 4),
     )
-    every_edge = lambda values, _: values  # noqa: E731  every edge is a pair
 
     def hooks(vectors, radial, features, matrix, scalars):
         moved = geometry_of(cluster, vectors=vectors)
-        context = head.prepare(moved, to_slots(radial, moved), every_edge)
+        context = head.prepare(moved, radial)
         outputs = [head.edge_weights(1, features, matrix, context), head.edge_gate(1, context)]
         outputs += [head.pool(1, scalars, context), head.readout(1, scalars, context)]
         return tuple(values for values in outputs if values is not None)
@@ -90,7 +89,7 @@ def test_edge_hooks_equal_their_formula_in_weight_space():
     radial, features, matrix = (
         torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((n_edges, 3), (n_edges, 5), (5, 6))
     )
-    context = head.prepare(geometry, to_slots(radial, geometry), to_edges)
+    context = head.prepare(geometry, radial)
     gate = from_slots(head.edge_gate(1, context), geometry)
     left, right = head.parts["edge_band"].edge_term(1, context["edge_band"])
     assert torch.equal(left[batch.pair_edge][batch.edge_pair], left), "the same for both directions"
@@ -104,7 +103,7 @@ def test_edge_gate_equals_its_formula_edge_by_edge():
     """exp(ln 2 tanh(c_0 + c R_ij)) with (c_0, c) of the centre's descriptors, one set per species of neighbour."""
     head, geometry = awake({"edge_gate": {}}), geometry_of(quartz_like(), silanol())
     radial = torch.randn(len(geometry.centre), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    context = head.prepare(geometry, to_slots(radial, geometry), to_edges)
+    context = head.prepare(geometry, radial)
     part, d = head.parts["edge_gate"], head.descriptors(geometry).values
     for layer in range(2):
         gates = from_slots(head.edge_gate(layer, context), geometry).squeeze(1)
@@ -284,7 +283,7 @@ def test_embedding_energy_grows_from_zero_as_a_neighbour_comes_near():
 
     def energy(distance: float) -> float:
         geometry = geometry_of(Atoms("SiO", [[0, 0, 0], [0, 0, distance]]))
-        context = head.prepare(geometry, torch.zeros(2, 1, 3, dtype=torch.float64), to_edges)
+        context = head.prepare(geometry, torch.zeros(2, 3, dtype=torch.float64))
         assert head.readout(0, torch.zeros(2, 4, dtype=torch.float64), context) is None, "once, not with every layer"
         return head.readout(1, torch.zeros(2, 4, dtype=torch.float64), context).abs().sum().item()
 
@@ -343,9 +342,7 @@ def test_control_without_physics_reads_nothing_of_the_neighbourhood():
         atoms = quartz_like()
         atoms.set_cell(atoms.cell * scale, scale_atoms=True)
         geometry = geometry_of(atoms)
-        context = head.prepare(
-            geometry, torch.zeros(geometry.n_atoms, geometry.max_degree, 3, dtype=torch.float64), to_edges
-        )
+        context = head.prepare(geometry, torch.zeros(len(geometry.centre), 3, dtype=torch.float64))
         pooled.append(head.pool(1, scalars, context))
         energies.append(head.readout(1, scalars, context))
     assert torch.equal(*pooled)

@@ -13,9 +13,14 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from scalarpath.flop_count import flops
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.heads import descriptors
+from scalarpath.heads import PathwaySpec, build_head, descriptors
+from scalarpath.heads.descriptors import LocalDescriptors
+from scalarpath.heads.scalar_pathway import PathwayInputs
 from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
-from scalarpath.nn.cpu import library
+from scalarpath.nn.cpu import gates, library
+from scalarpath.nn.cpu.gates import kernel_node_gates
+from scalarpath.nn.cpu.two_body_tensors import kernel_two_body_tensors
+from scalarpath.nn.neighbour_sum import to_slots
 from scalarpath.nn.pair_values import with_null_pair
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler here")
@@ -189,16 +194,102 @@ def test_descriptors_and_derivatives_are_those_of_torch_operations(pair_cutoffs,
             parameter += 0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
     inputs = [vectors, *module.parameters()]
 
-    def everything() -> list[torch.Tensor]:
-        out = module(geometry()).values
-        first = torch.autograd.grad(out.pow(3).sum(), inputs, create_graph=True)
-        return [out, *first, *torch.autograd.grad(sum(x.square().sum() for x in first), inputs)]
+    assert_same_in_torch_operations(lambda: [module(geometry()).values], inputs)
 
-    ours = everything()
+
+def with_derivatives(function, inputs) -> list[torch.Tensor]:
+    """Values, first derivatives of a nonlinear function of them, and derivatives of these."""
+    out = function()
+    first = torch.autograd.grad(sum(x.pow(3).sum() for x in out), inputs, create_graph=True)
+    return [*out, *first, *torch.autograd.grad(sum(x.square().sum() for x in first), inputs)]
+
+
+def assert_same_in_torch_operations(function, inputs, tolerance: float = 1e-12) -> None:
+    ours = with_derivatives(function, inputs)
     with library.in_torch_operations():
-        theirs = everything()
-    for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12 * float(b.detach().abs().max()))
+        theirs = with_derivatives(function, inputs)
+    for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        atol = tolerance * float(b.detach().abs().max())
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=atol, msg=lambda m, k=k: f"{k}: {m}")
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("n_species", [1, 2])
+@pytest.mark.parametrize("rows", ["pairs", "every edge a pair", "edges"])
+@pytest.mark.parametrize("part", ["node_gate", "edge_gate"])
+def test_gates_and_derivatives_are_those_of_torch_operations(part, rows, n_species, threads, monkeypatch):
+    monkeypatch.setattr(library, "threads_for", lambda edges: threads)
+    geometry = geometry_of(quartz_like(), silanol(), silanol()[:1], paired=rows != "every edge a pair")
+    if n_species == 2:
+        geometry.species = torch.arange(geometry.n_atoms) % 2
+    spec = PathwaySpec(5.0, n_species, 3, (4, 6), (13, 5), (4,))
+    head, generator = build_head({"name": "test", "parts": {part: {"hidden": 11}}}, spec, seed=0), torch.Generator()
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    gate = head.parts[part]
+    with torch.no_grad():
+        for parameter in gate.parameters():
+            parameter += draw(*parameter.shape)
+    radial = draw(len(geometry.centre if rows == "edges" else geometry.pair_edge), 3)
+    radial = radial if rows == "edges" else with_null_pair(radial, geometry)
+    local = LocalDescriptors(draw(geometry.n_atoms, 7).requires_grad_(), draw(n_species, 7))
+    exists = to_slots(torch.ones(len(geometry.centre), 1, dtype=torch.float64), geometry)
+
+    def gates() -> list[torch.Tensor]:
+        values = gate.prepare(PathwayInputs(geometry, radial, rows != "edges", local))
+        return [x * exists for x in values] if part == "edge_gate" else list(values)
+
+    inputs = [local.values, *gate.parameters()]
+    if part == "edge_gate":
+        inputs.append(radial.requires_grad_())
+    assert_same_in_torch_operations(gates, inputs)
+
+
+def test_gates_of_any_argument_stay_within_their_bounds():
+    """The kernel's own exponential neither overflows nor leaves exp(+-strength)."""
+    geometry = geometry_of(silanol())
+    n = geometry.n_atoms
+    for dtype, tolerance in ((torch.float32, 1e-6), (torch.float64, 1e-14)):
+        o = torch.tensor([-1e30, -700.0, -20.0, -1e-3, 0.0, 1e-3, 3.0, 89.0, 1e30], dtype=dtype)
+        networks = [torch.zeros(n, 1), torch.zeros(1, 1), torch.full((1, 1), 50.0), o[None] / 50.0]
+        (gates,) = kernel_node_gates(geometry, 2.0, [x.to(dtype) for x in networks])
+        torch.testing.assert_close(gates[0], torch.exp(2.0 * torch.tanh(o)), rtol=tolerance, atol=0.0)
+        assert gates[0, 4] == 1.0
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("degree", range(5))
+def test_two_body_tensors_and_derivatives_are_those_of_torch_operations(degree, threads, monkeypatch):
+    monkeypatch.setattr(library, "threads_for", lambda edges: threads)
+    geometry, generator = geometry_of(quartz_like(), silanol()), torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    weights = draw(len(geometry.centre), (degree + 1) * 3).requires_grad_()
+    harmonics = to_slots(draw(len(geometry.centre), (degree + 1) ** 2), geometry).requires_grad_()
+    degree_of = torch.repeat_interleave(torch.arange(degree + 1), 2 * torch.arange(degree + 1) + 1)
+
+    def tensors() -> list[torch.Tensor]:
+        if library.usable(weights):
+            return [kernel_two_body_tensors(weights, harmonics, geometry)]
+        every = to_slots(weights, geometry).unflatten(2, (degree + 1, 3))[:, :, degree_of]
+        return [torch.einsum("nkmc,nkm->cnkm", every, harmonics)]
+
+    assert_same_in_torch_operations(tensors, [weights, harmonics])
+
+
+def test_forces_ask_for_no_derivatives_by_parameters(monkeypatch):
+    asked = []
+    derivatives = gates._Gates.derivatives
+
+    def spy(self, inputs, wanted):
+        asked.append(list(wanted))
+        return derivatives(self, inputs, wanted)
+
+    monkeypatch.setattr(gates._Gates, "derivatives", spy)
+    potential = make_potential("pan_node", dtype="float64").eval()
+    potential(batch_of(silanol()))
+    assert asked.pop() == [True] + [False] * (len(potential.head.parts["node_gate"].w2) + 2)
+    potential(batch_of(silanol()), forces=False, stress=False)["energy"].sum().backward()
+    assert all(asked.pop()[1:])
+    assert potential.head.parts["node_gate"].w1.grad.isfinite().all()
 
 
 PROBE = """

@@ -17,11 +17,12 @@ from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.scalar_pathway import PathwaySpec, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics, block, couplings, natural_irreps
+from scalarpath.nn.cpu.library import usable
+from scalarpath.nn.cpu.two_body_tensors import kernel_two_body_tensors
 from scalarpath.nn.edge_tensor_product import EdgeTensorProduct
 from scalarpath.nn.linear import SpeciesGroups
 from scalarpath.nn.mlp import ACTIVATIONS, MLP, unit_uniform
 from scalarpath.nn.neighbour_sum import from_slots, neighbour_sum, outer_neighbour_sum, to_slots
-from scalarpath.nn.pair_values import to_edges
 from scalarpath.nn.radial import BesselBasis, CosineSplineBasis, RadialEmbedding
 from scalarpath.options import choice, count
 
@@ -214,7 +215,7 @@ class Allegro(Backbone):
         radial, pair = self.two_body(geometry)
         hidden, matrix = self.scalar_embedding(pair), self.projection.last()
         harmonics = to_slots(self.harmonics(geometry.units), geometry)
-        context = head.prepare(geometry, to_slots(radial, geometry), to_edges)
+        context = head.prepare(geometry, radial)
         # 2. two-body tensors V_ij                                                 [C, N, K, (l_max + 1)^2]
         tensors = self._two_body_tensors(hidden, harmonics, geometry)
         scalars: list[Tensor] = []
@@ -239,8 +240,11 @@ class Allegro(Backbone):
 
     def _two_body_tensors(self, scalars: Tensor, harmonics: Tensor, geometry: EdgeGeometry) -> Tensor:
         """V_ij = w_ij^l Y_ij with weights from the two-body scalars [E, S] -> [C, N, K, (l_max + 1)^2]."""
-        weights = to_slots(self.tensor_embedding(scalars), geometry)  # [N, K, (l_max + 1) C]
-        per_degree = weights.unflatten(2, (len(self.widths) - 1, -1)).permute(3, 0, 1, 2)  # [C, N, K, l_max + 1]
+        weights = self.tensor_embedding(scalars)
+        if usable(weights):
+            return kernel_two_body_tensors(weights, harmonics, geometry)
+        padded = to_slots(weights, geometry)  # [N, K, (l_max + 1) C]
+        per_degree = padded.unflatten(2, (len(self.widths) - 1, -1)).permute(3, 0, 1, 2)  # [C, N, K, l_max + 1]
         return per_degree.index_select(3, self.degree_of) * harmonics
 
     def _environment(

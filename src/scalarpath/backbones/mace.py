@@ -18,7 +18,7 @@ from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
 from scalarpath.nn.linear import DegreeLinear, SpeciesGroups, SpeciesLinear
 from scalarpath.nn.mlp import ACTIVATIONS, MLP
 from scalarpath.nn.neighbour_sum import neighbour_sum, to_slots
-from scalarpath.nn.pair_values import on_slots, with_null_pair
+from scalarpath.nn.pair_values import with_null_pair
 from scalarpath.nn.radial import DISTANCE_TRANSFORMS, RADIAL_BASES, RadialEmbedding
 from scalarpath.nn.symmetric_contraction import SymmetricContraction
 from scalarpath.options import choice, count
@@ -216,7 +216,7 @@ class MACE(Backbone):
         else:
             radial, envelope = with_null_pair(radial, geometry), with_null_pair(envelope, geometry)
         harmonics = to_slots(self.harmonics(-geometry.units), geometry)
-        context = head.prepare(geometry, on_slots(carried, geometry), with_null_pair)
+        context = head.prepare(geometry, carried, per_pair=True)
         # 3. layers, each read out                                                  [N]
         energy = features[0].new_zeros(geometry.n_atoms)
         for t, layer in enumerate(self.layers):

@@ -19,7 +19,7 @@ from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
 from scalarpath.nn.linear import AttributeLinear, DegreeLinear, SpeciesGroups
 from scalarpath.nn.mlp import ACTIVATIONS, MLP, unit_uniform
 from scalarpath.nn.neighbour_sum import to_slots
-from scalarpath.nn.pair_values import on_slots, with_null_pair
+from scalarpath.nn.pair_values import with_null_pair
 from scalarpath.nn.radial import BesselBasis, RadialEmbedding
 from scalarpath.options import choice, count
 
@@ -217,7 +217,7 @@ class NequIP(Backbone):
         basis, envelope = self.radial(geometry.one_way)
         radial = with_null_pair(basis * envelope, geometry)
         harmonics = to_slots(self.harmonics(geometry.units), geometry)
-        context = head.prepare(geometry, on_slots(radial, geometry), with_null_pair)
+        context = head.prepare(geometry, radial, per_pair=True)
         # 3. layers                                                                       per irrep [N, 2l + 1, C]
         for layer in self.layers:
             features = layer(features, attributes, radial, harmonics, norm, geometry, groups, head, context)

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.heads.scalar_pathway import PathwayInputs, PathwayPart, PathwaySpec
+from scalarpath.nn.cpu.gates import kernel_edge_gates, kernel_node_gates
+from scalarpath.nn.cpu.library import usable
 from scalarpath.nn.elementwise import Gate, elementwise, silu
 
 
@@ -50,6 +52,11 @@ class LayerNetworks(PathwayPart):
         units = silu(torch.addmm(embedding, descriptors, self.w1)) / math.sqrt(self.hidden)
         return units.split(self.hidden, dim=1)
 
+    def kernel_inputs(self, inputs: PathwayInputs) -> list[Tensor] | None:
+        """What the kernels of ``nn/cpu/gates.py`` take, where they can be used."""
+        values = inputs.descriptors.values
+        return [values, self.w1, self.embedding, *self.w2] if usable(values) else None
+
     def outputs(self, inputs: PathwayInputs) -> Tensor:
         """W2 silu(W1 d_i + T_Zi) of all layers one after the other: [N, sum(widths)]."""
         units = self.hidden_units(inputs.descriptors.values, self.embedding.index_select(0, inputs.geometry.species))
@@ -72,6 +79,9 @@ class NodeGate(LayerNetworks):
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
         """Gates of every layer: [N, pool_channels] each."""
+        networks = self.kernel_inputs(inputs)
+        if networks is not None:
+            return kernel_node_gates(inputs.geometry, self.gate.strength, networks)
         return elementwise(self.gate, self.outputs(inputs)).split(self.widths, dim=1)
 
     def pool(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
@@ -120,7 +130,10 @@ class EdgeGate(LayerNetworks):
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
         """Gates of every layer on the padded layout: [N, K, 1] each."""
-        geometry, radial = inputs.geometry, inputs.radial
+        geometry, networks = inputs.geometry, self.kernel_inputs(inputs)
+        if networks is not None:
+            return kernel_edge_gates(geometry, self.gate.strength, networks, inputs.radial, inputs.per_pair)
+        radial = inputs.padded_radial
         n_atoms, layers, functions = geometry.n_atoms, len(self.widths), 1 + radial.shape[2]
         outputs = self.outputs(inputs).view(n_atoms, layers * self.n_species, functions)
         constant, coefficients = outputs.tensor_split([1], dim=2)

@@ -22,7 +22,7 @@ Without parts every hook is the identity, so ``baseline`` is the plain backbone;
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -32,6 +32,8 @@ from torch import Tensor, nn
 from scalarpath.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.descriptors import LocalDescriptors, NeighbourhoodDescriptors
+from scalarpath.nn.neighbour_sum import to_slots
+from scalarpath.nn.pair_values import on_slots, to_edges, with_null_pair
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,25 @@ class PathwaySpec:
 
 @dataclass(frozen=True)
 class PathwayInputs:
-    """What a part may read: the geometry, the backbone's radial features [N, K, n_radial], local descriptors.
+    """What a part may read: the geometry, the backbone's radial features [R, n_radial], local descriptors.
 
-    N, K: the padded layout, where the radial features are zero in the free places. ``to_rows`` takes values of pairs of
-    edges to the rows of the features of which the backbone makes its edge weights: [P, F] -> [R, F].
+    The R rows are those of the features of which the backbone makes its edge weights: of pairs of edges, and of none
+    (see ``with_null_pair``), with ``per_pair``, else of edges.
     """
 
     geometry: EdgeGeometry
     radial: Tensor
-    to_rows: Callable[[Tensor, EdgeGeometry], Tensor]
+    per_pair: bool
     local: LocalDescriptors | None
+
+    def to_rows(self, values: Tensor) -> Tensor:
+        """Values of pairs on the rows: [P, F] -> [R, F]."""
+        return (with_null_pair if self.per_pair else to_edges)(values, self.geometry)
+
+    @property
+    def padded_radial(self) -> Tensor:
+        """The radial features on the padded layout, zero in free places: [N, K, n_radial]."""
+        return (on_slots if self.per_pair else to_slots)(self.radial, self.geometry)
 
     @property
     def descriptors(self) -> LocalDescriptors:
@@ -115,12 +126,10 @@ class ScalarPathway(nn.Module):
     def _parts(self) -> Mapping[str, PathwayPart]:
         return cast("Mapping[str, PathwayPart]", self.parts)
 
-    def prepare(
-        self, geometry: EdgeGeometry, radial: Tensor, to_rows: Callable[[Tensor, EdgeGeometry], Tensor]
-    ) -> dict[str, Any]:
+    def prepare(self, geometry: EdgeGeometry, radial: Tensor, *, per_pair: bool = False) -> dict[str, Any]:
         """Once per forward pass, see ``PathwayInputs``; the result goes to every hook as ``context``."""
         local = self.descriptors(geometry) if self.descriptors is not None else None
-        inputs = PathwayInputs(geometry, radial, to_rows, local)
+        inputs = PathwayInputs(geometry, radial, per_pair, local)
         return {name: part.prepare(inputs) for name, part in self._parts.items()}
 
     def edge_weights(self, layer: int, features: Tensor, matrix: Tensor, context: dict[str, Any]) -> Tensor:

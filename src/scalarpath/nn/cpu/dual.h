@@ -1,60 +1,159 @@
-// Numbers with a tangent: what a derivative becomes when its inputs move.
+// Numbers with a tangent: what a derivative becomes when its inputs move. One number, or lanes of them (lanes.h).
 #pragma once
-#include <cmath>
 #include <cstdint>
+#include <type_traits>
+#include <vector>
+
+#include "lanes.h"
 
 namespace scalarpath {
 
-template <class T>
+template <class V>
 struct Dual {
-    T value, tangent;
-    Dual(T value = 0, T tangent = 0) : value(value), tangent(tangent) {}
-    Dual& operator+=(Dual b) { return *this = {value + b.value, tangent + b.tangent}; }
-    Dual& operator-=(Dual b) { return *this = {value - b.value, tangent - b.tangent}; }
-    friend Dual operator+(Dual a, Dual b) { return a += b; }
-    friend Dual operator-(Dual a, Dual b) { return a -= b; }
-    friend Dual operator*(Dual a, Dual b) { return {a.value * b.value, a.tangent * b.value + a.value * b.tangent}; }
-    friend Dual operator/(Dual a, Dual b) {
-        const T q = a.value / b.value;
-        return {q, (a.tangent - q * b.tangent) / b.value};
-    }
+    V value{}, tangent{};
 };
 
-// value and tangent of a number at an address, and back
-template <class T>
-inline void read(T& to, const T* values, const T*, int64_t at) {
-    to = values[at];
+template <class A, class B>
+using Product = decltype(A{} * B{});
+template <class C>
+struct HasTangent : std::false_type {};
+template <class V>
+struct HasTangent<Dual<V>> : std::true_type {};
+template <class C>
+using IfAtRest = std::enable_if_t<!HasTangent<C>::value>;
+
+template <class A, class B>
+inline Dual<Product<A, B>> operator+(Dual<A> a, Dual<B> b) {
+    return {a.value + b.value, a.tangent + b.tangent};
 }
-template <class T>
-inline void read(Dual<T>& to, const T* values, const T* tangents, int64_t at) {
-    to = {values[at], tangents[at]};
+template <class A, class B>
+inline Dual<Product<A, B>> operator-(Dual<A> a, Dual<B> b) {
+    return {a.value - b.value, a.tangent - b.tangent};
 }
-template <class T>
-inline T highest(T x) {
+template <class A, class B>
+inline Dual<Product<A, B>> operator*(Dual<A> a, Dual<B> b) {
+    return {a.value * b.value, a.tangent * b.value + a.value * b.tangent};
+}
+template <class A, class B>
+inline Dual<Product<A, B>> operator/(Dual<A> a, Dual<B> b) {
+    const Product<A, B> q = a.value / b.value;
+    return {q, (a.tangent - q * b.tangent) / b.value};
+}
+template <class A, class B>
+inline Dual<A>& operator+=(Dual<A>& a, Dual<B> b) {
+    return a = {a.value + b.value, a.tangent + b.tangent};
+}
+
+// with a number at rest
+template <class A, class C, class = IfAtRest<C>>
+inline Dual<A> operator+(Dual<A> a, C c) {
+    return {a.value + c, a.tangent};
+}
+template <class A, class C, class = IfAtRest<C>>
+inline Dual<A> operator+(C c, Dual<A> a) {
+    return a + c;
+}
+template <class A, class C, class = IfAtRest<C>>
+inline Dual<A> operator-(Dual<A> a, C c) {
+    return {a.value - c, a.tangent};
+}
+template <class A, class C, class = IfAtRest<C>>
+inline Dual<A> operator-(C c, Dual<A> a) {
+    return {c - a.value, -a.tangent};
+}
+template <class A, class C, class = IfAtRest<C>>
+inline Dual<Product<A, C>> operator*(Dual<A> a, C c) {
+    return {a.value * c, a.tangent * c};
+}
+template <class A, class C, class = IfAtRest<C>>
+inline Dual<Product<A, C>> operator*(C c, Dual<A> a) {
+    return a * c;
+}
+template <class A, class C, class = IfAtRest<C>>
+inline Dual<Product<A, C>> operator/(Dual<A> a, C c) {
+    return {a.value / c, a.tangent / c};
+}
+template <class A, class C, class = IfAtRest<C>>
+inline Dual<Product<A, C>> operator/(C c, Dual<A> a) {
+    const Product<A, C> q = c / a.value;
+    return {q, -q * a.tangent / a.value};
+}
+
+// The value of a number, and the tangent of one that has it.
+template <class V>
+inline V lowest(V x) {
     return x;
 }
-template <class T>
-inline T highest(Dual<T> x) {
+template <class V>
+inline V lowest(Dual<V> x) {
+    return x.value;
+}
+template <class V>
+inline V highest(V x) {
+    return x;
+}
+template <class V>
+inline V highest(Dual<V> x) {
     return x.tangent;
 }
 
-template <class T>
-inline T square_root(T x) {
-    return std::sqrt(x);
+// As in lanes.h.
+template <class V>
+inline void add(Dual<V>& total, Dual<V> x) {
+    total += x;
+}
+template <class V, class T>
+inline void add(Dual<V>& total, Dual<T> x) {
+    add(total.value, x.value);
+    add(total.tangent, x.tangent);
 }
 template <class T>
-inline Dual<T> square_root(Dual<T> x) {
-    const T s = std::sqrt(x.value);
-    return {s, x.tangent / (T(2) * s)};
+inline Dual<T> sum(Dual<typename Lanes<T>::type> x) {
+    return {sum<T>(x.value), sum<T>(x.tangent)};
 }
 
+// Numbers in a row of memory, at rest, or moving along tangents in a row of their own; V: one number, or lanes.
 template <class T>
-inline T arcsinh(T x) {
-    return std::asinh(x);
-}
+struct AtRest {
+    template <class V>
+    using Of = V;
+    const T *values, *tangents;  // the latter are not read
+    template <class V>
+    V get(int64_t at) const {
+        return load<V>(values + at);
+    }
+    AtRest from(int64_t at) const { return {values + at, nullptr}; }
+};
 template <class T>
-inline Dual<T> arcsinh(Dual<T> x) {
-    return {std::asinh(x.value), x.tangent / std::sqrt(T(1) + x.value * x.value)};
-}
+struct Moving {
+    template <class V>
+    using Of = Dual<V>;
+    const T *values, *tangents;
+    template <class V>
+    Dual<V> get(int64_t at) const {
+        return {load<V>(values + at), load<V>(tangents + at)};
+    }
+    Moving from(int64_t at) const { return {values + at, tangents + at}; }
+};
+
+// Room for such numbers.
+template <class T>
+struct Room {
+    std::vector<T> values, tangents;
+    explicit Room(int64_t size) : values(size), tangents(size) {}
+    template <class V>
+    void set(int64_t at, V x) {
+        store(values.data() + at, x);
+    }
+    template <class V>
+    void set(int64_t at, Dual<V> x) {
+        store(values.data() + at, x.value);
+        store(tangents.data() + at, x.tangent);
+    }
+    template <class Row>
+    Row row(int64_t at = 0) const {
+        return Row{values.data(), tangents.data()}.from(at);
+    }
+};
 
 }  // namespace scalarpath

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.nn.cpu import library
+from scalarpath.nn.cpu import library, twice_differentiable
 from scalarpath.nn.cpu.library import address, addresses, function
+from scalarpath.nn.cpu.twice_differentiable import Inputs, empty_like_wanted
 from scalarpath.nn.path_groups import PathGroup, PlainGroup, TraceGroup
 
 MOST_HARMONICS = 25  # up to degree 4: room for so many in the kernel
@@ -63,7 +63,8 @@ def kernel_neighbour_sum(
     harmonics [N, K, D] and gate [N, K, 1] on the padded layout, weights [R, ..] per block, rows being pairs, of which
     those beyond the last are of no account, features [N, M, C] per input.
     """
-    return _Sum.apply(plan, geometry, len(weights), harmonics, gate, *weights, *features)
+    kernel = _Sum(plan, geometry, len(weights))
+    return twice_differentiable.apply(kernel, harmonics, gate, *weights, *features)
 
 
 class _Graph(ctypes.Structure):
@@ -77,108 +78,69 @@ class _Factors(ctypes.Structure):
     _fields_ = [(name, ctypes.c_void_p) for name in ("y", "gate", "w", "stride", "h")]
 
 
-def _graph(plan: Plan, geometry: EdgeGeometry) -> _Graph:
-    """The graph for one call."""
-    edges = geometry.centre.shape[0]
-    indices = (geometry.first_edge, geometry.neighbour, geometry.slot, geometry.edge_pair, geometry.pair_edge)
-    tables = [x.contiguous() for x in (plan.table, *indices)]
-    sizes = (geometry.n_atoms, edges, plan.n_harmonics, len(plan.table), len(plan.used), library.threads_for(edges))
-    graph = _Graph(*sizes, *addresses(tables))
-    graph.kept_alive = tables
-    return graph
+@dataclass
+class _Sum:
+    """A function of Y, gate, W of every block and h of every input."""
 
+    plan: Plan
+    geometry: EdgeGeometry
+    n_blocks: int
 
-class _Arguments:
-    """Y, gate, W of every block and h of every input, contiguous, and where they lie."""
+    def values(self, inputs: Inputs) -> list[Tensor]:
+        """Room for the sums of every group."""
+        return [inputs[0].new_empty(self.geometry.n_atoms, *shape) for shape in self.plan.shapes]
 
-    def __init__(self, n_blocks: int, tensors: Sequence[Tensor | None]):
-        self.tensors = [None if x is None else x.contiguous() for x in tensors]
-        self.y, self.gate, *rest = self.tensors
-        self.weights, self.features = rest[:n_blocks], rest[n_blocks:]
-        w, h = addresses(self.weights), addresses(self.features)
-        stride = (ctypes.c_int64 * n_blocks)(*(x.shape[1] for x in self.weights if x is not None))
-        pointers = (ctypes.addressof(array) for array in (w, stride, h))
-        self.factors = _Factors(address(self.y), address(self.gate), *pointers)
-        self.factors.kept_alive = (w, stride, h)
-
-
-class _Derivatives:
-    """Room for the derivatives by harmonics, gate, weights and the features that are wanted."""
-
-    def __init__(self, plan: Plan, arguments: _Arguments, geometry: EdgeGeometry, wanted: Sequence[bool]):
+    def derivatives(self, inputs: Inputs, wanted: Sequence[bool]) -> list[Tensor | None]:
+        """Room for the derivatives by harmonics, gate, weights and those features that are wanted."""
         # free places, and rows of no pair, are not written to
-        self.y, self.gate = (None if x is None else torch.zeros_like(x) for x in (arguments.y, arguments.gate))
-        self.weights = [torch.empty_like(x) for x in arguments.weights if x is not None]
-        for values in self.weights:
-            values[geometry.pair_edge.shape[0] :] = 0.0
-        self.features = [
-            torch.empty_like(x) if x is not None and want and used else None
-            for x, want, used in zip(arguments.features, wanted, plan.used, strict=True)
-        ]
+        factors = [None if x is None else torch.zeros_like(x) for x in inputs[:2]]
+        weights = [torch.empty_like(x) for x in inputs[2 : 2 + self.n_blocks]]
+        for values in weights:
+            values[self.geometry.pair_edge.shape[0] :] = 0.0
+        used = [want and used for want, used in zip(wanted[2 + self.n_blocks :], self.plan.used, strict=True)]
+        return [*factors, *weights, *empty_like_wanted(inputs[2 + self.n_blocks :], used)]
 
-    def pointers(self) -> tuple[Any, ...]:
-        """As the kernels take them."""
-        return address(self.y), address(self.gate), addresses(self.weights), addresses(self.features)
-
-    def by_arguments(self) -> tuple[Tensor | None, ...]:
-        """In the order of the arguments."""
-        return self.y, self.gate, *self.weights, *self.features
-
-
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, plan: Plan, geometry: EdgeGeometry, n_blocks: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-        ctx.plan, ctx.geometry, ctx.n_blocks = plan, geometry, n_blocks
-        ctx.save_for_backward(*tensors)
-        arguments = _Arguments(n_blocks, tensors)
-        out = [tensors[0].new_empty(geometry.n_atoms, *shape) for shape in plan.shapes]
-        kernel = function("neighbour_sum", tensors[0].dtype)
-        kernel(ctypes.byref(_graph(plan, geometry)), ctypes.byref(arguments.factors), addresses(out))
-        return tuple(out)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        wanted = ctx.needs_input_grad[5 + ctx.n_blocks :]
-        given = (ctx.plan, ctx.geometry, ctx.n_blocks, wanted)
-        return None, None, None, *_FirstDerivatives.apply(*given, *gradients, *ctx.saved_tensors)
-
-
-class _FirstDerivatives(torch.autograd.Function):
-    """Derivatives of sum(G T) by Y, gate, W and those h that are wanted."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, plan: Plan, geometry: EdgeGeometry, n_blocks: int, wanted: Sequence[bool], *tensors: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        ctx.plan, ctx.geometry, ctx.n_blocks = plan, geometry, n_blocks
-        ctx.save_for_backward(*tensors)
-        n = len(plan.shapes)
-        gradients, arguments = [g.contiguous() for g in tensors[:n]], _Arguments(n_blocks, tensors[n:])
-        out = _Derivatives(plan, arguments, geometry, wanted)
-        graph, factors = _graph(plan, geometry), arguments.factors
-        kernel = function("neighbour_sum_first", tensors[0].dtype)
-        kernel(ctypes.byref(graph), ctypes.byref(factors), addresses(gradients), *out.pointers())
-        return out.by_arguments()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *tangents: Tensor | None) -> tuple[Any, ...]:
-        """Derivatives of these, contracted with the tangents, by G, Y, gate, W and h."""
-        plan, geometry, n = ctx.plan, ctx.geometry, len(ctx.plan.shapes)
-        tensors = ctx.saved_tensors
-        gradients, arguments = [g.contiguous() for g in tensors[:n]], _Arguments(ctx.n_blocks, tensors[n:])
-        # an input whose derivative was not wanted has no tangent
-        complete = [
-            torch.zeros_like(x) if t is None and x is not None else t
-            for t, x in zip(tangents, arguments.tensors, strict=True)
-        ]
-        moved = _Arguments(ctx.n_blocks, complete)
-        out = _Derivatives(plan, arguments, geometry, ctx.needs_input_grad[6 + n + ctx.n_blocks :])
-        by_gradients = [torch.empty_like(g) for g in gradients]
-        graph, factors, turned = _graph(plan, geometry), arguments.factors, moved.factors
-        kernel = function("neighbour_sum_second", tensors[0].dtype)
+    def run(
+        self,
+        inputs: Inputs,
+        moved: Inputs | None,
+        gradients: Sequence[Tensor] | None,
+        values: Sequence[Tensor] | None,
+        by_inputs: Inputs | None,
+    ) -> None:
+        """See ``Kernel``."""
+        graph, factors, dtype = self._graph(), self._factors(inputs), inputs[0].dtype
+        if by_inputs is None:
+            function("neighbour_sum", dtype)(ctypes.byref(graph), ctypes.byref(factors), addresses(values))
+            return
+        by_y, by_gate, *rest = by_inputs
+        by_w, by_h = rest[: self.n_blocks], rest[self.n_blocks :]
+        results = (address(by_y), address(by_gate), addresses(by_w), addresses(by_h))
+        if moved is None:
+            kernel = function("neighbour_sum_first", dtype)
+            kernel(ctypes.byref(graph), ctypes.byref(factors), addresses(gradients), *results)
+            return
+        tangents, kernel = self._factors(moved), function("neighbour_sum_second", dtype)
         kernel(
-            ctypes.byref(graph), ctypes.byref(factors), ctypes.byref(turned), addresses(gradients),
-            addresses(by_gradients), *out.pointers(),
+            ctypes.byref(graph), ctypes.byref(factors), ctypes.byref(tangents), addresses(gradients),
+            addresses(values), *results,
         )  # fmt: skip
-        return None, None, None, None, *by_gradients, *out.by_arguments()
+
+    def _graph(self) -> _Graph:
+        plan, geometry = self.plan, self.geometry
+        edges = geometry.centre.shape[0]
+        indices = (geometry.first_edge, geometry.neighbour, geometry.slot, geometry.edge_pair, geometry.pair_edge)
+        tables = [x.contiguous() for x in (plan.table, *indices)]
+        sizes = (geometry.n_atoms, edges, plan.n_harmonics, len(plan.table), len(plan.used), library.threads_for(edges))
+        graph = _Graph(*sizes, *addresses(tables))
+        graph.kept_alive = tables
+        return graph
+
+    def _factors(self, tensors: Inputs) -> _Factors:
+        y, gate, *rest = tensors
+        weights, features = rest[: self.n_blocks], rest[self.n_blocks :]
+        w, h = addresses(weights), addresses(features)
+        stride = (ctypes.c_int64 * self.n_blocks)(*(x.shape[1] for x in weights))
+        factors = _Factors(address(y), address(gate), *(ctypes.addressof(array) for array in (w, stride, h)))
+        factors.kept_alive = (w, stride, h)
+        return factors

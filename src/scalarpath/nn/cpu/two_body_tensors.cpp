@@ -1,0 +1,121 @@
+// Tensors of edges, weights times harmonics, with their first and second derivatives.
+//
+// V[c, n, k, m] = w[e, l C + c] Y[n, k, m] for the edge e that lies in place k of atom n, l being the degree of m.
+#include <algorithm>
+#include <cstdint>
+
+#include "share_out.h"
+
+namespace scalarpath {
+namespace {
+
+struct Places {
+    int64_t atoms, places, channels, threads;  // places: of every atom
+    const int64_t *first_edge, *slot;
+};
+
+// work(c, edge, place of the edge among all, where it lies in channel c of the result) for every channel and edge
+template <int L, class F>
+void over_channels_and_edges(const Places& p, F&& work) {
+    constexpr int64_t D = (L + 1) * (L + 1);
+    share_out(p.atoms, p.first_edge, p.threads, [&](int64_t, int64_t begin, int64_t end) {
+        for (int64_t n = begin; n < end; n++)
+            for (int64_t c = 0; c < p.channels; c++)
+                for (int64_t e = p.first_edge[n]; e < p.first_edge[n + 1]; e++)
+                    work(c, e, p.slot[e], (c * p.atoms * p.places + p.slot[e]) * D);
+    });
+}
+
+// body(degree, component) over all components
+template <int L, class F>
+inline void over_components(F&& body) {
+    for (int l = 0; l <= L; l++)
+        for (int m = l * l; m < (l + 1) * (l + 1); m++) body(l, m);
+}
+
+// zero in free places
+template <class T>
+void clear_free_places(const Places& p, int64_t components, T* out) {
+    for (int64_t n = 0; n < p.atoms; n++) {
+        const int64_t taken = p.first_edge[n + 1] - p.first_edge[n], free = p.places - taken;
+        for (int64_t c = 0; free > 0 && c < p.channels; c++)
+            std::fill_n(out + ((c * p.atoms + n) * p.places + taken) * components, free * components, T(0));
+    }
+}
+
+template <class T, int L>
+void tensors(const Places& p, const T* w, const T* y, T* out) {
+    constexpr int64_t D = (L + 1) * (L + 1);
+    const int64_t C = p.channels;
+    clear_free_places(p, D, out);
+    over_channels_and_edges<L>(p, [&](int64_t c, int64_t e, int64_t place, int64_t at) {
+        over_components<L>([&](int l, int m) { out[at + m] = w[(e * (L + 1) + l) * C + c] * y[place * D + m]; });
+    });
+}
+
+template <class T, int L>
+void tensors_first(const Places& p, const T* w, const T* y, const T* g, T* by_w, T* by_y) {
+    constexpr int64_t D = (L + 1) * (L + 1);
+    const int64_t C = p.channels;
+    over_channels_and_edges<L>(p, [&](int64_t c, int64_t e, int64_t place, int64_t at) {
+        T dot[L + 1] = {};
+        over_components<L>([&](int l, int m) {
+            dot[l] += g[at + m] * y[place * D + m];
+            by_y[place * D + m] += g[at + m] * w[(e * (L + 1) + l) * C + c];
+        });
+        for (int l = 0; l <= L; l++) by_w[(e * (L + 1) + l) * C + c] = dot[l];
+    });
+}
+
+template <class T, int L>
+void tensors_second(const Places& p, const T* w, const T* y, const T* wt, const T* yt, const T* g, T* by_g, T* by_w,
+                    T* by_y) {
+    constexpr int64_t D = (L + 1) * (L + 1);
+    const int64_t C = p.channels;
+    clear_free_places(p, D, by_g);
+    over_channels_and_edges<L>(p, [&](int64_t c, int64_t e, int64_t place, int64_t at) {
+        T dot[L + 1] = {};
+        over_components<L>([&](int l, int m) {
+            const int64_t k = (e * (L + 1) + l) * C + c;
+            by_g[at + m] = wt[k] * y[place * D + m] + w[k] * yt[place * D + m];
+            dot[l] += g[at + m] * yt[place * D + m];
+            by_y[place * D + m] += g[at + m] * wt[k];
+        });
+        for (int l = 0; l <= L; l++) by_w[(e * (L + 1) + l) * C + c] = dot[l];
+    });
+}
+
+}  // namespace
+}  // namespace scalarpath
+
+using namespace scalarpath;
+
+#define OF_DEGREE(what, ...)                                  \
+    switch (degree) {                                         \
+        case 0: what<T, 0>(__VA_ARGS__); break;               \
+        case 1: what<T, 1>(__VA_ARGS__); break;               \
+        case 2: what<T, 2>(__VA_ARGS__); break;               \
+        case 3: what<T, 3>(__VA_ARGS__); break;               \
+        default: what<T, 4>(__VA_ARGS__);                     \
+    }
+
+// moved and g may be null: the tensors alone; derivatives by the inputs; these where the inputs move
+template <class T>
+void run(const Places& p, int64_t degree, const T* const* in, const T* const* moved, const T* const* g,
+         T* const* out, T* const* by) {
+    if (!g)
+        OF_DEGREE(tensors, p, in[0], in[1], *out)
+    else if (!moved)
+        OF_DEGREE(tensors_first, p, in[0], in[1], *g, by[0], by[1])
+    else
+        OF_DEGREE(tensors_second, p, in[0], in[1], moved[0], moved[1], *g, *out, by[0], by[1])
+}
+
+#define FOR_TYPE(T, type)                                                                                          \
+    extern "C" void two_body_tensors_##type(const Places* p, int64_t degree, const T* const* in,                   \
+                                            const T* const* moved, const T* const* g, T* const* out,               \
+                                            T* const* by) {                                                        \
+        run(*p, degree, in, moved, g, out, by);                                                                    \
+    }
+FOR_TYPE(float, float32)
+FOR_TYPE(double, float64)

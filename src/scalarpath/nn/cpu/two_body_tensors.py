@@ -1,0 +1,66 @@
+"""Tensors of edges, weights times harmonics, in a C++ kernel."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.nn.cpu import library, twice_differentiable
+from scalarpath.nn.cpu.library import addresses, function
+from scalarpath.nn.cpu.twice_differentiable import Inputs
+
+
+def kernel_two_body_tensors(weights: Tensor, harmonics: Tensor, geometry: EdgeGeometry) -> Tensor:
+    """w Y: weights [E, (L + 1) C], harmonics [N, K, (L + 1)^2] (padded) -> [C, N, K, (L + 1)^2], zero in free places.
+
+    The weights of one degree lie together.
+    """
+    degree = round(harmonics.shape[2] ** 0.5) - 1
+    (values,) = twice_differentiable.apply(_Tensors(geometry, degree), weights, harmonics)
+    return values
+
+
+class _Places(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("atoms", "places", "channels", "threads")),
+        *((name, ctypes.c_void_p) for name in ("first_edge", "slot")),
+    ]
+
+
+@dataclass
+class _Tensors:
+    geometry: EdgeGeometry
+    degree: int
+
+    def values(self, inputs: Inputs) -> list[Tensor]:
+        """Room for the tensors."""
+        weights, harmonics = inputs
+        return [weights.new_empty(weights.shape[1] // (self.degree + 1), *harmonics.shape)]
+
+    def derivatives(self, inputs: Inputs, wanted: Sequence[bool]) -> list[Tensor | None]:
+        """Room for both derivatives; that by harmonics is added up."""
+        weights, harmonics = inputs
+        return [torch.empty_like(weights), torch.zeros_like(harmonics)]
+
+    def run(
+        self,
+        inputs: Inputs,
+        moved: Inputs | None,
+        gradients: Sequence[Tensor] | None,
+        values: Sequence[Tensor] | None,
+        by_inputs: Inputs | None,
+    ) -> None:
+        """See ``Kernel``."""
+        geometry, weights = self.geometry, inputs[0]
+        indices = [x.contiguous() for x in (geometry.first_edge, geometry.slot)]
+        channels, threads = weights.shape[1] // (self.degree + 1), library.threads_for(len(geometry.centre))
+        places = _Places(geometry.n_atoms, geometry.max_degree, channels, threads, *addresses(indices))
+        function("two_body_tensors", weights.dtype)(
+            ctypes.byref(places), ctypes.c_int64(self.degree), addresses(inputs), addresses(moved),
+            addresses(gradients), addresses(values), addresses(by_inputs),
+        )  # fmt: skip
