@@ -26,6 +26,9 @@ from scalarpath.nn.pair_values import with_null_pair
 pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler here")
 
 
+PAIR_CUTOFFS = torch.tensor([[4.0, 3.5], [3.5, 3.0]], dtype=torch.float64)
+
+
 def geometry_of(*frames, paired: bool = True) -> EdgeGeometry:
     batch = batch_of(*frames)
     vectors = torch.ones(batch.edge_index.shape[1], 3, dtype=torch.float64)
@@ -168,9 +171,6 @@ def test_operations_are_counted_as_without_kernels(kind):
         assert counted == flops(lambda: potential(batch)) > 0
 
 
-PAIR_CUTOFFS = torch.tensor([[4.0, 3.5], [3.5, 3.0]], dtype=torch.float64)
-
-
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("pair_cutoffs", [None, PAIR_CUTOFFS])
 def test_descriptors_and_derivatives_are_those_of_torch_operations(pair_cutoffs, threads, monkeypatch):
@@ -242,6 +242,36 @@ def test_gates_and_derivatives_are_those_of_torch_operations(part, rows, n_speci
     if part == "edge_gate":
         inputs.append(radial.requires_grad_())
     assert_same_in_torch_operations(gates, inputs)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("pair_cutoffs", [None, PAIR_CUTOFFS])
+@pytest.mark.parametrize("n_species", [1, 2])
+@pytest.mark.parametrize("part", ["edge_band", "embedding_readout"])
+def test_mixers_and_derivatives_are_those_of_torch_operations(part, n_species, pair_cutoffs, threads, monkeypatch):
+    monkeypatch.setattr(library, "threads_for", lambda edges: threads)
+    batch, generator = batch_of(quartz_like(), silanol(), silanol()[:1]), torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    vectors = draw(batch.edge_index.shape[1], 3).requires_grad_()
+    spec = PathwaySpec(4.0, n_species, 3, (4, 6), (4, 4), (4, 4))
+    options = {"first": 3, "size": 5, "rank": 3} if part == "edge_band" else {"orders": 3}
+    module = build_head({"name": "test", "parts": {part: options}}, spec, seed=0).parts[part]
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += draw(*parameter.shape)
+    species = (batch.z == 14).long() if n_species == 2 else torch.zeros_like(batch.z)
+    values = draw(len(species), 7).requires_grad_()
+    local = LocalDescriptors(values, draw(n_species, 7))
+    pairs = (batch.edge_pair, batch.pair_edge, batch.edge_reverse) if pair_cutoffs is None else None
+
+    def prepared() -> list[torch.Tensor]:
+        geometry = EdgeGeometry.from_vectors(
+            vectors, *batch.edge_index, batch.edge_slot, species, batch.max_degree, 4.0, pair_cutoffs, pairs=pairs
+        )
+        return [module.prepare(PathwayInputs(geometry, vectors, True, local))]
+
+    inputs = [vectors, module.mix, module.pair] if part == "edge_band" else [values, module.coefficients]
+    assert_same_in_torch_operations(prepared, inputs)
 
 
 def test_gates_of_any_argument_stay_within_their_bounds():

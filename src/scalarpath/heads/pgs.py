@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from scalarpath.graph.geometry import EdgeDistances
 from scalarpath.heads.descriptors import ENVELOPE_EXPONENT, NeighbourhoodDescriptors
 from scalarpath.heads.scalar_pathway import PathwayInputs, PathwayPart, PathwaySpec
+from scalarpath.nn.cpu.edge_band import kernel_edge_band
+from scalarpath.nn.cpu.embedding_energy import kernel_embedding_energy
+from scalarpath.nn.cpu.library import usable
 from scalarpath.nn.elementwise import Envelope, elementwise
 from scalarpath.nn.radial import semicircle_taper
 
@@ -75,7 +78,7 @@ class EdgeBand(PathwayPart):
         beta: float = 4.0,
     ):
         super().__init__()
-        self.n_species = spec.n_species
+        self.n_species, self.first = spec.n_species, first
         orders = torch.arange(first + 1, first + size + 1, dtype=torch.float64)
         self.register_buffer("frequencies", orders * math.pi / spec.cutoff)
         self.register_buffer("taper", semicircle_taper(size, beta))
@@ -101,11 +104,13 @@ class EdgeBand(PathwayPart):
         geometry = inputs.geometry.one_way
         # with 1 / sqrt(rank), the fan-in of V
         scale = self.taper / (self.rms * math.sqrt(self.mix.shape[1]))
-        band, mix = self._band(geometry).T, self.mix * scale[:, None]
-        if self.n_species == 1:
-            return inputs.to_rows(band @ (mix * self.pair))
-        pairs = self.pair_index.index_select(0, geometry.species_pairs(self.n_species))
-        return inputs.to_rows((band @ mix) * self.pair.index_select(0, pairs))
+        mix, kind = self.mix * scale[:, None], None
+        if self.n_species > 1:
+            kind = self.pair_index.index_select(0, geometry.species_pairs(self.n_species))
+        if usable(geometry.distances):
+            return inputs.to_rows(kernel_edge_band(geometry, self.first, mix, self.pair, kind))
+        amplitudes = self.pair if kind is None else self.pair.index_select(0, kind)
+        return inputs.to_rows((self._band(geometry).T @ mix) * amplitudes)
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor]:
         """Features [R, rank] and their map V [rank, edge_channels]."""
@@ -142,7 +147,7 @@ class SpectralExpansion(nn.Module):
         # a cosine is a sine shifted by a quarter: sines and cosines are one array
         self.register_buffer("frequency", omega.repeat(2), persistent=False)
         self.register_buffer(
-            "phase", torch.tensor([0.0, math.pi / 2.0]).double().repeat_interleave(orders), persistent=False
+            "phase", torch.tensor([0.0, math.pi / 2.0], dtype=torch.float64).repeat_interleave(orders), persistent=False
         )
         self.register_buffer("at_zero", torch.sin(self.phase), persistent=False)
         self.register_buffer("weight", weight.repeat(2), persistent=False)
@@ -176,9 +181,12 @@ class EmbeddingReadout(PathwayPart):
 
     def prepare(self, inputs: PathwayInputs) -> Tensor:
         """Embedding energies [N]."""
-        species, local = inputs.geometry.species, inputs.descriptors
-        t = torch.tanh(0.5 * local.values) - torch.tanh(0.5 * local.isolated).index_select(0, species)
-        return self.expansion(t, self.coefficients.index_select(0, species))
+        geometry, local, psi = inputs.geometry, inputs.descriptors, self.expansion
+        origin = torch.tanh(0.5 * local.isolated)
+        if usable(local.values):
+            return kernel_embedding_energy(geometry, local.values, self.coefficients, psi.weight, origin)
+        t = torch.tanh(0.5 * local.values) - origin.index_select(0, geometry.species)
+        return psi(t, self.coefficients.index_select(0, geometry.species))
 
     def readout(self, layer: int, features: Tensor, prepared: Any) -> Tensor | None:
         """The embedding energies, with the last layer's readout."""

@@ -30,9 +30,9 @@ struct Exponent<double> {
 // 1 / k!
 template <class T>
 struct Series {
-    T of[16];
+    T of[26];
     constexpr Series() : of{T(1)} {
-        for (int k = 1; k < 16; k++) of[k] = of[k - 1] / T(k);
+        for (int k = 1; k < 26; k++) of[k] = of[k - 1] / T(k);
     }
 };
 
@@ -62,6 +62,36 @@ inline Dual<V> exponential(Dual<V> x) {
     return {e, e * x.tangent};
 }
 
+// sin and cos of pi x for x between 0 and 1, from the series around a half.
+template <class V>
+struct Wave {
+    V sine, cosine;
+};
+template <class T>
+inline Wave<typename Lanes<T>::type> wave(typename Lanes<T>::type x) {
+    using V = typename Lanes<T>::type;
+    static constexpr Series<T> coefficient;
+    constexpr int degree = sizeof(T) == 4 ? 12 : 24;
+    const V y = (x - T(0.5)) * T(3.14159265358979323846), square = y * y;
+    V even = V{} + coefficient.of[degree], odd = V{} + coefficient.of[degree + 1];
+    for (int k = degree - 2; k >= 0; k -= 2) {
+        even = coefficient.of[k] - even * square;
+        odd = coefficient.of[k + 1] - odd * square;
+    }
+    return {even, odd * y * T(-1)};
+}
+template <class T, class V>
+inline Wave<Dual<V>> wave(Dual<V> x) {
+    const Wave<V> w = wave<T>(x.value);
+    const V turn = x.tangent * T(3.14159265358979323846);
+    return {{w.sine, w.cosine * turn}, {w.cosine, w.sine * turn * T(-1)}};
+}
+// of the sum of two angles
+template <class V>
+inline Wave<V> operator*(Wave<V> a, Wave<V> b) {
+    return {a.sine * b.cosine + a.cosine * b.sine, a.cosine * b.cosine - a.sine * b.sine};
+}
+
 template <class T, class V>
 inline V sigmoid(V x) {
     return T(1) / (T(1) + exponential(x * T(-1)));
@@ -70,6 +100,23 @@ inline V sigmoid(V x) {
 template <class T, class V>
 inline V hyperbolic_tangent(V x) {
     return T(1) - T(2) / (T(1) + exponential(x * T(2)));
+}
+
+template <class T>
+inline T sine(T x) {
+    return std::sin(x);
+}
+template <class T>
+inline Dual<T> sine(Dual<T> x) {
+    return {std::sin(x.value), std::cos(x.value) * x.tangent};
+}
+template <class T>
+inline T cosine(T x) {
+    return std::cos(x);
+}
+template <class T>
+inline Dual<T> cosine(Dual<T> x) {
+    return {std::cos(x.value), std::sin(x.value) * x.tangent * T(-1)};
 }
 
 template <class T>

@@ -65,9 +65,13 @@ class AtomNetworks {
     template <class V>
     Of<V> output(int64_t layer, int64_t c) const {
         const N u = units.template row<N>(layer * n.hidden), w = input(SECOND + layer);
-        Of<V> x{};
-        for (int64_t m = 0; m < n.hidden; m++) x += u.template get<T>(m) * w.template get<V>(m * n.widths[layer] + c);
-        return x;
+        const auto term = [&](int64_t m) { return u.template get<T>(m) * w.template get<V>(m * n.widths[layer] + c); };
+        Of<V> even{}, odd{};  // two sums at a time, since each has to wait for its last term
+        for (int64_t m = 0; m + 1 < n.hidden; m += 2) {
+            even += term(m);
+            odd += term(m + 1);
+        }
+        return n.hidden % 2 ? even + odd + term(n.hidden - 1) : even + odd;
     }
 
     // from derivatives by o of a layer to those by its u and W2

@@ -33,11 +33,14 @@ inline void add(V& total, T value) {
     total[0] += value;
 }
 
+// The sum of all lanes, by halves.
 template <class T>
 inline T sum(typename Lanes<T>::type values) {
-    T total = 0;
-    for (int64_t k = 0; k < Lanes<T>::count; k++) total += values[k];
-    return total;
+    T parts[Lanes<T>::count];
+    std::memcpy(parts, &values, sizeof values);
+    for (int64_t half = Lanes<T>::count / 2; half > 0; half /= 2)
+        for (int64_t k = 0; k < half; k++) parts[k] += parts[k + half];
+    return parts[0];
 }
 
 // body(zero of the type to work in, first channel) over n channels: lanes while they last, then single numbers.

@@ -1,0 +1,68 @@
+"""Low-rank features of pairs of atoms from a band of short waves (``EdgeBand`` in ``heads/pgs.py``) in a C++ kernel."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from scalarpath.graph.geometry import EdgeDistances
+from scalarpath.nn.cpu import library, twice_differentiable
+from scalarpath.nn.cpu.library import address, addresses, function
+from scalarpath.nn.cpu.twice_differentiable import Inputs, empty_like_wanted
+
+
+def kernel_edge_band(
+    geometry: EdgeDistances, first: int, mix: Tensor, amplitudes: Tensor, kind: Tensor | None
+) -> Tensor:
+    """a_q sum_m sin(k_m s) u / s A_mq with k_m = (first + m) pi / cutoff, m = 1..size: [P, rank].
+
+    mix A [size, rank]; amplitudes a [kinds, rank], of which ``kind`` [P] says the row, None where there is but one.
+    """
+    (values,) = twice_differentiable.apply(_Band(geometry, first, kind), geometry.distances, mix, amplitudes)
+    return values
+
+
+class _Sizes(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("pairs", "size", "rank", "kinds", "first", "threads")),
+        ("kind", ctypes.c_void_p),
+    ]
+
+
+@dataclass
+class _Band:
+    geometry: EdgeDistances
+    first: int
+    kind: Tensor | None
+
+    def values(self, inputs: Inputs) -> list[Tensor]:
+        """Room for the features."""
+        distances, mix, _ = inputs
+        return [distances.new_empty(distances.shape[0], mix.shape[1])]
+
+    def derivatives(self, inputs: Inputs, wanted: Sequence[bool]) -> list[Tensor | None]:
+        """Room for derivatives, always by the distances."""
+        return empty_like_wanted(inputs, [True, *wanted[1:]])
+
+    def run(
+        self,
+        inputs: Inputs,
+        moved: Inputs | None,
+        gradients: Sequence[Tensor] | None,
+        values: Sequence[Tensor] | None,
+        by_inputs: Inputs | None,
+    ) -> None:
+        """See ``Kernel``."""
+        distances, mix, amplitudes = inputs
+        kind = None if self.kind is None else self.kind.contiguous()
+        given = self.geometry.edge_cutoff
+        cutoffs = None if given is None else given.contiguous()
+        pairs = distances.shape[0]
+        sizes = _Sizes(pairs, *mix.shape, len(amplitudes), self.first, library.threads_for(pairs), address(kind))
+        function("edge_band", distances.dtype)(
+            ctypes.byref(sizes), address(cutoffs), ctypes.c_double(self.geometry.cutoff), addresses(inputs),
+            addresses(moved), addresses(gradients), addresses(values), addresses(by_inputs),
+        )  # fmt: skip

@@ -1,0 +1,66 @@
+"""Embedding energies from descriptors (``EmbeddingReadout`` in ``heads/pgs.py``) in a C++ kernel."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.nn.cpu import library, twice_differentiable
+from scalarpath.nn.cpu.library import address, addresses, function
+from scalarpath.nn.cpu.twice_differentiable import Inputs, empty_like_wanted
+
+
+def kernel_embedding_energy(
+    geometry: EdgeGeometry, descriptors: Tensor, coefficients: Tensor, weight: Tensor, origin: Tensor
+) -> Tensor:
+    """sum over c and k of w_k [a_ck sin(omega_k t_c) + b_ck (cos(omega_k t_c) - 1)], t = tanh(d / 2) - t0: [N].
+
+    omega_k = k pi / 2; descriptors d [N, C]; coefficients (a, b) [S, C, 2 orders] and origin t0 [S, C] of every
+    species, weight [2 orders]; the last two get no derivatives.
+    """
+    (values,) = twice_differentiable.apply(_Energies(geometry, weight, origin), descriptors, coefficients)
+    return values
+
+
+class _Atoms(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("atoms", "channels", "orders", "species", "threads")),
+        *((name, ctypes.c_void_p) for name in ("element", "first_edge")),
+    ]
+
+
+@dataclass
+class _Energies:
+    geometry: EdgeGeometry
+    weight: Tensor
+    origin: Tensor
+
+    def values(self, inputs: Inputs) -> list[Tensor]:
+        """Room for the energies."""
+        return [inputs[0].new_empty(self.geometry.n_atoms)]
+
+    def derivatives(self, inputs: Inputs, wanted: Sequence[bool]) -> list[Tensor | None]:
+        """Room for derivatives, always by the descriptors."""
+        return empty_like_wanted(inputs, [True, *wanted[1:]])
+
+    def run(
+        self,
+        inputs: Inputs,
+        moved: Inputs | None,
+        gradients: Sequence[Tensor] | None,
+        values: Sequence[Tensor] | None,
+        by_inputs: Inputs | None,
+    ) -> None:
+        """See ``Kernel``."""
+        geometry, (species, channels, functions) = self.geometry, inputs[1].shape
+        kept = [x.contiguous() for x in (geometry.species, geometry.first_edge, self.weight, self.origin)]
+        threads = library.threads_for(len(geometry.centre))
+        atoms = _Atoms(geometry.n_atoms, channels, functions // 2, species, threads, *addresses(kept[:2]))
+        function("embedding_energy", inputs[0].dtype)(
+            ctypes.byref(atoms), address(kept[2]), address(kept[3]), addresses(inputs), addresses(moved),
+            addresses(gradients), addresses(values), addresses(by_inputs),
+        )  # fmt: skip
