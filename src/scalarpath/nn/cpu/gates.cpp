@@ -155,10 +155,11 @@ struct Gate {
     }
 };
 
-// g: derivatives by the gates of every layer, or null for the gates alone; values may be null
+// g: derivatives by the gates of every layer, or null for the gates alone; values may be null; slopes: the derivatives of
+// the gates by their arguments, where values are, kept by the first call for the one with g
 template <class T, class N>
 void node_gates(const Networks& n, T strength, const T* const* in, const T* const* moved, const T* const* g,
-                T* const* values, T* const* by) {
+                T* const* values, T* const* slopes, T* const* by) {
     over_atoms<T, N>(n, in, moved, by, [&](AtomNetworks<T, N>& networks, int64_t begin, int64_t end) {
         Room<T> by_output(n.layers ? *std::max_element(n.widths, n.widths + n.layers) : 0);
         for (int64_t i = begin; i < end; i++) {
@@ -168,9 +169,14 @@ void node_gates(const Networks& n, T strength, const T* const* in, const T* cons
                 over_channels<T>(width, [&](auto zero, int64_t c) {
                     using V = decltype(zero);
                     using S = typename N::template Of<V>;
+                    T* const slope = slopes[layer] + i * width + c;
+                    if (g && !moved) return by_output.set(c, load<V>(slope) * load<V>(g[layer] + i * width + c));
                     const Gate<T, S> gate(strength, networks.template output<V>(layer, c));
-                    if (values) store(values[layer] + i * width + c, highest(gate.value));
-                    if (g) by_output.set(c, gate.slope * load<V>(g[layer] + i * width + c));
+                    store(values[layer] + i * width + c, highest(gate.value));
+                    if (g)
+                        by_output.set(c, gate.slope * load<V>(g[layer] + i * width + c));
+                    else
+                        store(slope, lowest(gate.slope));
                 });
                 if (g) networks.back(layer, by_output);
             }
@@ -181,7 +187,7 @@ void node_gates(const Networks& n, T strength, const T* const* in, const T* cons
 
 template <class T, class N>
 void edge_gates(const Networks& n, T strength, const T* const* in, const T* const* moved, const T* const* g,
-                T* const* values, T* const* by) {
+                T* const* values, T* const* slopes, T* const* by) {
     using Wide = typename Lanes<T>::type;
     using S = typename N::template Of<Wide>;
     const int64_t B = n.functions, width = n.species * (1 + B), radial = SECOND + n.layers;
@@ -209,15 +215,22 @@ void edge_gates(const Networks& n, T strength, const T* const* in, const T* cons
                 for (int64_t layer = 0; layer < n.layers; layer++) {
                     const int64_t first = block.species * (1 + B);
                     const N c = outputs[layer].template row<N>(first);
-                    S x = S{} + c.template get<T>(0);
-                    for (int64_t b = 0; b < B; b++) x += c.template get<T>(1 + b) * features[b];
-                    const Gate<T, S> gate(strength, x);
-                    if (values)
-                        block.scatter(highest(gate.value), [&](int64_t e, T x) { values[layer][n.slot[e]] = x; });
+                    S slope{};
+                    if (g && !moved) {
+                        slope = S{} + block.template gathered<AtRest<T>>(
+                            [&](int64_t e, int64_t) { return slopes[layer][n.slot[e]]; });
+                    } else {
+                        S x = S{} + c.template get<T>(0);
+                        for (int64_t b = 0; b < B; b++) x += c.template get<T>(1 + b) * features[b];
+                        const Gate<T, S> gate(strength, x);
+                        slope = gate.slope;
+                        block.scatter(highest(gate.value), [&](int64_t e, T v) { values[layer][n.slot[e]] = v; });
+                        if (!g) block.scatter(lowest(slope), [&](int64_t e, T v) { slopes[layer][n.slot[e]] = v; });
+                    }
                     if (!g) continue;
                     const Wide given = block.template gathered<AtRest<T>>(
                         [&](int64_t e, int64_t lane) { return lane < block.filled ? g[layer][n.slot[e]] : T(0); });
-                    const S by_x = gate.slope * given;
+                    const S by_x = slope * given;
                     S* by_c = by_outputs.data() + layer * width + first;
                     by_c[0] += by_x;
                     for (int64_t b = 0; b < B; b++) {
@@ -252,11 +265,11 @@ using namespace scalarpath;
 
 #define FOR_KIND(kind, T, type)                                                                                  \
     extern "C" void kind##_##type(const Networks* n, double strength, const T* const* in, const T* const* moved, \
-                                  const T* const* g, T* const* values, T* const* by) {                           \
+                                  const T* const* g, T* const* values, T* const* slopes, T* const* by) {         \
         if (moved)                                                                                               \
-            kind<T, Moving<T>>(*n, T(strength), in, moved, g, values, by);                                       \
+            kind<T, Moving<T>>(*n, T(strength), in, moved, g, values, slopes, by);                               \
         else                                                                                                     \
-            kind<T, AtRest<T>>(*n, T(strength), in, moved, g, values, by);                                       \
+            kind<T, AtRest<T>>(*n, T(strength), in, moved, g, values, slopes, by);                               \
     }
 FOR_KIND(node_gates, float, float32)
 FOR_KIND(node_gates, double, float64)

@@ -49,10 +49,13 @@ class _Networks(ctypes.Structure):
 
 @dataclass
 class _Gates:
+    """``slopes``: derivatives of the gates by their arguments, kept with the values for the first derivatives."""
+
     geometry: EdgeGeometry
     strength: float
     on_edges: bool = False
     per_pair: bool = False
+    slopes: Sequence[Tensor] = ()
 
     def values(self, inputs: Inputs) -> list[Tensor]:
         """Room for the gates of every layer, zero in free places."""
@@ -84,8 +87,10 @@ class _Gates:
         kept = [None if x is None else x.contiguous() for x in indices]
         sizes = (geometry.n_atoms, w1.shape[0], layers, w1.shape[1] // layers, embedding.shape[0], functions, rows)
         networks = _Networks(*sizes, library.threads_for(edges), ctypes.addressof(widths), *addresses(kept))
+        if gradients is None:
+            self.slopes = [torch.empty_like(x) for x in values or ()]
         kernel = function("edge_gates" if self.on_edges else "node_gates", descriptors.dtype)
         kernel(
             ctypes.byref(networks), ctypes.c_double(self.strength), addresses(inputs), addresses(moved),
-            addresses(gradients), addresses(values), addresses(by_inputs),
+            addresses(gradients), addresses(values), addresses(self.slopes), addresses(by_inputs),
         )  # fmt: skip
