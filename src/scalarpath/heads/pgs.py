@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,42 +14,7 @@ from scalarpath.heads.scalar_pathway import PathwayInputs, PathwayPart, PathwayS
 from scalarpath.nn.cpu.edge_band import kernel_edge_band
 from scalarpath.nn.cpu.embedding_energy import kernel_embedding_energy
 from scalarpath.nn.cpu.library import usable
-from scalarpath.nn.elementwise import Envelope, elementwise
-from scalarpath.nn.radial import semicircle_taper
-
-
-@dataclass(frozen=True)
-class _Band:
-    """b = s q of r < cutoff, with s = sin(k r), one k in every row, and q = u(r / cutoff) / r, the same in all rows."""
-
-    k: Tensor
-    cutoff: float
-
-    def value(self, x: Tensor) -> Tensor:
-        """b(r)."""
-        return torch.sin(self.k * x[:1]).mul_(self._slow(x[:1], 0)[0])
-
-    def pulled_back(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """g b' = g (k cos(k r) q + s q')."""
-        phase, (q, q1) = self.k * x[:1], self._slow(x[:1], 1)
-        return torch.cos(phase).mul_(self.k).mul_(q).add_(phase.sin_().mul_(q1)).mul_(gradient)
-
-    def curved(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """u b'' = u (s (q'' - k^2 q) + 2 k cos(k r) q')."""
-        phase, (q, q1, q2) = self.k * x[:1], self._slow(x[:1], 2)
-        rest = torch.cos(phase).mul_(2.0 * self.k).mul_(q1)
-        return phase.sin_().mul_(torch.addcmul(q2, self.k.square(), q, value=-1.0)).add_(rest).mul_(u)
-
-    def _slow(self, r: Tensor, order: int) -> list[Tensor]:
-        """q and its derivatives up to ``order``: q' = (u' - q) / r, q'' = (u'' - 2 q') / r."""
-        x, envelope, one = r / self.cutoff, Envelope(ENVELOPE_EXPONENT), torch.ones_like(r)
-        u = envelope.value(x)
-        out = [u / r]
-        if order > 0:
-            out.append((envelope.pulled_back(one / self.cutoff, x, u) - out[0]) / r)
-        if order > 1:
-            out.append((envelope.curved(one / self.cutoff**2, x, u) - 2.0 * out[1]) / r)
-        return out
+from scalarpath.nn.radial import polynomial_cutoff, semicircle_taper
 
 
 class EdgeBand(PathwayPart):
@@ -96,8 +60,9 @@ class EdgeBand(PathwayPart):
 
     def _band(self, geometry: EdgeDistances) -> Tensor:
         """sin(k r) / r times the envelope: [size, E]."""
-        r = geometry.stretched_distances.T.expand(len(self.frequencies), -1)
-        return elementwise(_Band(self.frequencies[:, None], geometry.cutoff), r)
+        r = geometry.stretched_distances.T
+        envelope = polynomial_cutoff(geometry.scaled_distances.T, ENVELOPE_EXPONENT)
+        return torch.sin(self.frequencies[:, None] * r) * (envelope / r)
 
     def prepare(self, inputs: PathwayInputs) -> Tensor:
         """Low-rank features [R, rank]."""

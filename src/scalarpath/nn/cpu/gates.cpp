@@ -18,8 +18,8 @@ namespace scalarpath {
 namespace {
 
 // hidden: units of one layer; widths: what the network of every layer gives; functions: radial features of an edge;
-// row: in which row they lie; edge_of, reverse: an edge that reads a row, and the other one of that edge's pair. All null
-// where rows are those of edges, the last one where every edge is a pair by itself.
+// row: in which row they lie; edge_of, reverse: an edge that reads a row, and the other one of an edge's pair. All three
+// are null where rows are those of edges, the last one where every edge is a pair by itself.
 struct Networks {
     int64_t atoms, descriptors, layers, hidden, species, functions, rows, threads;
     const int64_t *widths, *element, *first_edge, *neighbour, *slot, *row, *edge_of, *reverse;
@@ -155,8 +155,8 @@ struct Gate {
     }
 };
 
-// g: derivatives by the gates of every layer, or null for the gates alone; values may be null; slopes: the derivatives of
-// the gates by their arguments, where values are, kept by the first call for the one with g
+// g: derivatives by the gates of every layer, or null for the gates alone. slopes: the derivatives of the gates by their
+// arguments, which lie where the values do; the call for the gates alone keeps them, the one with g at rest reads them.
 template <class T, class N>
 void node_gates(const Networks& n, T strength, const T* const* in, const T* const* moved, const T* const* g,
                 T* const* values, T* const* slopes, T* const* by) {
