@@ -100,7 +100,7 @@ def library() -> ctypes.CDLL | None:
     except OSError as error:
         problem = str(error)
     warnings.warn(
-        f"the CPU kernels cannot be compiled here ({problem}); MACE and NequIP take up to twice the time without them. "
+        f"the CPU kernels cannot be compiled here ({problem}); steps take up to three times as long without them. "
         f"Install a C++ compiler (g++ or clang++ with OpenMP), or set {SWITCH}=0 to be rid of this warning.",
         stacklevel=2,
     )

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from scalarpath.nn.derivatives import wanted_derivatives
-
 Inputs = Sequence[Any]  # contiguous tensors, or None where an optional one is left out
 
 
@@ -61,7 +59,7 @@ class _Values(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         inputs = ctx.saved_tensors
-        wanted = wanted_derivatives(ctx, [x is not None for x in inputs])
+        wanted = _wanted(ctx, inputs)
         return None, *_Derivatives.apply(ctx.kernel, wanted, len(gradients), *gradients, *inputs)
 
 
@@ -90,6 +88,25 @@ class _Derivatives(torch.autograd.Function):
         by_inputs = ctx.kernel.derivatives(inputs, ctx.needs_input_grad[3 + ctx.n :])
         ctx.kernel.run(inputs, _contiguous(moved), gradients, by_gradients, by_inputs)
         return None, None, None, *by_gradients, *by_inputs
+
+
+def _wanted(ctx: Any, inputs: Inputs) -> list[bool]:
+    """By which inputs of a function the running backward pass wants derivatives.
+
+    ``ctx.needs_input_grad`` was settled in the forward pass and counts every parameter; a pass that asks for forces
+    wants none of these.
+    """
+    edges = iter(ctx.next_functions)  # of the inputs that are tensors
+    return [x is not None and _will_run(next(edges)[0]) for x in inputs]
+
+
+def _will_run(node: Any) -> bool:
+    if node is None:
+        return False
+    try:
+        return torch._C._will_engine_execute_node(node)
+    except RuntimeError:  # a leaf that was asked for
+        return True
 
 
 def _contiguous(tensors: Sequence[Tensor | None]) -> list[Any]:
