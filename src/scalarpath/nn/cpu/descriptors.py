@@ -11,7 +11,7 @@ from torch import Tensor
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.cpu import library, twice_differentiable
 from scalarpath.nn.cpu.library import address, addresses, function
-from scalarpath.nn.cpu.twice_differentiable import Inputs, empty_like_wanted
+from scalarpath.nn.cpu.twice_differentiable import Call, Inputs, empty_like_wanted
 
 MOST_SHELLS = 16  # room for so many in the kernel
 
@@ -50,14 +50,7 @@ class _Descriptors:
         """Room for derivatives, always by both kinds of geometry."""
         return empty_like_wanted(inputs, [True, True, *wanted[2:]])
 
-    def run(
-        self,
-        inputs: Inputs,
-        moved: Inputs | None,
-        gradients: Sequence[Tensor] | None,
-        values: Sequence[Tensor] | None,
-        by_inputs: Inputs | None,
-    ) -> None:
+    def run(self, call: Call) -> None:
         """See ``Kernel``."""
         geometry, statistics = self.geometry, [x.contiguous() for x in self.statistics]
         indices = [x.contiguous() for x in (geometry.first_edge, geometry.neighbour, geometry.species)]
@@ -68,6 +61,5 @@ class _Descriptors:
         kernel = function("descriptors", statistics[0].dtype)
         kernel(
             ctypes.byref(neighbourhood), address(cutoffs), ctypes.c_double(geometry.cutoff), addresses(statistics),
-            addresses(inputs), addresses(moved), addresses(gradients), addresses(values),
-            addresses(by_inputs),
+            *call.pointers(),
         )  # fmt: skip

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from scalarpath.graph.geometry import EdgeDistances
 from scalarpath.nn.cpu import library, twice_differentiable
-from scalarpath.nn.cpu.library import address, addresses, function
-from scalarpath.nn.cpu.twice_differentiable import Inputs, empty_like_wanted
+from scalarpath.nn.cpu.library import address, function
+from scalarpath.nn.cpu.twice_differentiable import Call, Inputs, empty_like_wanted
 
 
 def kernel_edge_band(
@@ -47,22 +47,14 @@ class _Band:
         """Room for derivatives, always by the distances."""
         return empty_like_wanted(inputs, [True, *wanted[1:]])
 
-    def run(
-        self,
-        inputs: Inputs,
-        moved: Inputs | None,
-        gradients: Sequence[Tensor] | None,
-        values: Sequence[Tensor] | None,
-        by_inputs: Inputs | None,
-    ) -> None:
+    def run(self, call: Call) -> None:
         """See ``Kernel``."""
-        distances, mix, amplitudes = inputs
+        distances, mix, amplitudes = call.inputs
         kind = None if self.kind is None else self.kind.contiguous()
         given = self.geometry.edge_cutoff
         cutoffs = None if given is None else given.contiguous()
         pairs = distances.shape[0]
         sizes = _Sizes(pairs, *mix.shape, len(amplitudes), self.first, library.threads_for(pairs), address(kind))
         function("edge_band", distances.dtype)(
-            ctypes.byref(sizes), address(cutoffs), ctypes.c_double(self.geometry.cutoff), addresses(inputs),
-            addresses(moved), addresses(gradients), addresses(values), addresses(by_inputs),
-        )  # fmt: skip
+            ctypes.byref(sizes), address(cutoffs), ctypes.c_double(self.geometry.cutoff), *call.pointers()
+        )

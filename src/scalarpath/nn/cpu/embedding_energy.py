@@ -11,7 +11,7 @@ from torch import Tensor
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.cpu import library, twice_differentiable
 from scalarpath.nn.cpu.library import address, addresses, function
-from scalarpath.nn.cpu.twice_differentiable import Inputs, empty_like_wanted
+from scalarpath.nn.cpu.twice_differentiable import Call, Inputs, empty_like_wanted
 
 
 def kernel_embedding_energy(
@@ -47,20 +47,12 @@ class _Energies:
         """Room for derivatives, always by the descriptors."""
         return empty_like_wanted(inputs, [True, *wanted[1:]])
 
-    def run(
-        self,
-        inputs: Inputs,
-        moved: Inputs | None,
-        gradients: Sequence[Tensor] | None,
-        values: Sequence[Tensor] | None,
-        by_inputs: Inputs | None,
-    ) -> None:
+    def run(self, call: Call) -> None:
         """See ``Kernel``."""
-        geometry, (species, channels, functions) = self.geometry, inputs[1].shape
+        geometry, (species, channels, functions) = self.geometry, call.inputs[1].shape
         kept = [x.contiguous() for x in (geometry.species, geometry.first_edge, self.weight, self.origin)]
         threads = library.threads_for(len(geometry.centre))
         atoms = _Atoms(geometry.n_atoms, channels, functions // 2, species, threads, *addresses(kept[:2]))
-        function("embedding_energy", inputs[0].dtype)(
-            ctypes.byref(atoms), address(kept[2]), address(kept[3]), addresses(inputs), addresses(moved),
-            addresses(gradients), addresses(values), addresses(by_inputs),
-        )  # fmt: skip
+        function("embedding_energy", self.weight.dtype)(
+            ctypes.byref(atoms), address(kept[2]), address(kept[3]), *call.pointers()
+        )

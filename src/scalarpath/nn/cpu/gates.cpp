@@ -158,8 +158,8 @@ struct Gate {
 // g: derivatives by the gates of every layer, or null for the gates alone. slopes: the derivatives of the gates by their
 // arguments, which lie where the values do; the call for the gates alone keeps them, the one with g at rest reads them.
 template <class T, class N>
-void node_gates(const Networks& n, T strength, const T* const* in, const T* const* moved, const T* const* g,
-                T* const* values, T* const* slopes, T* const* by) {
+void node_gates(const Networks& n, T strength, T* const* slopes, const T* const* in, const T* const* moved,
+                const T* const* g, T* const* values, T* const* by) {
     over_atoms<T, N>(n, in, moved, by, [&](AtomNetworks<T, N>& networks, int64_t begin, int64_t end) {
         Room<T> by_output(n.layers ? *std::max_element(n.widths, n.widths + n.layers) : 0);
         for (int64_t i = begin; i < end; i++) {
@@ -186,8 +186,8 @@ void node_gates(const Networks& n, T strength, const T* const* in, const T* cons
 }
 
 template <class T, class N>
-void edge_gates(const Networks& n, T strength, const T* const* in, const T* const* moved, const T* const* g,
-                T* const* values, T* const* slopes, T* const* by) {
+void edge_gates(const Networks& n, T strength, T* const* slopes, const T* const* in, const T* const* moved,
+                const T* const* g, T* const* values, T* const* by) {
     using Wide = typename Lanes<T>::type;
     using S = typename N::template Of<Wide>;
     const int64_t B = n.functions, width = n.species * (1 + B), radial = SECOND + n.layers;
@@ -264,12 +264,12 @@ void edge_gates(const Networks& n, T strength, const T* const* in, const T* cons
 using namespace scalarpath;
 
 #define FOR_KIND(kind, T, type)                                                                                  \
-    extern "C" void kind##_##type(const Networks* n, double strength, const T* const* in, const T* const* moved, \
-                                  const T* const* g, T* const* values, T* const* slopes, T* const* by) {         \
+    extern "C" void kind##_##type(const Networks* n, double strength, T* const* slopes, const T* const* in,      \
+                                  const T* const* moved, const T* const* g, T* const* values, T* const* by) {    \
         if (moved)                                                                                               \
-            kind<T, Moving<T>>(*n, T(strength), in, moved, g, values, slopes, by);                               \
+            kind<T, Moving<T>>(*n, T(strength), slopes, in, moved, g, values, by);                               \
         else                                                                                                     \
-            kind<T, AtRest<T>>(*n, T(strength), in, moved, g, values, slopes, by);                               \
+            kind<T, AtRest<T>>(*n, T(strength), slopes, in, moved, g, values, by);                               \
     }
 FOR_KIND(node_gates, float, float32)
 FOR_KIND(node_gates, double, float64)

@@ -12,7 +12,7 @@ from torch import Tensor
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.cpu import library, twice_differentiable
 from scalarpath.nn.cpu.library import addresses, function
-from scalarpath.nn.cpu.twice_differentiable import Inputs
+from scalarpath.nn.cpu.twice_differentiable import Call, Inputs
 
 
 def kernel_node_gates(geometry: EdgeGeometry, strength: float, networks: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -68,16 +68,10 @@ class _Gates:
         """Room for derivatives: those by parameters are added up, those by rows of no pair zero."""
         return [torch.zeros_like(x) if want else None for x, want in zip(inputs, [True, *wanted[1:]], strict=True)]
 
-    def run(
-        self,
-        inputs: Inputs,
-        moved: Inputs | None,
-        gradients: Sequence[Tensor] | None,
-        values: Sequence[Tensor] | None,
-        by_inputs: Inputs | None,
-    ) -> None:
+    def run(self, call: Call) -> None:
         """See ``Kernel``."""
-        geometry, layers = self.geometry, len(inputs) - 3 - self.on_edges
+        inputs, geometry = call.inputs, self.geometry
+        layers = len(inputs) - 3 - self.on_edges
         descriptors, w1, embedding, *w2 = inputs[: 3 + layers]
         widths = (ctypes.c_int64 * layers)(*(w.shape[1] for w in w2))
         functions, edges = inputs[-1].shape[1] if self.on_edges else 0, len(geometry.centre)
@@ -87,10 +81,8 @@ class _Gates:
         kept = [None if x is None else x.contiguous() for x in indices]
         sizes = (geometry.n_atoms, w1.shape[0], layers, w1.shape[1] // layers, embedding.shape[0], functions, rows)
         networks = _Networks(*sizes, library.threads_for(edges), ctypes.addressof(widths), *addresses(kept))
-        if gradients is None:
-            self.slopes = [torch.empty_like(x) for x in values or ()]
+        if call.gradients is None:
+            self.slopes = [torch.empty_like(x) for x in call.values or ()]
         kernel = function("edge_gates" if self.on_edges else "node_gates", descriptors.dtype)
-        kernel(
-            ctypes.byref(networks), ctypes.c_double(self.strength), addresses(inputs), addresses(moved),
-            addresses(gradients), addresses(values), addresses(self.slopes), addresses(by_inputs),
-        )  # fmt: skip
+        slopes = addresses(self.slopes)
+        kernel(ctypes.byref(networks), ctypes.c_double(self.strength), slopes, *call.pointers())

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from scalarpath.nn.cpu.library import addresses
+
 Inputs = Sequence[Any]  # contiguous tensors, or None where an optional one is left out
+
+
+class Call(NamedTuple):
+    """What a kernel is given: with ``gradients`` by the values it makes derivatives by the inputs, else the values.
+
+    With ``moved`` it makes both, of each what it changes where the inputs move along these tangents.
+    """
+
+    inputs: Inputs
+    moved: Inputs | None = None
+    gradients: Sequence[Tensor] | None = None
+    values: Sequence[Tensor] | None = None
+    by_inputs: Inputs | None = None
+
+    def pointers(self) -> list[Any]:
+        """The same as arrays of addresses, which most kernels take last."""
+        return [addresses(tensors) for tensors in self]
 
 
 class Kernel(Protocol):
@@ -21,19 +40,8 @@ class Kernel(Protocol):
     def derivatives(self, inputs: Inputs, wanted: Sequence[bool]) -> list[Tensor | None]:
         """Room for derivatives by those inputs that are wanted, or more."""
 
-    def run(
-        self,
-        inputs: Inputs,
-        moved: Inputs | None,
-        gradients: Sequence[Tensor] | None,
-        values: Sequence[Tensor] | None,
-        by_inputs: Inputs | None,
-    ) -> None:
-        """Fill ``values``, and, with gradients by these, ``by_inputs``, where there is room.
-
-        With ``moved`` both get what they change where the inputs move along these tangents. Gradients and ``by_inputs``
-        come together, and so do gradients and values with ``moved``.
-        """
+    def run(self, call: Call) -> None:
+        """Fill values and derivatives, where there is room."""
 
 
 def apply(kernel: Kernel, *inputs: Tensor | None) -> tuple[Tensor, ...]:
@@ -53,7 +61,7 @@ class _Values(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
         contiguous = _contiguous(inputs)
         values = kernel.values(contiguous)
-        kernel.run(contiguous, None, None, values, None)
+        kernel.run(Call(contiguous, values=values))
         return tuple(values)
 
     @staticmethod
@@ -72,7 +80,7 @@ class _Derivatives(torch.autograd.Function):
         ctx.save_for_backward(*tensors)
         gradients, inputs = _contiguous(tensors[:n]), _contiguous(tensors[n:])
         by_inputs = kernel.derivatives(inputs, wanted)
-        kernel.run(inputs, None, gradients, None, by_inputs)
+        kernel.run(Call(inputs, gradients=gradients, by_inputs=by_inputs))
         return tuple(by_inputs)
 
     @staticmethod
@@ -86,7 +94,7 @@ class _Derivatives(torch.autograd.Function):
         ]
         by_gradients = ctx.kernel.values(inputs)
         by_inputs = ctx.kernel.derivatives(inputs, ctx.needs_input_grad[3 + ctx.n :])
-        ctx.kernel.run(inputs, _contiguous(moved), gradients, by_gradients, by_inputs)
+        ctx.kernel.run(Call(inputs, _contiguous(moved), gradients, by_gradients, by_inputs))
         return None, None, None, *by_gradients, *by_inputs
 
 

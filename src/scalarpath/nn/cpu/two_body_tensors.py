@@ -12,7 +12,7 @@ from torch import Tensor
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.cpu import library, twice_differentiable
 from scalarpath.nn.cpu.library import addresses, function
-from scalarpath.nn.cpu.twice_differentiable import Inputs
+from scalarpath.nn.cpu.twice_differentiable import Call, Inputs
 
 
 def kernel_two_body_tensors(weights: Tensor, harmonics: Tensor, geometry: EdgeGeometry) -> Tensor:
@@ -47,20 +47,10 @@ class _Tensors:
         weights, harmonics = inputs
         return [torch.empty_like(weights), torch.zeros_like(harmonics)]
 
-    def run(
-        self,
-        inputs: Inputs,
-        moved: Inputs | None,
-        gradients: Sequence[Tensor] | None,
-        values: Sequence[Tensor] | None,
-        by_inputs: Inputs | None,
-    ) -> None:
+    def run(self, call: Call) -> None:
         """See ``Kernel``."""
-        geometry, weights = self.geometry, inputs[0]
+        geometry, weights = self.geometry, call.inputs[0]
         indices = [x.contiguous() for x in (geometry.first_edge, geometry.slot)]
         channels, threads = weights.shape[1] // (self.degree + 1), library.threads_for(len(geometry.centre))
         places = _Places(geometry.n_atoms, geometry.max_degree, channels, threads, *addresses(indices))
-        function("two_body_tensors", weights.dtype)(
-            ctypes.byref(places), ctypes.c_int64(self.degree), addresses(inputs), addresses(moved),
-            addresses(gradients), addresses(values), addresses(by_inputs),
-        )  # fmt: skip
+        function("two_body_tensors", weights.dtype)(ctypes.byref(places), ctypes.c_int64(self.degree), *call.pointers())

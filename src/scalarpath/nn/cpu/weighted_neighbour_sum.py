@@ -15,7 +15,7 @@ from torch import Tensor
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.cpu import library, twice_differentiable
 from scalarpath.nn.cpu.library import address, addresses, function
-from scalarpath.nn.cpu.twice_differentiable import Inputs, empty_like_wanted
+from scalarpath.nn.cpu.twice_differentiable import Call, Inputs, empty_like_wanted
 from scalarpath.nn.path_groups import PathGroup, PlainGroup, TraceGroup
 
 MOST_HARMONICS = 25  # up to degree 4: room for so many in the kernel
@@ -100,15 +100,9 @@ class _Sum:
         used = [want and used for want, used in zip(wanted[2 + self.n_blocks :], self.plan.used, strict=True)]
         return [*factors, *weights, *empty_like_wanted(inputs[2 + self.n_blocks :], used)]
 
-    def run(
-        self,
-        inputs: Inputs,
-        moved: Inputs | None,
-        gradients: Sequence[Tensor] | None,
-        values: Sequence[Tensor] | None,
-        by_inputs: Inputs | None,
-    ) -> None:
+    def run(self, call: Call) -> None:
         """See ``Kernel``."""
+        inputs, moved, gradients, values, by_inputs = call
         graph, factors, dtype = self._graph(), self._factors(inputs), inputs[0].dtype
         if by_inputs is None:
             function("neighbour_sum", dtype)(ctypes.byref(graph), ctypes.byref(factors), addresses(values))
