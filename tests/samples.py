@@ -12,9 +12,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
+from scalarpath.core.resources import CONF_DIR
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.potential import Potential, build_potential
-from scalarpath.resources import CONF_DIR
 
 ARMS = {path.stem: set(OmegaConf.load(path)) for path in sorted((CONF_DIR / "head").glob("*.yaml"))}
 HEADS = [name for name, keys in ARMS.items() if not keys & {"backbone", "widen"}]  # the others change the backbone too

@@ -15,14 +15,14 @@ from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from scalarpath.errors import ConfigError, ScalarPathError
+from scalarpath.core.errors import ConfigError, ScalarPathError
+from scalarpath.core.memory import prepare_heap
+from scalarpath.core.resources import CONF_DIR
 from scalarpath.evaluation.settings import EvaluationSettings
-from scalarpath.memory import prepare_heap
-from scalarpath.resources import CONF_DIR
-from scalarpath.training.job import Job
-from scalarpath.training.processes import end_with_parent
-from scalarpath.training.sweep import RECORDS, run_sweep_job
-from scalarpath.training.sweep_table import print_sweep
+from scalarpath.runs.job import Job
+from scalarpath.runs.processes import end_with_parent
+from scalarpath.runs.sweep import RECORDS, run_sweep_job
+from scalarpath.runs.sweep_table import print_sweep
 
 
 def train() -> None:
@@ -81,7 +81,7 @@ def _with_errors_as_lines(task: Callable[[DictConfig], Any]) -> Callable[[DictCo
 
 
 def _benchmark(cfg: DictConfig) -> None:
-    from scalarpath.benchmark import run
+    from scalarpath.cost import run
 
     run(cfg)
 

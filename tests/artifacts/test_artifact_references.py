@@ -8,14 +8,14 @@ from ase.io import read, write
 from static_potentials import Altered, Network
 
 from scalarpath.artifacts.materials import MATERIALS, Reference, material, pair_name, stored_reference
-from scalarpath.artifacts.walls import wall_scans
-from scalarpath.errors import ArtifactError, DataError
-from scalarpath.reference.artifact_references import (
+from scalarpath.artifacts.measures.walls import wall_scans
+from scalarpath.core.errors import ArtifactError, DataError
+from scalarpath.labelling.artifact_references import (
     crystal_reference,
     molecule_reference,
     write_artifact_references,
 )
-from scalarpath.reference.settings import CRYSTALS
+from scalarpath.labelling.settings import CRYSTALS
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 CRYSTAL_NAMES = tuple(CRYSTALS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scalarpath.artifacts.bootstrap import block_bootstrap, block_indices, block_resamples, interval
-from scalarpath.errors import ArtifactError
+from scalarpath.core.errors import ArtifactError
 
 
 def correlated(n: int, memory: float, seed: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from scalarpath.artifacts.dynamics import (
     without_drift,
 )
 from scalarpath.artifacts.oracles import oracle
-from scalarpath.errors import ArtifactError, GraphError
+from scalarpath.core.errors import ArtifactError, GraphError
 
 LIMITS = Limits(temperature_K=1e4, neighbour_distance_A=4.0)
 

@@ -9,7 +9,8 @@ from ase import units
 from ase.calculators.emt import EMT
 from static_potentials import Altered, WithoutStress, closing_lennard_jones, morse, springs
 
-from scalarpath.artifacts.elastic import (
+from scalarpath.artifacts.materials import MATERIALS, Reference
+from scalarpath.artifacts.measures.elastic import (
     SCALES,
     ElasticSettings,
     elastic_constants,
@@ -17,9 +18,8 @@ from scalarpath.artifacts.elastic import (
     fit_equation_of_state,
     measure_elastic,
 )
-from scalarpath.artifacts.materials import MATERIALS, Reference
 from scalarpath.artifacts.oracles import oracle
-from scalarpath.errors import ArtifactError
+from scalarpath.core.errors import ArtifactError
 
 SILVER = ElasticSettings("ag")
 LENGTH = MATERIALS["ag"].nearest_neighbour

@@ -13,10 +13,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from scalarpath.errors import ArtifactError, CheckpointError, ConfigError, DataError
+from scalarpath.core.errors import ArtifactError, CheckpointError, ConfigError, DataError
+from scalarpath.core.resources import CONF_DIR
 from scalarpath.evaluation import command
 from scalarpath.evaluation.settings import EvaluationSettings
-from scalarpath.resources import CONF_DIR
 from scalarpath.training import run as training
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,10 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.io import read
 
-from scalarpath.artifacts.drift import energy_slope, step_dependence
-from scalarpath.artifacts.nve import NveResult, NveSettings, measure_nve
+from scalarpath.artifacts.measures.drift import energy_slope, step_dependence
+from scalarpath.artifacts.measures.nve import NveResult, NveSettings, measure_nve
 from scalarpath.artifacts.oracles import oracle
-from scalarpath.errors import ArtifactError
+from scalarpath.core.errors import ArtifactError
 
 SHORT = NveSettings(
     temperatures_K=(300.0,),

@@ -12,7 +12,7 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from scipy.optimize import minimize_scalar
 
 from scalarpath.artifacts.oracles import COULOMB, BornMayerLithiumFluoride, oracle, switch
-from scalarpath.errors import ArtifactError
+from scalarpath.core.errors import ArtifactError
 
 CRYSTALS = {
     "si_sw": ("Si", "diamond", 5.431),

@@ -10,13 +10,13 @@ from ase.calculators.emt import EMT
 from ase.vibrations import VibrationsData
 from static_potentials import Altered, Network, PairPotential, morse, springs
 
-from scalarpath.artifacts.harmonic import HarmonicSettings, harmonic_frequencies, measure_harmonic
 from scalarpath.artifacts.materials import MATERIALS, Reference
+from scalarpath.artifacts.measures.harmonic import HarmonicSettings, harmonic_frequencies, measure_harmonic
+from scalarpath.artifacts.measures.phonons import PhononSettings, measure_phonons
 from scalarpath.artifacts.oracles import oracle
-from scalarpath.artifacts.phonons import PhononSettings, measure_phonons
-from scalarpath.errors import ArtifactError
-from scalarpath.reference.curves import frozen_phonon_frequency, phonon_patterns
-from scalarpath.reference.settings import CRYSTALS
+from scalarpath.core.errors import ArtifactError
+from scalarpath.labelling.curves import frozen_phonon_frequency, phonon_patterns
+from scalarpath.labelling.settings import CRYSTALS
 
 SILVER = PhononSettings.smoke("ag")
 STIFFNESS = 3.0  # eV/Å^2

@@ -12,17 +12,17 @@ from ase.build import bulk
 from ase.geometry.rdf import get_rdf
 
 from scalarpath.artifacts.dynamics import Run
-from scalarpath.artifacts.oracles import Oracle, switch
-from scalarpath.artifacts.pair_distribution import (
+from scalarpath.artifacts.measures.pair_distribution import (
     count_pairs,
     difference_measures,
     ideal_counts,
     pair_labels,
     structure_measures,
 )
-from scalarpath.artifacts.rdf import RdfResult, RdfSettings, measure_rdf, square_displacement
-from scalarpath.artifacts.rdf_comparison import compare_rdf
-from scalarpath.errors import ArtifactError
+from scalarpath.artifacts.measures.rdf import RdfResult, RdfSettings, measure_rdf, square_displacement
+from scalarpath.artifacts.measures.rdf_comparison import compare_rdf
+from scalarpath.artifacts.oracles import Oracle, switch
+from scalarpath.core.errors import ArtifactError
 
 EDGES = 0.05 * np.arange(101)
 CENTRES = (EDGES[1:] + EDGES[:-1]) / 2

@@ -12,9 +12,14 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from static_potentials import Altered, PairPotential, WithoutStress, lennard_jones, morse
 
 from scalarpath.artifacts.materials import MATERIALS, Reference
-from scalarpath.artifacts.repulsion import RepulsionSettings, measure_repulsion, scan_distances, shortest_distances
-from scalarpath.artifacts.softening import softening_of_top_forces
-from scalarpath.artifacts.walls import (
+from scalarpath.artifacts.measures.repulsion import (
+    RepulsionSettings,
+    measure_repulsion,
+    scan_distances,
+    shortest_distances,
+)
+from scalarpath.artifacts.measures.softening import softening_of_top_forces
+from scalarpath.artifacts.measures.walls import (
     CompressedCrystal,
     energy_slope,
     free_pair,
@@ -22,7 +27,7 @@ from scalarpath.artifacts.walls import (
     wall_distances,
     wall_scans,
 )
-from scalarpath.errors import ArtifactError
+from scalarpath.core.errors import ArtifactError
 
 SILVER = RepulsionSettings.smoke("ag")
 ARGON_LIKE = lennard_jones(sigma=2.5)  # a crystal of about the lattice constant of silver

@@ -10,8 +10,8 @@ from ase.calculators.emt import EMT
 from static_potentials import Altered, Network, PairPotential, closing_lennard_jones, lennard_jones
 
 from scalarpath.artifacts.materials import MATERIALS
-from scalarpath.artifacts.smoothness import SmoothnessSettings, analyse_line, measure_smoothness
-from scalarpath.errors import ArtifactError
+from scalarpath.artifacts.measures.smoothness import SmoothnessSettings, analyse_line, measure_smoothness
+from scalarpath.core.errors import ArtifactError
 
 SILVER = replace(SmoothnessSettings.smoke("ag"), points=401)
 POSITIONS = np.linspace(0.0, 2.0, 201)

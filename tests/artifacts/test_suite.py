@@ -9,18 +9,18 @@ import pytest
 from ase.calculators.calculator import Calculator, all_changes
 
 from scalarpath.artifacts.bench import LIQUIDS, Bench, bench_reference, supercell
-from scalarpath.artifacts.elastic import ElasticSettings
 from scalarpath.artifacts.figures import draw
-from scalarpath.artifacts.harmonic import HarmonicSettings
 from scalarpath.artifacts.materials import material
-from scalarpath.artifacts.nve import NveSettings
+from scalarpath.artifacts.measures.elastic import ElasticSettings
+from scalarpath.artifacts.measures.harmonic import HarmonicSettings
+from scalarpath.artifacts.measures.nve import NveSettings
+from scalarpath.artifacts.measures.phonons import PhononSettings
+from scalarpath.artifacts.measures.rdf import RdfSettings
+from scalarpath.artifacts.measures.repulsion import RepulsionSettings
+from scalarpath.artifacts.measures.smoothness import SmoothnessSettings
 from scalarpath.artifacts.oracles import TightBindingSilver
-from scalarpath.artifacts.phonons import PhononSettings
-from scalarpath.artifacts.rdf import RdfSettings
-from scalarpath.artifacts.repulsion import RepulsionSettings
-from scalarpath.artifacts.smoothness import SmoothnessSettings
 from scalarpath.artifacts.suite import MEASURES, Outcome, SuiteSettings, run_suite
-from scalarpath.errors import ArtifactError, ConfigError
+from scalarpath.core.errors import ArtifactError, ConfigError
 from scalarpath.evaluation.output import flat_summary, plain, results_table
 from scalarpath.evaluation.settings import MEASURE_NAMES, preset, suite_settings
 

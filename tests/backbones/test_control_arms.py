@@ -12,11 +12,11 @@ from samples import SMALL_MACE, batch_of, group, head_config, make_potential, qu
 
 from scalarpath.backbones import Backbone
 from scalarpath.backbones.mace import MACE
-from scalarpath.backbones.widening import nearest
-from scalarpath.errors import ConfigError
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.resources import CONF_DIR
+from scalarpath.cost.timing import baseline_twin, flops, head_overhead, inference_step
 from scalarpath.potential import build_potential, load_potential, potential_config
-from scalarpath.resources import CONF_DIR
-from scalarpath.timing import baseline_twin, flops, head_overhead, inference_step
+from scalarpath.potential.widening import nearest
 
 BACKBONES = ("mace", "nequip", "allegro", "mace_medium")
 WIDE = ("wide_param", "wide_flop")
@@ -126,7 +126,7 @@ def test_the_head_to_match_can_be_another_one():
 def test_a_checkpoint_carries_the_widths_and_is_read_without_a_search(tmp_path, monkeypatch):
     wide = potential_of(head_config("wide_param")).eval()
     torch.save(wide.to_checkpoint(), tmp_path / "wide.pt")
-    monkeypatch.setattr("scalarpath.backbones.widening.matching_widths", None)
+    monkeypatch.setattr("scalarpath.potential.widening.matching_widths", None)
     loaded, batch = load_potential(tmp_path / "wide.pt"), crystal("mace", 1)
     assert "widen" not in loaded.config["head"]
     assert torch.equal(loaded(batch)["forces"], wide(batch)["forces"])

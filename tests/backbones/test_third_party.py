@@ -19,9 +19,9 @@ from torch import nn
 
 from scalarpath.backbones import Backbone
 from scalarpath.backbones.edge_weights import split_edge_weights
-from scalarpath.heads.scalar_pathway import PathwaySpec
+from scalarpath.heads.interface import PathwaySpec
 from scalarpath.nn.mlp import MLP
-from scalarpath.nn.neighbour_sum import from_slots, neighbour_sum
+from scalarpath.graph.layout import from_slots, neighbour_sum
 from scalarpath.nn.radial import BesselBasis, RadialEmbedding
 
 

@@ -9,9 +9,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from scalarpath.errors import ConfigError
-from scalarpath.resources import CONF_DIR
-from scalarpath.training.job import GROUPS, Job, plain_config
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.resources import CONF_DIR
+from scalarpath.runs.job import GROUPS, Job, plain_config
 
 OPTIONS = [
     str(file.relative_to(CONF_DIR))

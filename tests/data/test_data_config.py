@@ -4,9 +4,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.resources import CONF_DIR
 from scalarpath.data.config import DataConfig
-from scalarpath.errors import ConfigError
-from scalarpath.resources import CONF_DIR
 
 GROUP = sorted(path.stem for path in (CONF_DIR / "data").glob("*.yaml"))
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.data.datamodule import AtomicDataModule
-from scalarpath.errors import ConfigError, DataError
 
 CASES = {}
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from scalarpath.core.errors import DataError
 from scalarpath.data.statistics import train_statistics
-from scalarpath.errors import DataError
 from scalarpath.graph import AtomicGraph
 
 

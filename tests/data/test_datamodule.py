@@ -3,9 +3,9 @@ import pytorch_lightning as pl
 import torch
 from ase import Atoms
 
+from scalarpath.core.errors import ConfigError
 from scalarpath.data.batches import EpochSampler
 from scalarpath.data.datamodule import AtomicDataModule
-from scalarpath.errors import ConfigError
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from scalarpath.core.errors import ConfigError, DataError
+from scalarpath.data.e0s import isolated_atom_frames, reference_energies
 from scalarpath.data.labels import LabelSpec, extract_labels, find_keys
 from scalarpath.data.reading import Frame
-from scalarpath.data.references import isolated_atom_frames, reference_energies
-from scalarpath.errors import ConfigError, DataError
 
 E0 = {1: -13.6, 8: -430.0}
 

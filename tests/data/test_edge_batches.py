@@ -5,9 +5,9 @@ import pytest
 import torch
 from ase.build import bulk
 
+from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.data.batches import EdgeBatches, EpochSampler, consecutive_batches
 from scalarpath.data.datamodule import AtomicDataModule
-from scalarpath.errors import ConfigError, DataError
 
 
 def mixed(count=400, small=0.5):

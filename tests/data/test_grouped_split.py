@@ -7,6 +7,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
+from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.data.__main__ import main
 from scalarpath.data.config import DataConfig
 from scalarpath.data.fingerprints import distances, fingerprints
@@ -16,7 +17,6 @@ from scalarpath.data.reading import Frame
 from scalarpath.data.sources import load_dataset
 from scalarpath.data.split_report import audit_duplicates, key_table, read_split
 from scalarpath.data.splits import group_split, split_frames
-from scalarpath.errors import ConfigError, DataError
 
 LIF = {
     "source": "bundled", "path": "lif/frames.extxyz", "split": "groups", "stratify_key": ["formula", "n_atoms"],

@@ -7,10 +7,10 @@ from ase.build import bulk
 from ase.units import GPa
 from rich.console import Console
 
+from scalarpath.core.errors import DataError
 from scalarpath.data.audit import audit_labels, note_isolated_atoms, sign_evidence
 from scalarpath.data.labels import LabelSpec, extract_labels, find_keys
 from scalarpath.data.reading import Frame
-from scalarpath.errors import DataError
 
 
 def audit(atoms_list, required=("energy", "forces", "stress"), **spec):

@@ -3,9 +3,9 @@ import pytest
 from ase import Atoms, units
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.data.labels import LabelSpec, extract_labels, find_keys
 from scalarpath.data.reading import Frame
-from scalarpath.errors import ConfigError, DataError
 
 STRESS = np.array([[1.0, 0.4, 0.5], [0.4, 2.0, 0.6], [0.5, 0.6, 3.0]])
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch_geometric.datasets
 
+from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.data.sources import load_dataset
-from scalarpath.errors import ConfigError, DataError
 
 KCAL = 4.184 / 96.48533212  # eV
 

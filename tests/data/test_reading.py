@@ -5,9 +5,9 @@ import ase.io
 import numpy as np
 import pytest
 
+from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.data import reading
 from scalarpath.data.reading import FrameStore, read_frames
-from scalarpath.errors import ConfigError, DataError
 
 
 def test_frames_carry_file_and_number(write, make_silicon):

@@ -8,12 +8,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from scalarpath.core.errors import DataError
+from scalarpath.core.resources import BUNDLED_DIR, CONF_DIR
 from scalarpath.data.audit import sign_evidence
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.data.labels import LabelSpec, extract_labels, find_keys
 from scalarpath.data.reading import read_frames
-from scalarpath.errors import DataError
-from scalarpath.resources import BUNDLED_DIR, CONF_DIR
 
 STRESSED = ("energy", "forces", "stress")
 

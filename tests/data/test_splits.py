@@ -3,12 +3,12 @@ import json
 import numpy as np
 import pytest
 
+from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.data.config import DataConfig
 from scalarpath.data.duplicates import check_no_leak, structure_hash
 from scalarpath.data.reading import Frame
 from scalarpath.data.sources import load_dataset
 from scalarpath.data.splits import block_split, group_split, random_split, read_split_file, resolve_sizes, split_frames
-from scalarpath.errors import ConfigError, DataError
 
 
 def assert_partition(parts, n):

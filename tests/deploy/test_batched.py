@@ -9,9 +9,9 @@ from ase.build import bulk
 from samples import CUTOFF, HEADS, make_potential, quartz_like, silanol
 
 from scalarpath.artifacts.dynamics import Forces, Limits, Replica, run_dynamics, thermal_momenta
+from scalarpath.core.errors import ConfigError, DataError, GraphError
 from scalarpath.deploy import ScalarPathCalculator, batched
 from scalarpath.deploy.batched import BatchedPotential, VerletList
-from scalarpath.errors import ConfigError, DataError, GraphError
 from scalarpath.graph import AtomicGraph
 
 

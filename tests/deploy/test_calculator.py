@@ -11,8 +11,8 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from samples import make_potential, quartz_like, silanol
 
+from scalarpath.core.errors import CheckpointError, ConfigError, DataError
 from scalarpath.deploy import ScalarPathCalculator
-from scalarpath.errors import CheckpointError, ConfigError, DataError
 
 
 @pytest.fixture

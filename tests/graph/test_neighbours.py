@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 from ase.neighborlist import neighbor_list
 
-from scalarpath.errors import GraphError
+from scalarpath.core.errors import GraphError
 from scalarpath.graph import AtomicGraph, collate, neighbour_list
 
 SLAB = fcc111("Ag", (2, 2, 2), vacuum=5.0)

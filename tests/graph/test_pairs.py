@@ -3,7 +3,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 
-from scalarpath.errors import GraphError
+from scalarpath.core.errors import GraphError
 from scalarpath.graph import AtomicGraph, collate, neighbours
 
 

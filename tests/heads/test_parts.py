@@ -14,14 +14,14 @@ from samples import CUTOFF, batch_of, head_config, make_potential, quartz_like, 
 from torch.autograd import gradcheck, gradgradcheck
 
 from scalarpath.backbones.edge_weights import split_edge_weights
-from scalarpath.errors import ConfigError
+from scalarpath.core.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.graph.layout import from_slots, to_slots
+from scalarpath.graph.pair_values import with_null_pair
 from scalarpath.heads import PARTS, PathwaySpec, build_head
 from scalarpath.heads.controls import ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.nn.angular import SphericalHarmonics
-from scalarpath.nn.neighbour_sum import from_slots, to_slots
-from scalarpath.nn.pair_values import with_null_pair
 
 SPEC = PathwaySpec(CUTOFF, n_species=2, n_radial=3, edge_channels=(4, 6), pool_channels=(4, 4), readout_channels=(4, 4))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from scalarpath.nn.channels_first import channels_first, per_degree
+from scalarpath.nn.contraction.channels_first import channels_first, per_degree
 
 SIZES = [1, 3, 5]
 

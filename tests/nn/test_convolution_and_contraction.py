@@ -10,14 +10,14 @@ from e3nn.math import normalize2mom
 from samples import batch_of, quartz_like, silanol
 
 from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.graph.layout import to_slots
+from scalarpath.graph.pair_values import with_null_pair
 from scalarpath.nn.angular import SphericalHarmonics, couplings, natural_irreps
-from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
-from scalarpath.nn.edge_tensor_product import EdgeTensorProduct
+from scalarpath.nn.contraction.symmetric import SymmetricContraction, coupling_tensor, symmetric_basis, symmetrised
+from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
+from scalarpath.nn.convolution.edge_tensor_product import EdgeTensorProduct
 from scalarpath.nn.linear import AttributeLinear, DegreeLinear, SpeciesGroups, SpeciesLinear
 from scalarpath.nn.mlp import ACTIVATIONS, MLP
-from scalarpath.nn.neighbour_sum import to_slots
-from scalarpath.nn.pair_values import with_null_pair
-from scalarpath.nn.symmetric_contraction import SymmetricContraction, coupling_tensor, symmetric_basis, symmetrised
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ from e3nn import o3
 from samples import batch_of, make_potential, quartz_like, silanol
 from torch.autograd import gradcheck, gradgradcheck
 
-from scalarpath.flop_count import flops
 from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.graph.layout import to_slots
+from scalarpath.graph.pair_values import with_null_pair
 from scalarpath.heads import PathwaySpec, build_head, descriptors
 from scalarpath.heads.descriptors import LocalDescriptors
-from scalarpath.heads.scalar_pathway import PathwayInputs
-from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
+from scalarpath.heads.interface import PathwayInputs
+from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.cpu import gates, library
 from scalarpath.nn.cpu.gates import kernel_node_gates
 from scalarpath.nn.cpu.two_body_tensors import kernel_two_body_tensors
-from scalarpath.nn.neighbour_sum import to_slots
-from scalarpath.nn.pair_values import with_null_pair
+from scalarpath.potential.flop_count import flops
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler here")
 

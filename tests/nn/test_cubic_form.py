@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from scalarpath.nn.cubic_form import cubic_form
+from scalarpath.nn.contraction.cubic_form import cubic_form
 
 CHANNELS, OUTPUTS, SIZE, ATOMS = 2, 3, 4, 5
 FIRST, SECOND = torch.triu_indices(SIZE, SIZE)

@@ -10,7 +10,7 @@ from samples import batch_of, quartz_like, silanol
 from torch.autograd import gradcheck, gradgradcheck
 
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.nn.pair_values import on_slots, with_null_pair
+from scalarpath.graph.pair_values import on_slots, with_null_pair
 
 
 def geometry_of(*frames: Atoms, paired: bool = True) -> EdgeGeometry:

@@ -20,8 +20,8 @@ from scalarpath.nn.radial import (
     polynomial_cutoff,
     semicircle_taper,
 )
-from scalarpath.nn.zbl import ZBL
 from scalarpath.potential import build_potential
+from scalarpath.potential.zbl import ZBL
 
 
 @pytest.mark.parametrize("p", [3, 5, 6])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from scalarpath.nn import weighted_neighbour_sum
-from scalarpath.nn.path_groups import GatedGroup, PathGroup, PlainGroup, TraceGroup
+from scalarpath.nn.convolution import weighted_neighbour_sum
+from scalarpath.nn.convolution.path_groups import GatedGroup, PathGroup, PlainGroup, TraceGroup
 
 ATOMS, PLACES, CHANNELS, WIDTHS = 3, 2, (2, 3), (1, 3)
 GROUPS = [

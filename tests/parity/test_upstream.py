@@ -10,10 +10,10 @@ import pytest
 import torch
 from ase import Atoms
 
-from scalarpath.deploy import from_upstream
-from scalarpath.errors import UpstreamError
+from scalarpath.core.errors import UpstreamError
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.potential import load_potential
+from scalarpath.upstream import from_upstream
 
 OWN = Path(__file__).parent / "fixtures"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "parity"  # larger ones, where the checkout has them beside it

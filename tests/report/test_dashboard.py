@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from scalarpath.errors import ConfigError
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.resources import CONF_DIR
 from scalarpath.report.dashboard import FIGURES, SECTIONS, build_workspace, publish
-from scalarpath.resources import CONF_DIR
 from scalarpath.training.run import run
 
 RUN = (

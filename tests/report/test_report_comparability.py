@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from synthetic_runs import frame, report_of, write_arm, write_json, write_run, write_unfinished
 
-from scalarpath.errors import ConfigError, ReportError
+from scalarpath.core.errors import ConfigError, ReportError
 from scalarpath.report.cells import cells_of
 from scalarpath.report.runs import find_runs, metric_name
 from scalarpath.training import metrics

@@ -21,11 +21,11 @@ from synthetic_runs import SPREAD, about, frame, write_arm, write_run, write_unf
 
 from scalarpath import report
 from scalarpath.artifacts.table_rows import Row
-from scalarpath.errors import ConfigError, ReportError
+from scalarpath.core.errors import ConfigError, ReportError
+from scalarpath.core.resources import CONF_DIR
 from scalarpath.report import dashboard
 from scalarpath.report.aggregate import Aggregate
 from scalarpath.report.tables import with_minus
-from scalarpath.resources import CONF_DIR
 
 ROOT = Path(__file__).parents[2]
 FIGURES = ("effects_forces", "effects_energy", "effects_stress", "seeds_forces", "learning_curves", "cost_and_gain")

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 
 from scalarpath.cli import train
-from scalarpath.errors import TrainingError
+from scalarpath.core.errors import TrainingError
 from scalarpath.training import fit as fit_module
 
 

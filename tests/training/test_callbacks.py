@@ -10,7 +10,7 @@ import pytest
 import torch
 from toy_training import ToyData, ToyPotential, new_directory, toy_job
 
-from scalarpath.errors import ConfigError, TrainingError
+from scalarpath.core.errors import ConfigError, TrainingError
 from scalarpath.training.fit import fit
 
 

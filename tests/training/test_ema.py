@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from test_resume import with_extra_callback
+from interrupted_training import with_extra_callback
 from toy_training import ToyData, ToyPotential, in_batches, new_directory, toy_job
 
 from scalarpath.training.evaluation import evaluate

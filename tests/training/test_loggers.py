@@ -15,14 +15,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 from toy_training import ToyData, ToyPotential, new_directory, toy_job
 
-from scalarpath.errors import ConfigError
-from scalarpath.resources import CONF_DIR
-from scalarpath.training import job as job_module
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.resources import CONF_DIR
+from scalarpath.core.settings import read_settings
+from scalarpath.runs import job as job_module
+from scalarpath.runs.job import LoggerSettings
+from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.fit import fit
-from scalarpath.training.job import LoggerSettings
 from scalarpath.training.loggers import build_loggers, finish_loggers, has_credentials
-from scalarpath.training.run_directory import RunDirectory
-from scalarpath.training.settings import read_settings
 
 WANDB: dict[str, Any] = {
     "project": "scalarpath", "entity": None, "group": "si_mace", "name": None, "tags": ["a", "b"], "mode": "auto",

@@ -6,11 +6,11 @@ import pytest
 import torch
 from toy_training import ToyPotential, labelled_graphs, toy_config
 
-from scalarpath.errors import ConfigError
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.settings import read_settings
 from scalarpath.graph import collate
-from scalarpath.training.job import LossSettings
+from scalarpath.runs.job import LossSettings
 from scalarpath.training.losses import WeightedLoss
-from scalarpath.training.settings import read_settings
 
 NAN = float("nan")
 

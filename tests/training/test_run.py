@@ -8,23 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from test_resume import TIMES, CutOffAt, CutOffError, assert_same, with_extra_callback
+from composed_jobs import SMOKE, job
+from interrupted_training import TIMES, CutOffAt, CutOffError, assert_same, with_extra_callback
 
-from scalarpath.errors import CheckpointError, ConfigError, DataError
+from scalarpath.core.errors import CheckpointError, ConfigError, DataError
 from scalarpath.potential import load_potential
-from scalarpath.resources import CONF_DIR
 from scalarpath.training.evaluation import evaluate
 from scalarpath.training.run import run
-
-SMOKE = ("experiment=smoke", "callbacks.progress.style=none", "measure_overhead=false")
-
-
-def job(*overrides: str):
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return compose("train", list(overrides))
 
 
 @pytest.fixture(scope="module")

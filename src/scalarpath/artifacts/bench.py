@@ -12,7 +12,7 @@ from ase.calculators.calculator import Calculator
 from scalarpath.artifacts.dynamics import Forces
 from scalarpath.artifacts.materials import MATERIALS, Material, Reference, material, stored_reference
 from scalarpath.artifacts.oracles import ORACLES, oracle
-from scalarpath.errors import ArtifactError
+from scalarpath.core.errors import ArtifactError
 
 
 @dataclass(frozen=True)

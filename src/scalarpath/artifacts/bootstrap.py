@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from scalarpath.errors import ArtifactError
+from scalarpath.core.errors import ArtifactError
 
 CONFIDENCE = 0.95
 MISSING_ALLOWED = 0.05

@@ -24,7 +24,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from scalarpath.artifacts.pairs import pairs_within
-from scalarpath.errors import ArtifactError, GraphError
+from scalarpath.core.errors import ArtifactError, GraphError
 
 Progress = Callable[[int, int], None]  # replica steps done, replica steps in all
 

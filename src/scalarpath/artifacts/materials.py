@@ -9,7 +9,7 @@ from ase.build import bulk
 from ase.build import molecule as build_molecule
 from ase.data import atomic_numbers
 
-from scalarpath.errors import ArtifactError
+from scalarpath.core.errors import ArtifactError
 
 MOLECULE = "molecule"
 _NEIGHBOUR_IN_LATTICE_CONSTANTS = {"fcc": 0.5**0.5, "diamond": 3**0.5 / 4, "rocksalt": 0.5}

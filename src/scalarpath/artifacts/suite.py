@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from scalarpath.artifacts.bench import Bench, liquid_of, supercell
-from scalarpath.artifacts.elastic import ElasticSettings, measure_elastic
-from scalarpath.artifacts.harmonic import HarmonicSettings, measure_harmonic
-from scalarpath.artifacts.nve import NveSettings, measure_nve
-from scalarpath.artifacts.phonons import PhononSettings, measure_phonons
-from scalarpath.artifacts.rdf import RdfSettings, measure_rdf
-from scalarpath.artifacts.rdf_comparison import compare_rdf
-from scalarpath.artifacts.repulsion import RepulsionSettings, measure_repulsion
-from scalarpath.artifacts.smoothness import SmoothnessSettings, measure_smoothness
-from scalarpath.artifacts.softening import softening_of_top_forces
+from scalarpath.artifacts.measures.elastic import ElasticSettings, measure_elastic
+from scalarpath.artifacts.measures.harmonic import HarmonicSettings, measure_harmonic
+from scalarpath.artifacts.measures.nve import NveSettings, measure_nve
+from scalarpath.artifacts.measures.phonons import PhononSettings, measure_phonons
+from scalarpath.artifacts.measures.rdf import RdfSettings, measure_rdf
+from scalarpath.artifacts.measures.rdf_comparison import compare_rdf
+from scalarpath.artifacts.measures.repulsion import RepulsionSettings, measure_repulsion
+from scalarpath.artifacts.measures.smoothness import SmoothnessSettings, measure_smoothness
+from scalarpath.artifacts.measures.softening import softening_of_top_forces
 from scalarpath.artifacts.table_rows import Row, rows_of
 
 Report = Callable[[str, int, int], None]
@@ -98,7 +98,9 @@ def run_suite(
             rows = rows_of(name, bench, measurement.results)
         except Exception as error:  # a foreign calculator may raise anything, and the other measures are still to come
             text = str(error).strip().splitlines() or [""]
-            line = text[0] if type(error).__module__ == "scalarpath.errors" else f"{type(error).__name__}: {text[0]}"
+            line = (
+                text[0] if type(error).__module__ == "scalarpath.core.errors" else f"{type(error).__name__}: {text[0]}"
+            )
             yield Outcome(name, error=line, details=traceback.format_exc(), wall_s=time.perf_counter() - started)
         else:
             yield Outcome(name, measurement, rows, wall_s=time.perf_counter() - started)

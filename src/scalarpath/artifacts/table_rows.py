@@ -10,17 +10,17 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 
 from scalarpath.artifacts.bench import Bench
-from scalarpath.artifacts.elastic import ElasticResult
-from scalarpath.artifacts.harmonic import HarmonicResult
 from scalarpath.artifacts.materials import Reference
-from scalarpath.artifacts.nve import NveLine, NveResult
-from scalarpath.artifacts.pair_distribution import TOTAL
-from scalarpath.artifacts.phonons import PhononResult
-from scalarpath.artifacts.rdf import RdfResult
-from scalarpath.artifacts.rdf_comparison import DISTANCES, RdfComparison
-from scalarpath.artifacts.repulsion import RepulsionResult, WallResult
-from scalarpath.artifacts.smoothness import SmoothnessResult
-from scalarpath.artifacts.softening import TopForceResult
+from scalarpath.artifacts.measures.elastic import ElasticResult
+from scalarpath.artifacts.measures.harmonic import HarmonicResult
+from scalarpath.artifacts.measures.nve import NveLine, NveResult
+from scalarpath.artifacts.measures.pair_distribution import TOTAL
+from scalarpath.artifacts.measures.phonons import PhononResult
+from scalarpath.artifacts.measures.rdf import RdfResult
+from scalarpath.artifacts.measures.rdf_comparison import DISTANCES, RdfComparison
+from scalarpath.artifacts.measures.repulsion import RepulsionResult, WallResult
+from scalarpath.artifacts.measures.smoothness import SmoothnessResult
+from scalarpath.artifacts.measures.softening import TopForceResult
 
 NAN = float("nan")
 NO_REFERENCE = "no reference: model only"

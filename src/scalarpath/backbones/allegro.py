@@ -12,19 +12,19 @@ from e3nn import o3
 from torch import Tensor, nn
 
 from scalarpath.backbones.edge_weights import split_edge_weights
-from scalarpath.backbones.registry import Backbone
-from scalarpath.errors import ConfigError
+from scalarpath.backbones.interface import Backbone
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.options import choice, count
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.heads.scalar_pathway import PathwaySpec, ScalarPathway
+from scalarpath.graph.layout import from_slots, neighbour_sum, outer_neighbour_sum, to_slots
+from scalarpath.heads.interface import PathwaySpec, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics, block, couplings, natural_irreps
+from scalarpath.nn.convolution.edge_tensor_product import EdgeTensorProduct
 from scalarpath.nn.cpu.library import usable
 from scalarpath.nn.cpu.two_body_tensors import kernel_two_body_tensors
-from scalarpath.nn.edge_tensor_product import EdgeTensorProduct
 from scalarpath.nn.linear import SpeciesGroups
 from scalarpath.nn.mlp import ACTIVATIONS, MLP, unit_uniform
-from scalarpath.nn.neighbour_sum import from_slots, neighbour_sum, outer_neighbour_sum, to_slots
 from scalarpath.nn.radial import BesselBasis, CosineSplineBasis, RadialEmbedding
-from scalarpath.options import choice, count
 
 SCALAR = o3.Irrep("0e")
 GAIN = 2.0**0.5  # of the activations in MLPs

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from scalarpath.heads.scalar_pathway import ScalarPathway
+from scalarpath.heads.interface import ScalarPathway
 
 
 def edge_weights(

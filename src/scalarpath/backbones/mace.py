@@ -9,19 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from scalarpath.backbones.edge_weights import edge_weights
-from scalarpath.backbones.registry import Backbone
-from scalarpath.errors import ConfigError
+from scalarpath.backbones.interface import Backbone
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.options import choice, count
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.heads.scalar_pathway import PathwaySpec, ScalarPathway
+from scalarpath.graph.layout import neighbour_sum, to_slots
+from scalarpath.graph.pair_values import with_null_pair
+from scalarpath.heads.interface import PathwaySpec, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics, natural_irreps
-from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
+from scalarpath.nn.contraction.symmetric import SymmetricContraction
+from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.linear import DegreeLinear, SpeciesGroups, SpeciesLinear
 from scalarpath.nn.mlp import ACTIVATIONS, MLP
-from scalarpath.nn.neighbour_sum import neighbour_sum, to_slots
-from scalarpath.nn.pair_values import with_null_pair
 from scalarpath.nn.radial import DISTANCE_TRANSFORMS, RADIAL_BASES, RadialEmbedding
-from scalarpath.nn.symmetric_contraction import SymmetricContraction
-from scalarpath.options import choice, count
 
 INTERACTIONS = ("plain", "residual", "density", "density_residual")
 

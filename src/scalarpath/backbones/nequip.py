@@ -10,18 +10,18 @@ from e3nn import o3
 from torch import Tensor, nn
 
 from scalarpath.backbones.edge_weights import edge_weights
-from scalarpath.backbones.registry import Backbone
-from scalarpath.errors import ConfigError
+from scalarpath.backbones.interface import Backbone
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.options import choice, count
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.heads.scalar_pathway import PathwaySpec, ScalarPathway
+from scalarpath.graph.layout import to_slots
+from scalarpath.graph.pair_values import with_null_pair
+from scalarpath.heads.interface import PathwaySpec, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics, couplings
-from scalarpath.nn.channelwise_convolution import ChannelwiseConvolution
+from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.linear import AttributeLinear, DegreeLinear, SpeciesGroups
 from scalarpath.nn.mlp import ACTIVATIONS, MLP, unit_uniform
-from scalarpath.nn.neighbour_sum import to_slots
-from scalarpath.nn.pair_values import with_null_pair
 from scalarpath.nn.radial import BesselBasis, RadialEmbedding
-from scalarpath.options import choice, count
 
 SCALAR = o3.Irrep("0e")
 GAIN = 2.0**0.5  # of the activations in MLPs; those of the gates have unit second moment instead

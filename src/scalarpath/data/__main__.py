@@ -10,6 +10,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from scalarpath.core.errors import ConfigError, ScalarPathError
+from scalarpath.core.resources import CONF_DIR
 from scalarpath.data.config import DataConfig
 from scalarpath.data.split_report import (
     SplitData,
@@ -19,8 +21,6 @@ from scalarpath.data.split_report import (
     render_audit,
     write_key_table,
 )
-from scalarpath.errors import ConfigError, ScalarPathError
-from scalarpath.resources import CONF_DIR
 
 
 def _table(arguments: argparse.Namespace) -> None:

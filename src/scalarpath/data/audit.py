@@ -12,9 +12,9 @@ from ase.data import chemical_symbols
 from rich.table import Table
 from rich.text import Text
 
+from scalarpath.core.errors import DataError
 from scalarpath.data.labels import PROPERTIES, LabelKeys, Labels, LabelSpec, cell_volume
 from scalarpath.data.reading import Frame, available_keys
-from scalarpath.errors import DataError
 
 NET_FORCE = 0.1  # eV/Å; a DFT grid leaves hundredths
 HUGE_FORCE = 50.0  # eV/Å; atoms nearly on top of each other

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from scalarpath.errors import ConfigError
+from scalarpath.core.errors import ConfigError
 
 MIN_BUCKET_BATCHES = 8  # a bucket holds at least so many full batches, or few graphs would always meet each other
 DEGREE_STEP = 1.25

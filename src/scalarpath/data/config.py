@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from scalarpath.core.errors import ConfigError
 from scalarpath.data.labels import LabelSpec
-from scalarpath.errors import ConfigError
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "source": ("file", "bundled", "rmd17", "md17"),

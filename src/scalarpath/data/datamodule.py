@@ -12,19 +12,19 @@ import torch
 from ase.data import chemical_symbols
 from torch.utils.data import BatchSampler, DataLoader, Sampler
 
+from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.data.audit import LabelAudit, audit_labels, note_isolated_atoms
 from scalarpath.data.batches import EdgeBatches, EpochSampler, consecutive_batches, frames_per_process
 from scalarpath.data.cache import build_graphs, content_hash
 from scalarpath.data.config import DataConfig
+from scalarpath.data.e0s import isolated_atom_frames, reference_energies
 from scalarpath.data.graph_file import GraphSet
 from scalarpath.data.labels import PROPERTIES, FrameLabels, Labels, find_keys
 from scalarpath.data.reading import Frame
-from scalarpath.data.references import isolated_atom_frames, reference_energies
 from scalarpath.data.sources import load_dataset
 from scalarpath.data.splits import split_frames
 from scalarpath.data.statistics import Statistics, train_statistics
 from scalarpath.data.timed_loader import TimedLoader
-from scalarpath.errors import ConfigError, DataError
 from scalarpath.graph import collate
 
 

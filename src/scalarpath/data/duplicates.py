@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from scalarpath.core.errors import DataError
 from scalarpath.data.reading import Frame
-from scalarpath.errors import DataError
 
 ROUNDING = 5  # decimals of Å: text files rarely keep more
 

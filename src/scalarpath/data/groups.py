@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from scalarpath.core.errors import DataError
 from scalarpath.data.config import DataConfig
 from scalarpath.data.fingerprints import fingerprints
 from scalarpath.data.labels import cell_volume
 from scalarpath.data.near_duplicates import merge_near_duplicates, near_duplicate_threshold
 from scalarpath.data.reading import Frame
-from scalarpath.errors import DataError
 
 DERIVED: dict[str, Callable[[Frame, float], str]] = {
     "formula": lambda frame, _: frame.atoms.symbols.formula.reduce()[0].format("metal"),

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
 
+from scalarpath.core.errors import ConfigError, DataError
+from scalarpath.core.units import energy_factor, force_factor, stress_factor
 from scalarpath.data.reading import Frame, available_keys
-from scalarpath.errors import ConfigError, DataError
-from scalarpath.units import energy_factor, force_factor, stress_factor
 
 AUTOMATIC_KEYS: dict[str, tuple[str, ...]] = {
     "energy": ("energy", "REF_energy", "ref_energy", "DFT_energy", "dft_energy"),

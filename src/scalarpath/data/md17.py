@@ -16,10 +16,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from scalarpath.core.errors import ConfigError, DataError
+from scalarpath.core.units import energy_factor, force_factor
 from scalarpath.data.config import DataConfig
 from scalarpath.data.reading import Frame, parse_index, read_frames
-from scalarpath.errors import ConfigError, DataError
-from scalarpath.units import energy_factor, force_factor
 
 logger = logging.getLogger(__name__)
 

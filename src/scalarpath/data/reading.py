@@ -18,7 +18,7 @@ import ase.io
 from ase import Atoms
 from ase.io.formats import UnknownFileTypeError, string2index
 
-from scalarpath.errors import ConfigError, DataError
+from scalarpath.core.errors import ConfigError, DataError
 
 DECOMPRESS: dict[str, Any] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
 KEPT_IN_MEMORY = 2**26  # bytes of frames beyond which they move to a temporary file

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scalarpath.core.resources import BUNDLED_DIR
 from scalarpath.data.config import DataConfig
 from scalarpath.data.md17 import load_md17, load_rmd17
 from scalarpath.data.reading import Frame, FrameStore, read_frames
-from scalarpath.resources import BUNDLED_DIR
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 from rich.table import Table
 
+from scalarpath.core.errors import ConfigError
 from scalarpath.data.config import DataConfig
+from scalarpath.data.e0s import isolated_atom_frames
 from scalarpath.data.fingerprints import fingerprints
 from scalarpath.data.groups import frame_groups
 from scalarpath.data.near_duplicates import NearestPair, near_duplicate_threshold, nearest_pairs
 from scalarpath.data.reading import Frame
-from scalarpath.data.references import isolated_atom_frames
 from scalarpath.data.sources import load_dataset
 from scalarpath.data.splits import Splits, split_frames
-from scalarpath.errors import ConfigError
 
 
 class KeyRow(NamedTuple):

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.data.config import DataConfig
 from scalarpath.data.duplicates import check_no_leak
 from scalarpath.data.groups import check_groups, frame_groups, frame_key
 from scalarpath.data.reading import Frame
 from scalarpath.data.sources import LoadedFrames
-from scalarpath.errors import ConfigError, DataError
 
 NAMES = ("train", "valid", "test")
 Splits = dict[str, list[int]]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from ase.data import chemical_symbols
 
-from scalarpath.errors import DataError
+from scalarpath.core.errors import DataError
 from scalarpath.graph import AtomicGraph
 
 

@@ -1,6 +1,5 @@
-"""Potentials in use: ASE calculator, import of upstream models."""
+"""Potentials in use: calculators for ASE and for batches of structures."""
 
 from scalarpath.deploy.calculator import ScalarPathCalculator
-from scalarpath.deploy.upstream import from_upstream
 
-__all__ = ["ScalarPathCalculator", "from_upstream"]
+__all__ = ["ScalarPathCalculator"]

@@ -10,7 +10,7 @@ import torch
 from ase import Atoms
 from torch_geometric.data import Data
 
-from scalarpath.errors import ConfigError
+from scalarpath.core.errors import ConfigError
 from scalarpath.graph import neighbour_list
 from scalarpath.graph.neighbours import MIN_DISTANCE
 from scalarpath.graph.pairs import undirected_pairs

@@ -11,9 +11,9 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from scalarpath.errors import ConfigError
+from scalarpath.core.errors import ConfigError
 from scalarpath.graph import AtomicGraph, collate
-from scalarpath.potential import DTYPES, Potential, load_potential
+from scalarpath.potential.potential import DTYPES, Potential, load_potential
 
 
 class ScalarPathCalculator(Calculator):

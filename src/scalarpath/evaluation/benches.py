@@ -14,10 +14,10 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from scalarpath.artifacts.bench import Bench, bench_reference
 from scalarpath.artifacts.materials import Material
-from scalarpath.artifacts.repulsion import shortest_distances
+from scalarpath.artifacts.measures.repulsion import shortest_distances
+from scalarpath.core.errors import ArtifactError, ConfigError
 from scalarpath.deploy.batched import BatchedPotential
 from scalarpath.deploy.calculator import ScalarPathCalculator
-from scalarpath.errors import ArtifactError, ConfigError
 from scalarpath.graph import AtomicGraph
 from scalarpath.potential import Potential
 

@@ -13,17 +13,17 @@ from rich.console import Console
 
 from scalarpath.artifacts.bench import Bench
 from scalarpath.artifacts.suite import Outcome
+from scalarpath.core.errors import ArtifactError, ConfigError
+from scalarpath.core.files import write_json
 from scalarpath.data.datamodule import AtomicDataModule
-from scalarpath.errors import ArtifactError, ConfigError
 from scalarpath.evaluation.benches import bench_of_calculator, bench_of_potential
 from scalarpath.evaluation.finished_run import FinishedRun, bench_name
 from scalarpath.evaluation.output import FOLDER, flat_summary, measure_and_write, written
 from scalarpath.evaluation.settings import MEASURE_NAMES, EvaluationSettings, preset, suite_settings
 from scalarpath.potential import Potential
-from scalarpath.training.atomic_files import write_json
+from scalarpath.runs.provenance import git_revision, versions
+from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.loggers import build_loggers, finish_loggers, log_figures
-from scalarpath.training.provenance import git_revision, versions
-from scalarpath.training.run_directory import RunDirectory
 from scalarpath.training.summary import error_table
 
 TRAINING_DTYPES = ("float64", "float32")

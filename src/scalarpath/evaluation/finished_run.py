@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scalarpath.core.errors import CheckpointError, DataError
 from scalarpath.data.datamodule import AtomicDataModule
-from scalarpath.errors import CheckpointError, DataError
 from scalarpath.potential import Potential, load_potential
+from scalarpath.runs.job import Job
+from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import evaluate, trivial_errors
-from scalarpath.training.job import Job
-from scalarpath.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from scalarpath.artifacts.bench import Bench
 from scalarpath.artifacts.figures import draw, save
 from scalarpath.artifacts.suite import Outcome, SuiteSettings, run_suite
 from scalarpath.artifacts.table_rows import Row
-from scalarpath.training.atomic_files import write_json
+from scalarpath.core.files import write_json
 
 FOLDER = "artifacts"
 MIN_WIDTH_WITH_NOTES = 120

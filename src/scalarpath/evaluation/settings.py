@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
-from scalarpath.errors import ConfigError
-from scalarpath.resources import CONF_DIR
-from scalarpath.training.job import plain_config
-from scalarpath.training.settings import WHOLE, bounded, read_settings, refuse_unknown
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.resources import CONF_DIR
+from scalarpath.core.settings import WHOLE, bounded, read_settings, refuse_unknown
+from scalarpath.runs.job import plain_config
 
 if TYPE_CHECKING:
     from scalarpath.artifacts.suite import SuiteSettings
@@ -91,13 +91,13 @@ def preset(size: str) -> dict[str, Any]:
 
 def suite_settings(sections: Mapping[str, Any]) -> SuiteSettings:
     """Settings of all measures from the sections of ``settings``; raises ConfigError for what is unknown or missing."""
-    from scalarpath.artifacts.elastic import ElasticSettings
-    from scalarpath.artifacts.harmonic import HarmonicSettings
-    from scalarpath.artifacts.nve import NveSettings
-    from scalarpath.artifacts.phonons import PhononSettings
-    from scalarpath.artifacts.rdf import RdfSettings
-    from scalarpath.artifacts.repulsion import RepulsionSettings
-    from scalarpath.artifacts.smoothness import SmoothnessSettings
+    from scalarpath.artifacts.measures.elastic import ElasticSettings
+    from scalarpath.artifacts.measures.harmonic import HarmonicSettings
+    from scalarpath.artifacts.measures.nve import NveSettings
+    from scalarpath.artifacts.measures.phonons import PhononSettings
+    from scalarpath.artifacts.measures.rdf import RdfSettings
+    from scalarpath.artifacts.measures.repulsion import RepulsionSettings
+    from scalarpath.artifacts.measures.smoothness import SmoothnessSettings
     from scalarpath.artifacts.suite import SuiteSettings
 
     refuse_unknown(sections, {"repulsion", "phonons", "harmonic", "elastic", "smoothness", "nve", "rdf"}, "settings")

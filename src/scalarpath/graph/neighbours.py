@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 from vesin import NeighborList
 
-from scalarpath.errors import GraphError
+from scalarpath.core.errors import GraphError
 
 MIN_DISTANCE = 0.1  # Å; below it two atoms are one atom written twice, and 1/r breaks float32
 

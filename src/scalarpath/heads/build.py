@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from scalarpath.errors import ConfigError
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.options import choice, count, known, positive
 from scalarpath.heads.controls import ConstantDescriptors, MlpReadout, ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
+from scalarpath.heads.interface import PathwayPart, PathwaySpec, ScalarPathway
 from scalarpath.heads.pan import EdgeGate, Injection, NodeGate
 from scalarpath.heads.pgs import EdgeBand, EmbeddingReadout, SpectralReadout
-from scalarpath.heads.scalar_pathway import PathwayPart, PathwaySpec, ScalarPathway
-from scalarpath.options import choice, count, known, positive
 
 # In the order in which they act on the pooled scalars; on edge weights every term comes before every gate.
 PARTS: dict[str, type[PathwayPart]] = {

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.descriptors import LocalDescriptors, NeighbourhoodDescriptors
-from scalarpath.heads.scalar_pathway import PathwayPart, PathwaySpec
+from scalarpath.heads.interface import PathwayPart, PathwaySpec
 from scalarpath.nn.elementwise import silu
 
 

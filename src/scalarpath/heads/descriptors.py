@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.graph.layout import to_planes
 from scalarpath.nn.cpu.descriptors import MOST_SHELLS, kernel_descriptors
 from scalarpath.nn.cpu.library import usable
-from scalarpath.nn.neighbour_sum import to_planes
 from scalarpath.nn.radial import polynomial_cutoff
 
 # Smallest standard deviation used, as a share of what one neighbour changes: in a crystal, where a descriptor hardly

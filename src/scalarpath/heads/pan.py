@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
-from scalarpath.heads.scalar_pathway import PathwayInputs, PathwayPart, PathwaySpec
+from scalarpath.heads.interface import PathwayInputs, PathwayPart, PathwaySpec
 from scalarpath.nn.cpu.gates import kernel_edge_gates, kernel_node_gates
 from scalarpath.nn.cpu.library import usable
 from scalarpath.nn.elementwise import Gate, elementwise, silu

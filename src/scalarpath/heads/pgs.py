@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeDistances
 from scalarpath.heads.descriptors import ENVELOPE_EXPONENT, NeighbourhoodDescriptors
-from scalarpath.heads.scalar_pathway import PathwayInputs, PathwayPart, PathwaySpec
+from scalarpath.heads.interface import PathwayInputs, PathwayPart, PathwaySpec
 from scalarpath.nn.cpu.edge_band import kernel_edge_band
 from scalarpath.nn.cpu.embedding_energy import kernel_embedding_energy
 from scalarpath.nn.cpu.library import usable

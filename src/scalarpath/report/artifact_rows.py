@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scalarpath.errors import ReportError
+from scalarpath.core.errors import ReportError
 from scalarpath.report.cells import Cell
 from scalarpath.report.runs import Run
 

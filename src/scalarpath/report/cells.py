@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from scalarpath.errors import ReportError
+from scalarpath.core.errors import ReportError
 from scalarpath.report.runs import Run, flat
 
 BASELINE = "baseline"

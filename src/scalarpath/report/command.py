@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scalarpath.errors import ConfigError
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.files import write_text
 from scalarpath.report.aggregate import Aggregate, aggregate
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.effects import Effect, percent
@@ -24,7 +25,6 @@ from scalarpath.report.runs import METRIC_UNITS, Run
 from scalarpath.report.settings import ReportSettings
 from scalarpath.report.tables import UNKNOWN, change
 from scalarpath.report.verdicts import NOT_REPLICATED, REPLICATED, UNDECIDED
-from scalarpath.training.atomic_files import write_text
 
 STYLES = {REPLICATED: "green", NOT_REPLICATED: "red", UNDECIDED: "yellow"}
 WIDTH_IN_FILES = 150
@@ -80,7 +80,7 @@ def _command() -> str:
 
 
 def _revision() -> str:
-    from scalarpath.training.provenance import git_revision
+    from scalarpath.runs.provenance import git_revision
 
     git = git_revision()
     return "unknown" if git is None else git["commit"] + (" with local changes" if git["dirty"] else "")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from scalarpath.errors import ConfigError
+from scalarpath.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace

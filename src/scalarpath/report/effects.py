@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scalarpath.artifacts.bootstrap import interval
-from scalarpath.errors import ReportError
+from scalarpath.core.errors import ReportError
 from scalarpath.report.cells import BASELINE, Cell
 from scalarpath.report.frame_errors import FILE, read_group_errors
 from scalarpath.report.runs import METRIC_UNITS

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scalarpath.errors import ReportError
+from scalarpath.core.errors import ReportError
 from scalarpath.report.runs import METRIC_UNITS, Run
 
 FILE = "test_frames.csv"

@@ -11,9 +11,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from scalarpath.errors import ConfigError, ReportError
-from scalarpath.training.job import SINCE_FIRST_RUNS, plain_config
-from scalarpath.training.run_directory import RunDirectory
+from scalarpath.core.errors import ConfigError, ReportError
+from scalarpath.runs.job import SINCE_FIRST_RUNS, plain_config
+from scalarpath.runs.run_directory import RunDirectory
 
 METRIC_UNITS = {"forces": "meV_A", "energy": "meV_atom", "stress": "meV_A3"}
 """Properties, the primary endpoint first, and the units in the names of their metrics."""

@@ -7,9 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from scalarpath.errors import ConfigError
-from scalarpath.training.job import plain_config
-from scalarpath.training.settings import WHOLE, bounded, read_settings
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.settings import WHOLE, bounded, read_settings
+from scalarpath.runs.job import plain_config
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from scalarpath.training.job import EmaSettings
+from scalarpath.runs.job import EmaSettings
 
 
 class Ema(pl.Callback):

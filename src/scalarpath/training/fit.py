@@ -14,10 +14,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 
-from scalarpath.agreement import Form
-from scalarpath.compiled import CompiledPotential
-from scalarpath.errors import ConfigError
-from scalarpath.kernels import KernelPotential
+from scalarpath.core.errors import ConfigError
+from scalarpath.potential.agreement import Form
+from scalarpath.potential.compiled import CompiledPotential
+from scalarpath.potential.kernels import KernelPotential
+from scalarpath.runs.job import Job, TrainerSettings
+from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.callbacks.checkpoints import BestAndLast
 from scalarpath.training.callbacks.early_stopping import EarlyStopping
 from scalarpath.training.callbacks.finite_guard import FiniteGuard
@@ -28,10 +30,8 @@ from scalarpath.training.callbacks.padding import UnlabelledPadding
 from scalarpath.training.callbacks.progress import Progress
 from scalarpath.training.callbacks.step_timer import StepTimer
 from scalarpath.training.ema import Ema
-from scalarpath.training.job import Job, TrainerSettings
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.module import PotentialModule
-from scalarpath.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)

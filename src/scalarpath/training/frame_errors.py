@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from scalarpath.core.units import EV_TO_MEV
 from scalarpath.training.metrics import metric_names
 from scalarpath.training.residuals import atoms_per_graph, residual
-from scalarpath.units import EV_TO_MEV
 
 COLUMNS = ("energy_error_meV_atom", *metric_names("forces"), metric_names("stress")[0])
 

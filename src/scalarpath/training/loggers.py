@@ -13,8 +13,8 @@ from urllib.parse import urlparse
 
 from pytorch_lightning.loggers import Logger
 
-from scalarpath.training.job import LoggerSettings, WandbSettings
-from scalarpath.training.run_directory import RunDirectory
+from scalarpath.runs.job import LoggerSettings, WandbSettings
+from scalarpath.runs.run_directory import RunDirectory
 
 
 def build_loggers(settings: LoggerSettings, directory: RunDirectory, config: Mapping[str, Any]) -> list[Logger]:

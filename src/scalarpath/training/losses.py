@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.data import Batch
 
-from scalarpath.training.job import PROPERTIES, LossSettings
+from scalarpath.runs.job import PROPERTIES, LossSettings
 from scalarpath.training.residuals import residual
 
 

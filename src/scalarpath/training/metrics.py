@@ -9,10 +9,10 @@ from torch import Tensor
 from torch_geometric.data import Batch
 from torchmetrics import Metric
 
-from scalarpath.training.job import PROPERTIES
+from scalarpath.core.units import EV_TO_MEV
+from scalarpath.runs.job import PROPERTIES
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.residuals import residual
-from scalarpath.units import EV_TO_MEV
 
 UNITS = {"energy": "meV_atom", "forces": "meV_A", "stress": "meV_A3"}
 

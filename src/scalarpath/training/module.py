@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from scalarpath.agreement import Form, verify
+from scalarpath.potential.agreement import Form, verify
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.metrics import EpochErrors
 from scalarpath.training.optimizers import OptimizerSettings, build_optimizer

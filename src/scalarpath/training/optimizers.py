@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from scalarpath.training.job import OptimizerSettings
+from scalarpath.runs.job import OptimizerSettings
 
 
 def build_optimizer(

@@ -11,18 +11,18 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from scalarpath.core.errors import DataError, TrainingError
+from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
-from scalarpath.errors import DataError, TrainingError
 from scalarpath.potential import Potential, build_potential
-from scalarpath.timing import head_overhead, step_flops
+from scalarpath.runs.job import Job
+from scalarpath.runs.processes import is_first_process, shared_directory
+from scalarpath.runs.provenance import provenance
+from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import evaluate, trivial_errors
 from scalarpath.training.fit import FitResult, fit
 from scalarpath.training.frame_errors import FrameErrors
-from scalarpath.training.job import Job
 from scalarpath.training.loggers import build_loggers, finish_loggers
-from scalarpath.training.processes import is_first_process, shared_directory
-from scalarpath.training.provenance import provenance
-from scalarpath.training.run_directory import RunDirectory
 from scalarpath.training.summary import build_summary, print_summary
 
 

@@ -9,10 +9,10 @@ from rich.console import Console, Group
 from rich.table import Table
 from torch import nn
 
+from scalarpath.runs.job import PROPERTIES, Job
+from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.fit import FitResult
-from scalarpath.training.job import PROPERTIES, Job
 from scalarpath.training.metrics import metric_names
-from scalarpath.training.run_directory import RunDirectory
 
 SHOWN_UNITS = {"energy": "meV/atom", "forces": "meV/Å", "stress": "meV/Å³"}
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.nn.convolution.path_groups import PathGroup, PlainGroup, TraceGroup
 from scalarpath.nn.cpu import library, twice_differentiable
 from scalarpath.nn.cpu.library import address, addresses, function
 from scalarpath.nn.cpu.twice_differentiable import Call, Inputs, empty_like_wanted
-from scalarpath.nn.path_groups import PathGroup, PlainGroup, TraceGroup
 
 MOST_HARMONICS = 25  # up to degree 4: room for so many in the kernel
 

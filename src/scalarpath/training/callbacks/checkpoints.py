@@ -10,9 +10,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from scalarpath.errors import TrainingError
+from scalarpath.core.errors import TrainingError
+from scalarpath.runs.job import CheckpointSettings
 from scalarpath.training.callbacks.monitored import monitored_value
-from scalarpath.training.job import CheckpointSettings
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 

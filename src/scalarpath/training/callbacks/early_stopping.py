@@ -7,8 +7,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from scalarpath.runs.job import EarlyStoppingSettings
 from scalarpath.training.callbacks.monitored import monitored_value
-from scalarpath.training.job import EarlyStoppingSettings
 
 
 class EarlyStopping(pl.Callback):

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from scalarpath.errors import TrainingError
+from scalarpath.core.errors import TrainingError
 
 CUDA_INTERVAL = 50  # steps between checks on a GPU, where every look costs a synchronisation
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytorch_lightning as pl
 
-from scalarpath.errors import ScalarPathError, TrainingError
-from scalarpath.training.run_directory import RunDirectory
+from scalarpath.core.errors import ScalarPathError, TrainingError
+from scalarpath.runs.run_directory import RunDirectory
 
 SECONDS_TO_END = 5.0  # for the last words of the other processes
 

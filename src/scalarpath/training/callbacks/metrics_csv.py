@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from scalarpath.training.atomic_files import write_text
+from scalarpath.core.files import write_text
 
 
 class MetricsCsv(pl.Callback):

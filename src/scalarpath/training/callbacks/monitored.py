@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytorch_lightning as pl
 
-from scalarpath.errors import ConfigError
+from scalarpath.core.errors import ConfigError
 
 
 def monitored_value(trainer: pl.Trainer, name: str, setting: str) -> float:

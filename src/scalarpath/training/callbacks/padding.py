@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from scalarpath.training.job import PROPERTIES
+from scalarpath.runs.job import PROPERTIES
 
 
 class UnlabelledPadding(pl.Callback):

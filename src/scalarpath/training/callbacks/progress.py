@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from scalarpath.training.job import ProgressSettings
+from scalarpath.runs.job import ProgressSettings
 from scalarpath.training.metrics import metric_names
 
 LINES = 20  # how many lines a whole run prints where there is no terminal

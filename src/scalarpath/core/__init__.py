@@ -1,0 +1,1 @@
+"""What every room may import: errors, units, settings, files. Nothing here imports torch."""

@@ -1,0 +1,107 @@
+"""The cost of several heads at one backbone size, measured in one interleaved run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from hydra import compose
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+from torch_geometric.data import Data
+
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.options import count
+from scalarpath.core.resources import CONF_DIR
+from scalarpath.cost.structures import structures
+from scalarpath.cost.timing import compare
+from scalarpath.graph import AtomicGraph, collate
+from scalarpath.potential import Potential, build_potential, potential_config
+
+
+def run(cfg: DictConfig) -> dict[str, Any]:
+    """Measure, print a table and write it as JSON; returns what was written."""
+    count("benchmark", threads=cfg.threads, rounds=cfg.rounds)
+    torch.set_num_threads(cfg.threads)
+    device = torch.device(cfg.device)
+    backbone, batch = thermal_batch(cfg)
+    potentials = {name: head_potential(name, backbone, batch, cfg) for name in dict.fromkeys(["baseline", *cfg.heads])}
+    batch = batch.to(device)
+    with Console().status("measuring"):
+        arms = compare(potentials, batch, cfg.rounds, baseline="baseline")
+    for name, potential in potentials.items():
+        arms[name]["parameters"] = sum(p.numel() for p in potential.parameters())
+    result = {
+        "structure": cfg.structure,
+        "atoms": len(batch.z),
+        "edges": batch.edge_index.shape[1],
+        "backbone": backbone,
+        "dtype": cfg.dtype,
+        "device": str(device),
+        "threads": cfg.threads,
+        "rounds": cfg.rounds,
+        "torch": torch.__version__,
+        "arms": arms,
+    }
+    path = Path(cfg.output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    Console().print(_table(result), f"written: {path}")
+    return result
+
+
+def thermal_batch(cfg: DictConfig) -> tuple[dict[str, Any], Data]:
+    """Options of the backbone, and the structures as one batch."""
+    backbone: dict[str, Any] = dict(OmegaConf.to_container(cfg.backbone, resolve=True))  # type: ignore[arg-type]
+    frames = structures(cfg.structure)
+    return backbone, collate([AtomicGraph.from_atoms(atoms, float(backbone["cutoff"])) for atoms in frames])
+
+
+def head_potential(head: str, backbone: Mapping[str, Any], batch: Data, cfg: DictConfig) -> Potential:
+    """Potential with a head of conf/head, calibrated on ``batch``; raises ConfigError for an unknown head."""
+    return calibrated_potential(arm_of(head), backbone, batch, dtype=cfg.dtype, seed=cfg.seed).to(cfg.device)
+
+
+def arm_of(head: str) -> dict[str, Any]:
+    """The configuration of a head of conf/head; raises ConfigError for an unknown one."""
+    try:
+        return cast("dict[str, Any]", OmegaConf.to_container(compose(f"head/{head}").head))
+    except HydraException as error:
+        known = ", ".join(sorted(path.stem for path in (CONF_DIR / "head").glob("*.yaml")))
+        raise ConfigError(f"heads: '{head}' is unknown; use {known}.") from error
+
+
+def calibrated_potential(
+    arm: Mapping[str, Any], backbone: Mapping[str, Any], batch: Data, *, dtype: str, seed: int
+) -> Potential:
+    """Untrained potential whose statistics come from ``batch``."""
+    species = sorted(set(batch.z.tolist()))
+    degree = batch.edge_index.shape[1] / len(batch.z)
+    potential = build_potential(potential_config(species, backbone, arm, dtype=dtype), seed=seed, neighbours=degree)
+    potential.set_statistics(dict.fromkeys(species, 0.0), scale=1.0, shift=0.0, avg_num_neighbors=degree)
+    potential.calibrate([batch])
+    return potential
+
+
+def _table(result: Mapping[str, Any]) -> Table:
+    baseline = result["arms"]["baseline"]
+    table = Table(
+        title=f"{result['structure']}: {result['atoms']} atoms, {result['edges']} edges, {result['dtype']}, "
+        f"{result['device']}, {result['threads']} thread(s)",
+        caption=f"Ratios to baseline ({baseline['inference_step_s']:.3f} s inference, {baseline['train_step_s']:.3f} s "
+        f"training step): medians of {result['rounds']} interleaved rounds, 95 % intervals",
+    )
+    for column in ("head", "parameters", "FLOPs", "inference", "training step"):
+        table.add_column(column, justify="left" if column == "head" else "right")
+    for name, arm in result["arms"].items():
+        ratios = [
+            f"{arm[f'{kind}_ratio']:.3f} [{arm[f'{kind}_ratio_low']:.3f}, {arm[f'{kind}_ratio_high']:.3f}]"
+            for kind in ("inference", "train")
+        ]
+        table.add_row(name, f"{arm['parameters']:,}", f"{arm['inference_flops_ratio']:.4f}", *ratios)
+    return table

@@ -1,0 +1,141 @@
+"""What is compared: upstream models by the names of their own hyperparameters, on structures, per dtype and threads."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from scalarpath.core.errors import ConfigError
+from scalarpath.graph import neighbour_list
+
+CUTOFF = 5.0  # Å
+
+MACE: dict[str, Any] = {
+    "r_max": CUTOFF,
+    "num_bessel": 8,
+    "num_polynomial_cutoff": 5,
+    "max_ell": 3,
+    "correlation": 3,
+    "num_interactions": 2,
+    "interaction_cls_first": "RealAgnosticInteractionBlock",
+    "interaction_cls": "RealAgnosticResidualInteractionBlock",
+    "radial_MLP": [64, 64, 64],
+    "MLP_irreps": "16x0e",
+    "gate": "silu",
+    "atomic_inter_scale": 1.0,
+    "atomic_inter_shift": 0.0,
+}
+NEQUIP: dict[str, Any] = {"r_max": CUTOFF, "radial_mlp_depth": 1, "num_bessels": 8}
+NEQUIP_L2: dict[str, Any] = {**NEQUIP, "num_layers": 4, "l_max": 2, "num_features": 32, "radial_mlp_width": 64}
+ALLEGRO: dict[str, Any] = {
+    "r_max": CUTOFF,
+    "radial_chemical_embed": {"_target_": "allegro.nn.TwoBodyBesselScalarEmbed", "num_bessels": 8},
+    "num_layers": 2,
+    "l_max": 2,
+    "num_scalar_features": 64,
+    "num_tensor_features": 32,
+}
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mace_64_L0": ("mace", {**MACE, "hidden_irreps": "64x0e"}),
+    "mace_64_L1": ("mace", {**MACE, "hidden_irreps": "64x0e+64x1o"}),
+    "mace_64_L2": ("mace", {**MACE, "hidden_irreps": "64x0e+64x1o+64x2e"}),
+    "mace_128_L0": ("mace", {**MACE, "hidden_irreps": "128x0e"}),
+    "mace_128_L1": ("mace", {**MACE, "hidden_irreps": "128x0e+128x1o"}),
+    "mace_128_L2": ("mace", {**MACE, "hidden_irreps": "128x0e+128x1o+128x2e"}),
+    "nequip_S": (
+        "nequip",
+        {
+            **NEQUIP,
+            "num_layers": 2,
+            "l_max": 1,
+            "num_features": [128, 64],
+            "parity": False,
+            "type_embed_num_features": 32,
+            "radial_mlp_width": 128,
+        },
+    ),
+    "nequip_32_l2": ("nequip", {**NEQUIP_L2, "parity": False}),
+    "nequip_32_l2_parity": ("nequip", {**NEQUIP_L2, "parity": True}),
+    "allegro_64_32_l2": ("allegro", ALLEGRO),
+}
+COMPILING = ("nequip", "allegro")  # peers with a compile mode of their own for training
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison: a model (key of MODELS), structures, precision, threads, mode.
+
+    mode: eager | compiled (the peer in its compile mode) | both_compiled (scalarpath compiled, the peer in its compile
+    mode if it has one).
+    """
+
+    model: str
+    structure: str
+    dtype: str
+    threads: int
+    mode: str = "eager"
+
+    @property
+    def kind(self) -> str:
+        """The backbone: mace, nequip or allegro."""
+        return MODELS[self.model][0]
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.structure} {self.dtype} x{self.threads} {self.mode}"
+
+
+def cases(
+    models: Sequence[str],
+    structures: Iterable[str],
+    dtypes: Iterable[str],
+    threads: Iterable[int],
+    compiled: bool,
+) -> list[Case]:
+    """Every combination; ``compiled`` adds the compile modes. Raises ConfigError for an unknown model or dtype."""
+    for model in models:
+        if model not in MODELS:
+            raise ConfigError(f"cases: '{model}' is unknown; use {', '.join(MODELS)}.")
+    structures, dtypes, threads = list(structures), list(dtypes), list(threads)
+    for dtype in dtypes:
+        if dtype not in ("float32", "float64"):
+            raise ConfigError(f"dtypes: '{dtype}' is unknown; use float32, float64.")
+    eager = [Case(*one) for one in itertools.product(models, structures, dtypes, threads)]
+    if not compiled:
+        return eager
+    theirs = [replace(case, mode="compiled") for case in eager if case.kind in COMPILING]
+    return [*eager, *theirs, *(replace(case, mode="both_compiled") for case in eager)]
+
+
+def hyperparameters(case: Case, frames: Sequence[Atoms]) -> dict[str, Any]:
+    """Upstream's constructor arguments, with those that depend on the structures and made-up references."""
+    kind, own = MODELS[case.model]
+    species = sorted({int(z) for atoms in frames for z in atoms.numbers})
+    edges = sum(neighbour_list(atoms, own["r_max"]).distance.size for atoms in frames)
+    degree = edges / sum(len(atoms) for atoms in frames)
+    e0s = [-1.0 - 0.5 * k for k in range(len(species))]
+    if kind == "mace":
+        given = {"atomic_numbers": species, "num_elements": len(species), "atomic_energies": e0s}
+    else:
+        symbols = [chemical_symbols[z] for z in species]
+        given = {"type_names": symbols, "per_type_energy_shifts": dict(zip(symbols, e0s, strict=True))}
+    return {**own, **given, "avg_num_neighbors": degree}
+
+
+def arrays(frames: Sequence[Atoms]) -> dict[str, np.ndarray]:
+    """The structures as the workers read them; raises ConfigError for a slab or a wire."""
+    for atoms in frames:
+        if atoms.pbc.any() != atoms.pbc.all() or atoms.pbc.any() != frames[0].pbc.any():
+            raise ConfigError("the structures of a case must all be periodic in three directions, or in none.")
+    return {
+        "numbers": np.concatenate([atoms.numbers for atoms in frames]),
+        "positions": np.concatenate([atoms.positions for atoms in frames]),
+        "cell": np.stack([atoms.cell.array for atoms in frames]),
+        "periodic": np.array([atoms.pbc.all() for atoms in frames]),
+        "ptr": np.cumsum([0, *(len(atoms) for atoms in frames)]),
+    }

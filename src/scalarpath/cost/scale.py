@@ -1,0 +1,153 @@
+"""Time and memory of an inference (energy, forces, stress) as the number of atoms grows."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase.build import bulk
+from hydra.core.hydra_config import HydraConfig
+from matplotlib.figure import Figure
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from scalarpath.core.files import write_json
+from scalarpath.core.memory import prepare_heap
+from scalarpath.core.options import count
+from scalarpath.cost.heads import arm_of, calibrated_potential
+from scalarpath.cost.timing import inference_step
+from scalarpath.graph import AtomicGraph, collate
+
+LATTICE_CONSTANT, RATTLE = 5.47, 0.05  # Å, silicon
+GIB = 2.0**30
+PROCESS = Path("/proc/self")
+
+
+def run(cfg: DictConfig) -> dict[str, Any]:
+    """Measure every size in a process of its own, print a table, write JSON and SVG; returns what was measured."""
+    count("benchmark", threads=cfg.threads)
+    count("benchmark.scale", cells=list(cfg.scale.cells), steps=cfg.scale.steps)
+    setting = {
+        "backbone": OmegaConf.to_container(cfg.backbone, resolve=True),
+        "head": arm_of(cfg.scale.head),
+        **{key: cfg[key] for key in ("dtype", "device", "threads", "seed")},
+    }
+    rows = []
+    for cells in track(sorted(cfg.scale.cells), "measuring"):
+        # the largest memory of a process is never given back, so every size gets a fresh one
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            rows.append(pool.apply(_measure, (setting, cells, cfg.scale.steps)))
+    names = {"backbone": HydraConfig.get().runtime.choices["backbone"], "head": cfg.scale.head}
+    result = {"suite": "scale", **setting, **names, "torch": torch.__version__, "sizes": rows}
+    result["exponents"] = {key: growth(rows, key) for key in ("step_s", "memory_GiB")}
+    path = Path(cfg.output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, result)
+    _figure(result).savefig(path.with_suffix(".svg"))
+    Console().print(_table(result), f"written: {path}, {path.with_suffix('.svg')}")
+    return result
+
+
+def growth(rows: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    """Exponent of ``key`` against the number of atoms between the two largest sizes: 1 is linear; None if unknown."""
+    if len(rows) < 2 or not rows[-2][key]:
+        return None
+    (a, x), (b, y) = ((row["atoms"], row[key]) for row in rows[-2:])
+    return float(np.log(y / x) / np.log(b / a))
+
+
+def _measure(setting: Mapping[str, Any], cells: int, steps: int) -> dict[str, float | None]:
+    """Median seconds of a step, and the memory (GiB) that it takes beyond what the process held before."""
+    prepare_heap()
+    torch.set_num_threads(setting["threads"])
+    device = torch.device(setting["device"])
+    atoms = bulk("Si", a=LATTICE_CONSTANT, cubic=True) * cells
+    atoms.rattle(RATTLE, seed=setting["seed"])
+    start = time.perf_counter()
+    batch = collate([AtomicGraph.from_atoms(atoms, float(setting["backbone"]["cutoff"]))])
+    graph_s = time.perf_counter() - start
+    small = collate([AtomicGraph.from_atoms(atoms[: 8 * 8], float(setting["backbone"]["cutoff"]))])
+    potential = calibrated_potential(
+        setting["head"], setting["backbone"], small, dtype=setting["dtype"], seed=setting["seed"]
+    ).to(device)
+    step = inference_step(potential, batch.to(device))
+    inference_step(potential, small.to(device))()  # libraries are loaded, kernels are there
+    memory, times = _Memory(device), []
+    for _ in range(steps):
+        start = time.perf_counter()
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return {
+        "atoms": len(atoms),
+        "edges": batch.edge_index.shape[1],
+        "graph_s": graph_s,
+        "step_s": statistics.median(times),
+        "memory_GiB": memory.taken_gib(),
+    }
+
+
+class _Memory:
+    """Memory that a stretch of work takes: of the GPU, or (Linux) resident memory of this process."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self.before = torch.cuda.memory_allocated(device)
+        elif PROCESS.exists():
+            (PROCESS / "clear_refs").write_text("5")  # the largest value so far starts again from the present one
+            self.before = _resident("VmRSS")
+
+    def taken_gib(self) -> float | None:
+        """Largest value since the start beyond what was there at the start; None where the system does not tell."""
+        if self.device.type == "cuda":
+            return (torch.cuda.max_memory_allocated(self.device) - self.before) / GIB
+        return (_resident("VmHWM") - self.before) / GIB if PROCESS.exists() else None
+
+
+def _resident(field: str) -> int:
+    lines = (PROCESS / "status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
+
+
+def _table(result: Mapping[str, Any]) -> Table:
+    time_, memory = (f"{x:.2f}" if x else "?" for x in result["exponents"].values())
+    table = Table(
+        title=f"Inference of silicon: {result['backbone']} x {result['head']}, {result['dtype']}, {result['device']}, "
+        f"{result['threads']} thread(s)",
+        caption=f"From the last but one to the last: time grows as atoms^{time_}, memory as atoms^{memory}",
+    )
+    for column in ("atoms", "edges", "neighbour list, s", "step, s", "ms per atom", "memory, GiB"):
+        table.add_column(column, justify="right")
+    for row in result["sizes"]:
+        numbers = [row["graph_s"], row["step_s"], 1e3 * row["step_s"] / row["atoms"], row["memory_GiB"]]
+        shown = ["?" if x is None else f"{x:.3g}" for x in numbers]
+        table.add_row(f"{row['atoms']:,}", f"{row['edges']:,}", *shown)
+    return table
+
+
+def _figure(result: Mapping[str, Any]) -> Figure:
+    """Time and memory against atoms, with the line through the largest size and the origin."""
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    atoms = np.array([row["atoms"] for row in result["sizes"]])
+    for axis, key, label in zip(
+        figure.subplots(1, 2), ("step_s", "memory_GiB"), ("time of a step, s", "memory of a step, GiB"), strict=True
+    ):
+        values = np.array([row[key] for row in result["sizes"]], dtype=float)
+        axis.loglog(atoms, values, "o-", ms=4, label="measured")
+        axis.loglog(atoms, values[-1] * atoms / atoms[-1], "--", color="0.6", lw=1, label="linear")
+        axis.set(xlabel="atoms", ylabel=label)
+        axis.grid(color="0.9")
+    figure.axes[0].legend(frameon=False)
+    figure.suptitle(f"{result['backbone']} x {result['head']}, {result['dtype']}, {result['threads']} thread(s)")
+    return figure

@@ -1,0 +1,177 @@
+"""The scalar pathway: the one interface through which a head may touch the invariant (l = 0) channels of a backbone.
+
+A backbone calls the hooks at fixed places; a head is a composition of parts, each of which overrides some of them:
+
+=============  ==============================================================================================
+hook           what it does
+=============  ==============================================================================================
+edge_gate      a factor [N, K, 1] on the weights of the edge paths with scalar output
+edge_term      a low-rank addition ([R, rank], [rank, edge_channels]) to these weights, before the gate; the same for
+               both directions of a pair of atoms
+pool           maps the scalar channels of the neighbour sum, [N, pool_channels], to their like
+readout        an additional atomic energy [N] from the scalar features of a layer, [N, readout_channels]
+=============  ==============================================================================================
+
+The scalar edge weights of every backbone are a linear map of radial features, W = F M; a head makes g (F M + b V) of
+them. b, and in MACE and NequIP F, belong to a pair of atoms, g to one of its two directions.
+
+Without parts every hook is the identity, so ``baseline`` is the plain backbone; every part starts as the identity
+(its last factor is zero), so all arms of one seed start from the same energies and forces, bit by bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from scalarpath.core.errors import ConfigError
+from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.graph.layout import to_slots
+from scalarpath.graph.pair_values import on_slots, to_edges, with_null_pair
+from scalarpath.heads.descriptors import LocalDescriptors, NeighbourhoodDescriptors
+
+
+@dataclass(frozen=True)
+class PathwaySpec:
+    """What a backbone offers to its head: the widths of the hooks, and what the inputs look like.
+
+    cutoff in Å; n_radial: width of the radial features passed to ``prepare``. Each tuple has one entry per call of its
+    hook, and ``layer`` counts these calls: a backbone may pool more often than it reads out.
+    """
+
+    cutoff: float
+    n_species: int
+    n_radial: int
+    edge_channels: tuple[int, ...]
+    pool_channels: tuple[int, ...]
+    readout_channels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PathwayInputs:
+    """What a part may read: the geometry, the backbone's radial features [R, n_radial], local descriptors.
+
+    The R rows are those of the features of which the backbone makes its edge weights: of pairs of edges, and of none
+    (see ``with_null_pair``), with ``per_pair``, else of edges.
+    """
+
+    geometry: EdgeGeometry
+    radial: Tensor
+    per_pair: bool
+    local: LocalDescriptors | None
+
+    def to_rows(self, values: Tensor) -> Tensor:
+        """Values of pairs on the rows: [P, F] -> [R, F]."""
+        return (with_null_pair if self.per_pair else to_edges)(values, self.geometry)
+
+    @property
+    def padded_radial(self) -> Tensor:
+        """The radial features on the padded layout, zero in free places: [N, K, n_radial]."""
+        return (on_slots if self.per_pair else to_slots)(self.radial, self.geometry)
+
+    @property
+    def descriptors(self) -> LocalDescriptors:
+        """The local descriptors; raises ConfigError for a head that was built without them."""
+        if self.local is None:
+            raise ConfigError("a part of this head reads descriptors, but the head has none; give it descriptors.")
+        return self.local
+
+
+class PathwayPart(nn.Module):
+    """One part of a head. The defaults leave everything as it is."""
+
+    def prepare(self, inputs: PathwayInputs) -> Any:
+        """Once per forward pass: what the hooks of all layers share; they get it as ``prepared``."""
+        return None
+
+    def edge_gate(self, layer: int, prepared: Any) -> Tensor | None:
+        """Factor [N, K, 1] on the scalar edge weights, any number in free places; or None."""
+        return None
+
+    def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor] | None:
+        """(b [R, rank], V [rank, edge_channels[layer]]): the addition b V to the scalar weights, or None."""
+        return None
+
+    def pool(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
+        """[N, pool_channels[layer]] -> same shape."""
+        return features
+
+    def readout(self, layer: int, features: Tensor, prepared: Any) -> Tensor | None:
+        """[N, readout_channels[layer]] -> [N], in the backbone's units before scale and shift, or None."""
+        return None
+
+    def observe(self, geometry: EdgeGeometry) -> None:
+        """Collect input statistics of one training batch (no gradients)."""
+
+    def finish_observation(self) -> None:
+        """Turn the collected statistics into buffers."""
+
+
+class ScalarPathway(nn.Module):
+    """A head: parts applied in order, and the neighbourhood descriptors if one of them reads these."""
+
+    def __init__(
+        self, parts: Mapping[str, PathwayPart] | None = None, descriptors: NeighbourhoodDescriptors | None = None
+    ):
+        super().__init__()
+        self.parts = nn.ModuleDict(parts or {})
+        self.descriptors = descriptors
+
+    @property
+    def _parts(self) -> Mapping[str, PathwayPart]:
+        return cast("Mapping[str, PathwayPart]", self.parts)
+
+    def prepare(self, geometry: EdgeGeometry, radial: Tensor, *, per_pair: bool = False) -> dict[str, Any]:
+        """Once per forward pass, see ``PathwayInputs``; the result goes to every hook as ``context``."""
+        local = self.descriptors(geometry) if self.descriptors is not None else None
+        inputs = PathwayInputs(geometry, radial, per_pair, local)
+        return {name: part.prepare(inputs) for name, part in self._parts.items()}
+
+    def edge_weights(self, layer: int, features: Tensor, matrix: Tensor, context: dict[str, Any]) -> Tensor:
+        """Scalar edge weights without gate, F M + b V: features [R, H], matrix [H, edge_channels[layer]] -> [R, ..]."""
+        weights = features @ matrix
+        for name, part in self._parts.items():
+            term = part.edge_term(layer, context[name])
+            if term is not None:
+                weights = weights.addmm_(*term)  # in place: the largest arrays of a head
+        return weights
+
+    def edge_gate(self, layer: int, context: dict[str, Any]) -> Tensor | None:
+        """Factor [N, K, 1] on the scalar edge weights, the product of those of all parts; None: no part has one."""
+        offered = [part.edge_gate(layer, context[name]) for name, part in self._parts.items()]
+        gates = [gate for gate in offered if gate is not None]
+        return math.prod(gates[1:], start=gates[0]) if gates else None
+
+    def pool(self, layer: int, features: Tensor, context: dict[str, Any]) -> Tensor:
+        """[N, pool_channels[layer]] -> same shape."""
+        if features.requires_grad:
+            # gradients arrive here in one memory layout whatever the parts do, so that arms start bit-identical
+            features.register_hook(_contiguous)
+        for name, part in self._parts.items():
+            features = part.pool(layer, features, context[name])
+        return features
+
+    def readout(self, layer: int, features: Tensor, context: dict[str, Any]) -> Tensor | None:
+        """[N, readout_channels[layer]] -> additional atomic energy [N], or None."""
+        offered = [part.readout(layer, features, context[name]) for name, part in self._parts.items()]
+        terms = [term for term in offered if term is not None]
+        return torch.stack(terms).sum(0) if terms else None
+
+    @torch.no_grad()
+    def calibrate(self, geometries: Iterable[EdgeGeometry]) -> None:
+        """Standardise the inputs of all parts on the geometries of the training structures."""
+        observers: list[Any] = [*self._parts.values(), *([self.descriptors] if self.descriptors is not None else [])]
+        for geometry in geometries if observers else ():
+            for observer in observers:
+                observer.observe(geometry)
+        for observer in observers:
+            observer.finish_observation()
+
+
+def _contiguous(gradient: Tensor | None) -> Tensor | None:
+    return None if gradient is None else gradient.contiguous()

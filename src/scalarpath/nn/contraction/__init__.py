@@ -1,0 +1,1 @@
+"""The symmetric contraction of MACE."""

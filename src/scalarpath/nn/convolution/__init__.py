@@ -1,0 +1,1 @@
+"""Convolutions over neighbours: tensor products of features and harmonics, summed."""

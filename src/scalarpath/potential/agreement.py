@@ -1,0 +1,81 @@
+"""Another form of a potential, compiled or in other kernels, compared with the plain one before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from scalarpath.core.errors import ConfigError, ScalarPathError, TrainingError
+from scalarpath.potential.potential import Potential
+
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}  # difference, over the largest value of each quantity
+
+
+class Form(Protocol):
+    """Called like its potential; ``setting`` is what the user wrote to get it."""
+
+    potential: Potential
+    setting: str
+
+    def __call__(self, graph: Data, *, forces: bool = True, stress: bool = True) -> dict[str, Tensor]:
+        """Predictions for a batch, see Potential.forward."""
+
+    def require(self, graph: Data) -> None:
+        """Raise ConfigError for a batch on which nothing could be compared."""
+
+    def complaint(self, problem: str) -> str:
+        """The sentence for an error of foreign code; ``problem`` is its class and first line."""
+
+
+@contextmanager
+def errors_as_sentences(form: Form) -> Iterator[None]:
+    """Turn whatever foreign code raises on behalf of the form into a ConfigError."""
+    try:
+        yield
+    except ScalarPathError:
+        raise
+    except Exception as error:
+        cause = getattr(error, "inner_exception", error)  # torch.compile wraps what it meets
+        first = (str(cause).strip().splitlines() or [""])[0]
+        raise ConfigError(form.complaint(f"{type(cause).__name__}: {first}")) from error
+
+
+def verify(form: Form, graph: Data, loss: Callable[[Mapping[str, Tensor]], Tensor], **outputs: bool) -> None:
+    """Compare on one batch, for training (with these outputs) and for validation (all).
+
+    Compared are the predictions and the gradient of ``loss`` of the predictions by the parameters. Raises ConfigError
+    for a batch that is too small, TrainingError where the two differ (see TOLERANCE).
+    """
+    form.require(graph)
+    potential = form.potential
+    training, parameters = potential.training, list(potential.parameters())
+    results = []
+    for model in (potential, form):
+        with nullcontext() if model is potential else errors_as_sentences(form):
+            potential.train()
+            result = model(graph, **outputs)
+            gradients = torch.autograd.grad(loss(result), parameters, allow_unused=True, materialize_grads=True)
+            potential.eval()
+            validation = {f"{key} in validation": value.detach() for key, value in model(graph).items()}
+        result["gradient of the loss"] = torch.cat([gradient.flatten() for gradient in gradients])
+        results.append({**result, **validation})
+    potential.train(training)
+    limit = TOLERANCE[potential.dtype]
+    for key, plain in results[0].items():
+        ratio = _relative_difference(results[1][key].detach(), plain.detach())
+        if not ratio <= limit:
+            raise TrainingError(
+                f"{form.setting}: {key} differs from that of the plain potential by {ratio:.1e} of the largest value "
+                f"on the first training batch, more than {limit:.0e}; leave this setting out."
+            )
+
+
+def _relative_difference(value: Tensor, reference: Tensor) -> float:
+    """Largest difference over the largest reference; NaN in both (no stress without a period) is no difference."""
+    difference = (value - reference).masked_fill(value.isnan() & reference.isnan(), 0.0).abs().max()
+    return float(difference / reference.nan_to_num().abs().max()) if difference != 0.0 else 0.0

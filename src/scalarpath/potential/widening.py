@@ -1,0 +1,188 @@
+"""The wide controls: baseline, grown until it has as many parameters, or does as many operations, as another arm.
+
+Only hidden widths of networks on invariants grow (``Backbone.hidden_widths``: radial and readout networks); channels,
+degrees and everything else of the tensor part stay. What the search finds goes into the configuration as
+``head.backbone``, so that a checkpoint carries explicit widths.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from scalarpath.backbones.interface import Backbone, build_backbone
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.options import choice, known, positive
+from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.heads.build import build_head
+from scalarpath.potential.flop_count import flops
+
+NEIGHBOURS = 40  # of an atom where nobody says how many there are: a crystal at a usual cutoff
+QUANTITIES = ("parameters", "flops")
+MAX_GROWTH = 32  # times its width in the configuration
+AIM = 0.2  # of the tolerance: as near the search tries to come, since a head may cost little more than the tolerance
+Widths = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Widening:
+    """Options ``head.widen``: the head to match, what of it, and how near (relative)."""
+
+    match: Mapping[str, Any]
+    quantity: str = "parameters"
+    tolerance: float = 0.005
+
+    def __post_init__(self) -> None:
+        choice("head.widen", QUANTITIES, quantity=self.quantity)
+        positive("head.widen", tolerance=self.tolerance)
+
+
+def resolved(config: Mapping[str, Any], neighbours: float = NEIGHBOURS) -> dict[str, Any]:
+    """Configuration of a potential with ``head.widen`` replaced by the widths that it leads to (``head.backbone``).
+
+    ``neighbours``: mean number of an atom's neighbours in the data, at which operations are counted.
+    Raises ConfigError when the backbone has no widths to raise, or none that come within the tolerance.
+    """
+    head = dict(config["head"])
+    if "widen" not in head:
+        return dict(config)
+    options = dict(head.pop("widen") or {})
+    known("head.widen", options, Widening)
+    if not options.get("match"):
+        raise ConfigError("head.widen lacks 'match', the configuration of the head to match.")
+    changes = head.get("backbone") or {}
+    widths = matching_widths({**config, "head": head}, Widening(**options), neighbours)
+    return {**config, "head": {**head, "backbone": {**changes, **widths}}}
+
+
+def matching_widths(config: Mapping[str, Any], widening: Widening, neighbours: float) -> dict[str, int | list[int]]:
+    """Widths with which the potential of ``config`` comes nearest to the one with the head to match.
+
+    All widths grow in proportion to their start; then single ones are exchanged while that comes nearer to the aim.
+    """
+    kind = config["backbone"]["kind"]
+    start = build_backbone(config, 0).hidden_widths
+    if not start:
+        raise ConfigError(
+            f"backbone '{kind}' names no widths that head '{config['head'].get('name')}' could raise (hidden_widths)."
+        )
+
+    def amount(of: Mapping[str, Any]) -> int:
+        backbone, head = _parts(of)
+        if widening.quantity == "parameters":
+            return parameters(backbone, head)
+        return inference_flops(backbone, head, neighbours, paired=of.get("pair_cutoffs") is None)
+
+    target = amount({**config, "head": widening.match})
+
+    @functools.cache
+    def excess(widths: Widths) -> float:
+        changes = {**(config["head"].get("backbone") or {}), **_as_options(start, widths)}
+        return amount({**config, "head": {**config["head"], "backbone": changes}}) / target - 1.0
+
+    found = nearest(_flat(start), excess, AIM * widening.tolerance)
+    gap = abs(excess(found))
+    if gap > widening.tolerance:
+        raise ConfigError(
+            f"head '{config['head'].get('name')}' on backbone '{kind}': the nearest widths found, "
+            f"{_as_options(start, found)}, miss the {widening.quantity} of head '{widening.match.get('name')}' by "
+            f"{gap:.2%} of {target}; allow head.widen.tolerance={1.1 * gap:.2g} or change the widths of the backbone."
+        )
+    return _as_options(start, found)
+
+
+def parameters(backbone: Backbone, head: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(p.numel() for p in itertools.chain(backbone.parameters(), head.parameters()) if p.requires_grad)
+
+
+def inference_flops(backbone: Backbone, head: nn.Module, neighbours: float, *, paired: bool) -> int:
+    """Matrix-product operations of energy and forces of one atom per species with so many neighbours each (rounded).
+
+    Operations depend on shapes alone, so the edges may point anywhere; ``paired``: every two count as an edge and its
+    reverse, as without cutoffs that differ by direction.
+    """
+    spec, degree = backbone.pathway, max(1, round(neighbours))
+    species = torch.arange(spec.n_species)
+    centre, slot = species.repeat_interleave(degree), torch.arange(degree).repeat(spec.n_species)
+    directions = torch.randn(len(centre), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    vectors = (0.5 * spec.cutoff * nn.functional.normalize(directions)).requires_grad_()
+    edges = torch.arange(len(centre))
+    geometry = EdgeGeometry.from_vectors(
+        vectors,
+        centre,
+        (centre + slot) % spec.n_species,
+        slot,
+        species,
+        degree,
+        spec.cutoff,
+        pairs=(edges // 2, edges[::2], (edges ^ 1).clamp(max=len(edges) - 1)) if paired else None,
+    )
+    return flops(lambda: torch.autograd.grad(backbone(geometry, head).sum(), vectors))
+
+
+def _parts(config: Mapping[str, Any]) -> tuple[Backbone, nn.Module]:
+    backbone = build_backbone(config, 0)
+    head = {key: value for key, value in config["head"].items() if key != "backbone"}
+    return backbone, build_head(head, backbone.pathway, 0).double()
+
+
+def nearest(start: Widths, excess: Callable[[Widths], float], aim: float) -> Widths:
+    """The widths of at least ``start`` that proportional growth and then exchanges find nearest to an excess of zero.
+
+    ``excess`` rises with every width; exchanges of single units go on while they help and |excess| is above ``aim``.
+    """
+    path = list(itertools.islice(_growth(start), (MAX_GROWTH - 1) * sum(start)))
+    high = 1
+    while high < len(path) and excess(path[high]) < 0.0:
+        high *= 2
+    low, high = high // 2, min(high, len(path) - 1)
+    while high - low > 1:  # excess grows along the path: it changes its sign between the two
+        middle = (low + high) // 2
+        low, high = (middle, high) if excess(path[middle]) < 0.0 else (low, middle)
+    best = min(path[0], path[low], path[high], key=lambda widths: abs(excess(widths)))
+    while abs(excess(best)) > aim:
+        exchanges = _exchanges(best, start)
+        good = (widths for widths in exchanges if abs(excess(widths)) <= aim)
+        better = next(good, None) or min(exchanges, key=lambda widths: abs(excess(widths)))
+        if abs(excess(better)) >= abs(excess(best)):
+            break
+        best = better
+    return best
+
+
+def _growth(start: Widths) -> Iterator[Widths]:
+    """``start``, then one more unit at a time, where the relative growth is least."""
+    widths = list(start)
+    while True:
+        yield tuple(widths)
+        least = min(range(len(widths)), key=lambda k: ((widths[k] + 1) / start[k], k))
+        widths[least] += 1
+
+
+def _exchanges(widths: Widths, start: Widths) -> list[Widths]:
+    """Widths with one unit more or less in one place, or moved between two, none below the start."""
+    units = [tuple(int(k == place) for k in range(len(widths))) for place in range(len(widths))]
+    moves = [*units, *(tuple(-u for u in unit) for unit in units)]
+    moves += [tuple(a - b for a, b in zip(one, other, strict=True)) for one, other in itertools.permutations(units, 2)]
+    moved = (tuple(w + step for w, step in zip(widths, move, strict=True)) for move in moves)
+    return [new for new in moved if all(w >= least for w, least in zip(new, start, strict=True))]
+
+
+def _flat(options: Mapping[str, int | Sequence[int]]) -> Widths:
+    return tuple(w for value in options.values() for w in ([value] if isinstance(value, int) else value))
+
+
+def _as_options(like: Mapping[str, int | Sequence[int]], widths: Widths) -> dict[str, int | list[int]]:
+    """The inverse of ``_flat``."""
+    rest = iter(widths)
+    return {
+        name: next(rest) if isinstance(value, int) else list(itertools.islice(rest, len(value)))
+        for name, value in like.items()
+    }

@@ -1,0 +1,1 @@
+"""What a run is: its job, its directory, its processes, and sweeps of runs."""

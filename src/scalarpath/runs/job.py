@@ -1,0 +1,287 @@
+"""What a training job is told: one dataclass per section of the configuration, checked before any work begins.
+
+Nothing heavy is imported here, so that a wrong setting is reported at once. ``conf/`` explains every key; the sections
+``data``, ``backbone`` and ``head`` are checked where data set and potential are built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from scalarpath.core.errors import CheckpointError, ConfigError
+from scalarpath.core.settings import WHOLE, bounded, read_settings, refuse_unknown
+
+PROPERTIES = ("energy", "forces", "stress")
+NOT_HASHED = ("output_dir", "resume", "logger", "artifacts")
+GROUPS = ("data", "backbone", "head", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger")
+
+
+@dataclass(frozen=True)
+class HuberDelta:
+    """Where the Huber loss turns from quadratic to linear: eV/atom, eV/Å, eV/Å^3."""
+
+    energy: float = bounded(above=0.0)
+    forces: float = bounded(above=0.0)
+    stress: float = bounded(above=0.0)
+
+
+@dataclass(frozen=True)
+class StageTwo:
+    """Weights that replace the first ones once ``start`` (fraction of all epochs) has passed."""
+
+    start: float = bounded(above=0.0, below=1.0)
+    energy: float = bounded(at_least=0.0)
+    forces: float = bounded(at_least=0.0)
+    stress: float = bounded(at_least=0.0)
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """The section ``loss``."""
+
+    kind: Literal["mse", "mae", "huber"]
+    huber_delta: HuberDelta | None
+    stage_two: StageTwo | None
+    energy: float = bounded(at_least=0.0)
+    forces: float = bounded(at_least=0.0)
+    stress: float = bounded(at_least=0.0)
+
+    def __post_init__(self) -> None:
+        for stage, name in ((self, "loss"), (self.stage_two, "loss.stage_two")):
+            if stage is not None and not any(getattr(stage, prop) > 0 for prop in PROPERTIES):
+                raise ConfigError(f"{name} weighs nothing; give energy, forces or stress a weight above 0.")
+        if (self.kind == "huber") != (self.huber_delta is not None):
+            raise ConfigError("loss.huber_delta (energy, forces, stress) belongs to loss=huber and to no other loss.")
+
+    @property
+    def required(self) -> set[str]:
+        """Properties that carry weight in any stage, so that the data must have labels of them."""
+        stages = [self] if self.stage_two is None else [self, self.stage_two]
+        return {prop for prop in PROPERTIES if any(getattr(stage, prop) > 0 for stage in stages)}
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """The section ``optimizer``."""
+
+    kind: Literal["adam", "adamw"]
+    amsgrad: bool
+    lr: float = bounded(above=0.0)
+    weight_decay: float = bounded(at_least=0.0)
+    beta1: float = bounded(at_least=0.0, below=1.0)
+    beta2: float = bounded(at_least=0.0, below=1.0)
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Multiply the rate by ``factor`` whenever ``monitor`` has not improved for more than ``patience`` epochs."""
+
+    monitor: str
+    factor: float = bounded(above=0.0, below=1.0)
+    patience: int = bounded(at_least=0)
+    threshold: float = bounded(at_least=0.0)
+    min_factor: float = bounded(at_least=0.0)
+
+
+@dataclass(frozen=True)
+class SchedulerSettings:
+    """The section ``scheduler``; what belongs to another kind is null."""
+
+    kind: Literal["constant", "cosine", "plateau"]
+    plateau: Plateau | None
+    warmup_steps: int = bounded(at_least=0)
+    final_factor: float | None = bounded(at_least=0.0)
+
+    def __post_init__(self) -> None:
+        if (self.kind == "cosine") != (self.final_factor is not None):
+            raise ConfigError("scheduler.final_factor belongs to scheduler=cosine and to no other schedule.")
+        if (self.kind == "plateau") != (self.plateau is not None):
+            raise ConfigError("scheduler.plateau (monitor, factor, patience, ...) belongs to scheduler=plateau only.")
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """The section ``trainer``."""
+
+    accelerator: Literal["cpu", "gpu", "auto"]
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"]
+    deterministic: bool
+    threads: int | None = bounded(at_least=1)
+    devices: int = bounded(at_least=1)
+    num_nodes: int = bounded(at_least=1)
+    max_epochs: int = bounded(at_least=1)
+    max_time: float | None = bounded(above=0.0)
+    gradient_clip: float | None = bounded(above=0.0)
+    accumulate_batches: int = bounded(at_least=1)
+
+
+@dataclass(frozen=True)
+class EmaSettings:
+    """The section ``callbacks.ema``."""
+
+    decay: float = bounded(at_least=0.0, below=1.0)
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """The section ``callbacks.checkpoint``: the metric whose smallest value marks the best epoch."""
+
+    monitor: str
+
+
+@dataclass(frozen=True)
+class EarlyStoppingSettings:
+    """The section ``callbacks.early_stopping``."""
+
+    monitor: str
+    patience: int = bounded(at_least=1)
+    min_delta: float = bounded(at_least=0.0)
+
+
+@dataclass(frozen=True)
+class StepTimerSettings:
+    """The section ``callbacks.step_timer``: steps left out at the start of every launch."""
+
+    warmup_steps: int = bounded(at_least=0)
+
+
+@dataclass(frozen=True)
+class ProgressSettings:
+    """The section ``callbacks.progress``; a bar becomes lines where the output is not a terminal."""
+
+    style: Literal["bar", "lines", "none"]
+
+
+@dataclass(frozen=True)
+class CallbackSettings:
+    """The section ``callbacks``; null switches a callback off."""
+
+    ema: EmaSettings | None
+    checkpoint: CheckpointSettings
+    early_stopping: EarlyStoppingSettings | None
+    step_timer: StepTimerSettings | None
+    progress: ProgressSettings
+
+
+@dataclass(frozen=True)
+class WandbSettings:
+    """The section ``logger.wandb``."""
+
+    project: str
+    entity: str | None
+    group: str | None
+    name: str | None
+    tags: list[str]
+    mode: Literal["auto", "online", "offline"]
+
+
+@dataclass(frozen=True)
+class LoggerSettings:
+    """The section ``logger``."""
+
+    kind: Literal["csv", "wandb", "tensorboard"]
+    wandb: WandbSettings | None
+
+    def __post_init__(self) -> None:
+        if (self.kind == "wandb") != (self.wandb is not None):
+            raise ConfigError("logger.wandb (project, group, tags, ...) belongs to logger=wandb and to no other.")
+        if self.kind == "tensorboard" and find_spec("tensorboard") is None:
+            raise ConfigError("logger=tensorboard needs the package tensorboard; install scalarpath[tensorboard].")
+
+
+# settings that the oldest runs do not have, with the values that they were made with
+SINCE_FIRST_RUNS = {"artifacts": None, "compile": False, "kernels": None}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training job; ``config`` is the whole plain configuration it was read from."""
+
+    config: dict[str, Any]
+    loss: LossSettings
+    optimizer: OptimizerSettings
+    scheduler: SchedulerSettings
+    trainer: TrainerSettings
+    callbacks: CallbackSettings
+    logger: LoggerSettings
+    dtype: Literal["float32", "float64"]
+    repulsion: str | None
+    shift: Literal["zero", "mean"]
+    measure_overhead: bool
+    compile: bool
+    kernels: Literal["cuequivariance"] | None
+    artifacts: Literal["smoke", "full"] | None
+    output_dir: str
+    seed: int = bounded(at_least=0)
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any]) -> Job:
+        """Read a plain configuration without ``resume``; raises ConfigError."""
+        own = set(cls.__dataclass_fields__) - {"config"}
+        refuse_unknown(config, own | set(GROUPS), WHOLE)
+        for group in GROUPS:
+            if not isinstance(config.get(group), Mapping):
+                raise ConfigError(f"config lacks the group '{group}'; choose one of its options: {group}=<option>.")
+        if "cutoff" not in config["backbone"]:
+            raise ConfigError("backbone lacks the setting 'cutoff' (Å).")
+        sections = {key: value for key, value in config.items() if key in own}
+        job = read_settings(cls, {"config": dict(config), **sections}, WHOLE)
+        if job.compile and job.kernels is not None:
+            raise ConfigError("compile=true and kernels exclude one another; take one of them.")
+        return job
+
+    @classmethod
+    def from_hydra(cls, cfg: DictConfig) -> Job:
+        """The job that a composed conf/train.yaml describes, or the one whose run directory ``resume`` names."""
+        resume = cfg.get("resume")
+        if resume is None:
+            return cls.read(plain_config(cfg))
+        return cls.of_run(resume)
+
+    @classmethod
+    def of_run(cls, path: str | Path) -> Job:
+        """The job that made the run directory ``path``; raises CheckpointError where there is none."""
+        file = Path(path) / "config.yaml"
+        if not file.is_file():
+            raise CheckpointError(f"resume={path}: there is no run in this directory (no config.yaml).")
+        return cls.read({**SINCE_FIRST_RUNS, **plain_config(OmegaConf.load(file))})
+
+    @property
+    def cutoff(self) -> Any:
+        """Cutoff radius in Å, checked where the data set is built."""
+        return self.config["backbone"]["cutoff"]
+
+    def potential_config(self, species: list[int]) -> dict[str, Any]:
+        """Plain configuration of the potential for atoms of ``species`` (atomic numbers, sorted)."""
+        from scalarpath.potential import potential_config  # here: torch would slow down --help and config errors
+
+        return potential_config(
+            species, self.config["backbone"], self.config["head"], dtype=self.dtype, repulsion=self.repulsion
+        )
+
+
+def plain_config(cfg: DictConfig | ListConfig) -> dict[str, Any]:
+    """Resolved configuration as plain values, without ``resume``; raises ConfigError for a broken interpolation."""
+    try:
+        config = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"the configuration cannot be resolved: {str(error).splitlines()[0]}.") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"the configuration must be a group of settings, not {type(config).__name__}.")
+    return {str(key): value for key, value in config.items() if key != "resume"}
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """SHA-256 of the settings that decide the numbers: all but the place and manner of writing
+    and what is measured afterwards."""
+    relevant = {key: value for key, value in config.items() if key not in NOT_HASHED}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()

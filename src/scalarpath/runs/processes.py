@@ -1,0 +1,86 @@
+"""One job and its processes: who is first, where they all write, and how a job gets processes of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scalarpath.core.errors import ScalarPathError
+from scalarpath.runs.run_directory import RunDirectory, sole_use
+
+SHARED_DIRECTORY = "SCALARPATH_RUN_DIR"
+_RANK_VARIABLES = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_SECONDS_TO_END = 20.0  # what an interrupted job gets for its last words
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes files (also before torch.distributed is initialised)."""
+    return all(int(os.environ.get(name) or 0) == 0 for name in _RANK_VARIABLES)
+
+
+@contextmanager
+def shared_directory(path: Path, *, resume: bool) -> Iterator[RunDirectory]:
+    """The run directory, made or reopened by the first process and found by those it starts.
+
+    Lightning starts the processes of a distributed job by running the same command again, where ``output_dir`` may hold
+    another time of day; they take the path from the environment. Raises ConfigError while another job uses it.
+    """
+    if not is_first_process():
+        yield RunDirectory(Path(os.environ.get(SHARED_DIRECTORY, path)))
+        return
+    with sole_use(path):
+        directory = RunDirectory.reopen(path) if resume else RunDirectory.create(path)
+        os.environ[SHARED_DIRECTORY] = str(path)
+        try:
+            yield directory
+        except ScalarPathError as error:
+            directory.fail(str(error))
+            raise
+        except KeyboardInterrupt:
+            directory.fail("interrupted")
+            if directory.path.exists():
+                print(f"\nGo on with: resume={directory.path}", file=sys.stderr)
+            raise
+        except BaseException as error:
+            directory.fail(f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            del os.environ[SHARED_DIRECTORY]
+
+
+def run_in_own_process(config_file: Path, log: Path, *, threads: int, quiet: bool) -> int:
+    """Run the job that ``config_file`` describes in a process of its own; returns its exit status.
+
+    Jobs then neither share settings of torch nor die together, and Lightning's launcher, which runs the command line
+    again for every device, does not meet the command line of all jobs. Its errors, and with ``quiet`` all its output,
+    are appended to ``log``. The process ends when this one does, even if this one is killed: see ``end_with_parent``.
+    """
+    environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
+    command = [sys.executable, "-m", "scalarpath.cli", str(config_file)]
+    with log.open("a") as file:
+        output = file if quiet else None
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=file)
+        try:
+            return process.wait()
+        except BaseException as reason:
+            # Ctrl-C reaches all processes of a terminal by itself
+            if not isinstance(reason, KeyboardInterrupt):
+                process.send_signal(signal.SIGINT)
+            try:
+                process.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+
+
+def end_with_parent() -> None:
+    """Wait until the other end of the standard input is closed, which the death of the parent does, and end."""
+    while os.read(0, 1024):
+        pass
+    os._exit(1)

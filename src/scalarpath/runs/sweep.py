@@ -1,0 +1,146 @@
+"""Jobs of a multirun: found again by the hash of their settings, skipped when finished, continued when cut off.
+
+Nothing heavy is imported here: a sweep of finished jobs is over at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import joblib
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, read_write
+
+from scalarpath.core.errors import ConfigError, ScalarPathError, TrainingError
+from scalarpath.core.files import write_json, write_text
+from scalarpath.runs.job import NOT_HASHED, Job, config_hash, plain_config
+from scalarpath.runs.processes import is_first_process, run_in_own_process
+from scalarpath.runs.run_directory import RunDirectory
+
+RECORDS = "SCALARPATH_SWEEP_RECORDS"  # environment of all jobs of one launch: the folder of what became of them
+
+
+def _job_hash(*, _root_: DictConfig) -> str:
+    settings = {str(key): _root_[key] for key in _root_ if key not in ("hydra", *NOT_HASHED)}
+    plain = {k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for k, v in settings.items()}
+    return config_hash(plain)[:8]
+
+
+# ${job_hash:} in hydra.sweep.subdir: the first digits of hash/config in summary.json
+OmegaConf.register_new_resolver("job_hash", _job_hash, replace=True)
+
+
+class SweepStart(Callback):
+    """Hydra callback (conf/train.yaml) that prepares a multirun."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Say where jobs leave their records, and let no more jobs run at a time than there are cores for."""
+        launch = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{os.getpid()}"
+        os.environ[RECORDS] = str(Path(config.hydra.sweep.dir).absolute() / ".jobs" / launch)
+        launcher = config.hydra.launcher
+        if "n_jobs" not in launcher:
+            return
+        per_job = (config.trainer.threads or 1) * config.trainer.devices
+        limit = max(1, joblib.cpu_count() // per_job)
+        if not 0 < launcher.n_jobs <= limit:
+            if launcher.n_jobs > 0:
+                print(
+                    f"{limit} jobs at a time instead of {launcher.n_jobs}: {joblib.cpu_count()} cores", file=sys.stderr
+                )
+            with read_write(launcher):
+                launcher.n_jobs = limit
+
+
+def threads_per_process(launcher: Mapping[str, Any], devices: int) -> int:
+    """CPU threads with which all processes that run at a time have a core for each.
+
+    A cluster's cores are those that submitit reserves for a process; on one machine they are shared by the
+    ``n_jobs`` jobs at a time and the processes of each.
+    """
+    if "cpus_per_task" in launcher:
+        return launcher["cpus_per_task"] or 1
+    return max(1, joblib.cpu_count() // (launcher.get("n_jobs", 1) * devices))
+
+
+def run_sweep_job(cfg: DictConfig) -> float | None:
+    """Run, continue or skip one job of a multirun, and leave a record of that for the table.
+
+    Returns the best validation value (callbacks.checkpoint.monitor), which Optuna minimises; None from a failed job,
+    which does not stop the others, and from all but the first of several processes that a cluster starts for a job.
+    """
+    hydra_config = HydraConfig.get()
+    directory = RunDirectory(Path(hydra_config.runtime.output_dir))
+    overrides = list(hydra_config.overrides.task)
+    record = _Record(Path(os.environ[RECORDS]) / str(hydra_config.job.num), directory.path, overrides)
+    record.write("running")
+    try:
+        job = _read_job(cfg, overrides, directory)
+        outcome = "skipped" if directory.is_complete else "resumed" if directory.has_epoch else "finished"
+        if outcome != "skipped":
+            _train(job, directory, record, resume=outcome == "resumed")
+    except ScalarPathError as error:
+        print(f"error: {error}", file=sys.stderr)
+        record.write("failed", message=str(error))
+        with suppress(OSError):
+            directory.path.rmdir()  # made by Hydra, and still empty
+        return None
+    if not is_first_process():
+        return None
+    value = float(directory.read_json("summary.json")[f"best/{job.callbacks.checkpoint.monitor}"])
+    record.write(outcome, monitor=job.callbacks.checkpoint.monitor, value=value)
+    return value
+
+
+class _Record:
+    """What becomes of one job in one launch: ``<path>.json``, beside its settings and its log."""
+
+    def __init__(self, path: Path, directory: Path, overrides: list[str]) -> None:
+        self.path = path
+        self.job = {"directory": str(directory), "overrides": overrides}
+        self._start = time.monotonic()
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def file(self, suffix: str) -> Path:
+        return self.path.with_suffix(suffix)
+
+    def write(self, state: str, **details: Any) -> None:
+        if is_first_process():
+            minutes = (time.monotonic() - self._start) / 60
+            write_json(self.file(".json"), {**self.job, "state": state, "minutes": minutes, **details})
+
+
+def _read_job(cfg: DictConfig, overrides: list[str], directory: RunDirectory) -> Job:
+    """The job with its directory; raises ConfigError for a setting that is wrong, before any process is started."""
+    if any(text.lstrip("+").split("=")[0] in ("output_dir", "resume") for text in overrides):
+        raise ConfigError("a multirun names its directories itself; set hydra.sweep.dir, not output_dir or resume.")
+    return Job.read({**plain_config(cfg), "output_dir": str(directory.path)})
+
+
+def _train(job: Job, directory: RunDirectory, record: _Record, *, resume: bool) -> None:
+    settings = {"resume": str(directory.path)} if resume else job.config
+    write_text(record.file(".yaml"), OmegaConf.to_yaml(OmegaConf.create(settings)))
+    launcher = HydraConfig.get().launcher
+    status = run_in_own_process(
+        record.file(".yaml"),
+        record.file(".log"),
+        threads=job.trainer.threads or threads_per_process(launcher, job.trainer.devices),
+        quiet=not launcher["_target_"].endswith("BasicLauncher"),
+    )
+    if status != 0:
+        raise TrainingError(_last_words(record.file(".log"), status))
+
+
+def _last_words(log: Path, status: int) -> str:
+    """The error that ended a job, from what it printed."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if errors:
+        return errors[-1]
+    return f"killed by signal {-status}" if status < 0 else (lines or [f"ended with status {status}"])[-1]

@@ -1,0 +1,16 @@
+"""Configurations of train.py, composed as its command line composes them."""
+
+from __future__ import annotations
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from scalarpath.core.resources import CONF_DIR
+
+SMOKE = ("experiment=smoke", "callbacks.progress.style=none", "measure_overhead=false")
+
+
+def job(*overrides: str):
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return compose("train", list(overrides))

@@ -1,0 +1,240 @@
+"""Sweeps: jobs are found again by their settings, skipped, continued, reported; here with trainings that are faked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.singleton import Singleton
+from omegaconf import OmegaConf
+
+from scalarpath import cli
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.resources import CONF_DIR
+from scalarpath.runs import sweep as sweep_module
+from scalarpath.runs.job import Job, config_hash, plain_config
+from scalarpath.runs.processes import shared_directory
+from scalarpath.runs.run_directory import RunDirectory, sole_use
+from scalarpath.runs.sweep import RECORDS, SweepStart, threads_per_process
+from scalarpath.runs.sweep_table import print_sweep
+
+SOURCES = Path(__file__).parents[2] / "src"
+
+
+class FakeTrainings:
+    """In place of ``run_in_own_process``: seed 1 fails, seed 2 is killed after an epoch, the others finish."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, int]] = []
+        self.threads: list[int] = []
+
+    def __call__(self, config_file: Path, log: Path, *, threads: int, quiet: bool) -> int:
+        settings = OmegaConf.load(config_file)
+        resume = settings.get("resume")
+        path = Path(resume or settings.output_dir)
+        directory = RunDirectory.reopen(path) if resume else RunDirectory.create(path)
+        seed = int(path.name.split("_s")[-1].split("_")[0])
+        self.started.append(("resume" if resume else "new", seed))
+        self.threads.append(threads)
+        if seed == 1:
+            directory.fail("")
+            log.write_text("some warning\nerror: loss nan in epoch 1; lower optimizer.lr.\nlast words of a library\n")
+            return 2
+        directory.write_text("config.yaml", "seed: 0\n")
+        (directory.checkpoints / "last.ckpt").write_bytes(b"weights")
+        if seed == 2 and not resume:
+            log.touch()
+            return -9
+        directory.finish({"best/val/loss": 0.5 + seed, "stopped_by": "max_epochs"})
+        return 0
+
+
+@pytest.fixture
+def trainings(tmp_path: Path, monkeypatch) -> FakeTrainings:
+    fake = FakeTrainings()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sweep_module, "run_in_own_process", fake)
+    monkeypatch.setenv(RECORDS, "")  # so that it is put back
+    state = Singleton.get_state()
+    yield fake
+    Singleton.set_state(state)
+
+
+def train(monkeypatch, *arguments: str) -> int:
+    """Exit status of ``train.py -m ... hydra.sweep.dir=sweep`` in this process."""
+    GlobalHydra.instance().clear()
+    command = ["train.py", "-m", "measure_overhead=false", *arguments, "hydra.sweep.dir=sweep"]
+    monkeypatch.setattr(sys, "argv", command)
+    monkeypatch.setattr(print_sweep, "__defaults__", (tuple(command),))
+    try:
+        cli.train()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def states() -> dict[str, str]:
+    """State of every job of the latest launch by the start of its folder's name."""
+    jobs = [json.loads(file.read_text()) for file in Path(os.environ[RECORDS]).glob("*.json")]
+    return {Path(job["directory"]).name.rsplit("_", 1)[0]: job["state"] for job in jobs}
+
+
+def test_a_failed_and_a_killed_job_do_not_stop_the_others_and_are_listed(trainings, monkeypatch, capsys) -> None:
+    assert train(monkeypatch, "seed=0,1,2,3") == 1
+    assert trainings.started == [("new", 0), ("new", 1), ("new", 2), ("new", 3)]
+    assert states() == {
+        "si_mace_baseline_s0": "finished", "si_mace_baseline_s1": "failed",
+        "si_mace_baseline_s2": "failed", "si_mace_baseline_s3": "finished",
+    }  # fmt: skip
+    shown = capsys.readouterr().out
+    assert "sweep: 2 finished, 2 failed" in shown
+    assert "loss nan in epoch 1; lower optimizer.lr." in shown
+    assert "killed by signal 9" in shown
+    assert "sweep/si_mace_baseline_s1_" in shown
+    assert "Go on with: python train.py -m measure_overhead=false seed=0,1,2,3 hydra.sweep.dir=sweep" in shown
+
+
+def test_started_again_it_skips_finished_jobs_and_continues_killed_ones(trainings, monkeypatch, capsys) -> None:
+    assert train(monkeypatch, "seed=0,2") == 1
+    trainings.started.clear()
+    assert train(monkeypatch, "seed=0,2") == 0
+    assert trainings.started == [("resume", 2)]
+    assert states() == {"si_mace_baseline_s0": "skipped", "si_mace_baseline_s2": "resumed"}
+    assert "sweep: 1 resumed, 1 skipped" in capsys.readouterr().out
+
+
+def test_an_extended_sweep_finds_its_earlier_jobs_whatever_their_number(trainings, monkeypatch) -> None:
+    assert train(monkeypatch, "seed=0,3") == 0
+    trainings.started.clear()
+    assert train(monkeypatch, "head=panpgs,baseline", "seed=3,4,0") == 0
+    assert sorted(trainings.started) == [("new", 0), ("new", 3), ("new", 4), ("new", 4)]
+    assert list(states().values()).count("skipped") == 2
+
+
+def test_another_setting_makes_another_job(trainings, monkeypatch) -> None:
+    assert train(monkeypatch, "seed=0") == 0
+    assert train(monkeypatch, "seed=0", "optimizer.lr=0.002") == 0
+    assert trainings.started == [("new", 0), ("new", 0)]
+    assert len(list(Path("sweep").glob("si_mace_baseline_s0_*"))) == 2
+
+
+def test_a_wrong_setting_fails_its_job_before_a_process_starts_and_leaves_no_folder(trainings, monkeypatch) -> None:
+    assert train(monkeypatch, "optimizer.lr=0,0.01") == 1
+    assert trainings.started == [("new", 0)]
+    assert len(list(Path("sweep").glob("si_*"))) == 1
+
+
+def test_a_multirun_names_its_directories_itself(trainings, monkeypatch, capsys) -> None:
+    assert train(monkeypatch, "seed=0,1", "output_dir=here") == 1
+    assert trainings.started == []
+    assert "set hydra.sweep.dir, not output_dir or resume" in capsys.readouterr().err
+
+
+def test_a_job_that_ended_without_a_word_is_listed_as_cut_off(tmp_path: Path, capsys) -> None:
+    records = tmp_path / "sweep" / ".jobs" / "launch"
+    records.mkdir(parents=True)
+    job = {"state": "running", "directory": str(tmp_path / "sweep" / "a"), "overrides": [], "minutes": 0.0}
+    (records / "0.json").write_text(json.dumps(job))
+    assert not print_sweep(records, ("train.py",))
+    assert "1 cut off" in " ".join(capsys.readouterr().out.split())  # the title with the folder may be wrapped
+
+
+def test_the_folder_of_a_job_ends_with_the_hash_of_its_configuration(trainings, monkeypatch) -> None:
+    assert train(monkeypatch, "seed=3", "logger=csv,tensorboard") == 0
+    (folder,) = Path("sweep").glob("si_*")  # the logger does not change a number, so both jobs are one
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        job = Job.read(plain_config(compose("train", ["measure_overhead=false", "seed=3"])))
+    assert folder.name == f"si_mace_baseline_s3_{config_hash(job.config)[:8]}"
+
+
+def test_a_job_without_a_number_of_threads_gets_all_cores_of_the_machine(trainings, monkeypatch) -> None:
+    assert train(monkeypatch, "trainer.threads=null,1") == 0
+    assert trainings.threads == [joblib.cpu_count(), 1]
+
+
+@pytest.mark.parametrize(
+    ("launcher", "devices", "threads"),
+    [({}, 1, 8), ({}, 2, 4), ({"n_jobs": 2}, 1, 4), ({"n_jobs": 2}, 2, 2), ({"n_jobs": 8}, 2, 1),
+     ({"cpus_per_task": None}, 1, 1), ({"cpus_per_task": 6}, 2, 6)],
+)  # fmt: skip
+def test_threads_are_divided_among_all_processes_at_a_time(monkeypatch, launcher, devices, threads) -> None:
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
+    assert threads_per_process(launcher, devices) == threads
+
+
+@pytest.mark.parametrize(
+    ("asked", "threads", "devices", "jobs"),
+    [(-1, 1, 1, 8), (-1, None, 1, 8), (20, 1, 1, 8), (3, 4, 1, 2), (3, 2, 1, 3), (-1, 1, 2, 4), (2, 99, 1, 1)],
+)
+def test_no_more_jobs_run_at_a_time_than_there_are_cores_for(monkeypatch, asked, threads, devices, jobs) -> None:
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
+    monkeypatch.setenv(RECORDS, "")
+    hydra = {"sweep": {"dir": "sweep"}, "launcher": {"n_jobs": asked}}
+    config = OmegaConf.create({"hydra": hydra, "trainer": {"threads": threads, "devices": devices}})
+    OmegaConf.set_readonly(config.hydra, True)
+    SweepStart().on_multirun_start(config)
+    assert config.hydra.launcher.n_jobs == jobs
+
+
+def test_slurm_is_asked_for_one_task_per_process(trainings, monkeypatch, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    for name in ("sbatch", "srun"):  # a cluster that takes no jobs
+        (tmp_path / name).write_text(f"#!/bin/sh\ncp $1 {tmp_path}/submitted\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    distributed = ("trainer=ddp", "trainer.devices=4", "trainer.num_nodes=3", "hydra.launcher.gpus_per_node=4")
+    assert train(monkeypatch, "hydra/launcher=slurm", *distributed, "seed=0,1") == 1
+    lines = (tmp_path / "submitted").read_text().splitlines()
+    for option in ("array=0-1%2", "nodes=3", "ntasks-per-node=4", "gpus-per-node=4", "time=1440"):
+        assert f"#SBATCH --{option}" in lines
+    assert "export SLURM_KILL_BAD_EXIT=1" in lines
+
+
+def test_two_jobs_cannot_use_one_directory_at_a_time(tmp_path: Path) -> None:
+    with (
+        shared_directory(tmp_path / "run", resume=False),
+        pytest.raises(ConfigError, match=rf"run is in use by process {os.getpid()} on .*; wait until that is done"),
+        shared_directory(tmp_path / "run", resume=False),
+    ):
+        pass
+
+
+def test_a_killed_process_leaves_the_directory_free(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from time import sleep
+from scalarpath.runs.run_directory import sole_use
+with sole_use(Path({str(tmp_path)!r})):
+    print("locked", flush=True)
+    sleep(100)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        with pytest.raises(ConfigError, match=f"process {process.pid}"), sole_use(tmp_path):
+            pass
+        process.kill()
+        process.wait()
+    with sole_use(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_killed_in_its_first_epoch_is_begun_anew_with_the_same_wandb_run(tmp_path: Path) -> None:
+    killed = RunDirectory.create(tmp_path / "run")
+    killed.write_text("config.yaml", "seed: 0\n")
+    killed.write_json("logger.json", {"wandb_id": "abc"})
+    (killed.checkpoints / "last.ckpt.part").write_bytes(b"half")
+    with shared_directory(killed.path, resume=False) as directory:
+        assert directory.read_json("logger.json") == {"wandb_id": "abc"}
+        assert not (directory.path / "config.yaml").exists()
+        assert not list(directory.checkpoints.iterdir())
