@@ -70,7 +70,7 @@ def test_a_data_set_without_stress_does_not_weigh_it(data: str) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("+sede=1", "config has no setting 'sede'; known settings: .*seed"),
+        ("+sede=1", r"config has no setting 'sede' \(did you mean 'seed'\?\); known settings: .*seed"),
         ("+optimizer.momentum=0.9", "optimizer has no setting 'momentum'"),
         ("+trainer.precision=16", "trainer has no setting 'precision'"),
         ("seed=-1", "seed must be at least 0"),

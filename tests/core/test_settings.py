@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import pytest
 from toy_training import toy_config
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.settings import Count, Range, choose, read_settings
 from scalarpath.runs.job import Job
 
 
@@ -32,11 +34,13 @@ def test_a_sound_configuration_is_read() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("optimizer.learning_rate", 0.1, r"optimizer has no setting 'learning_rate'; known settings: .*lr"),
-        ("callbacks.swa", {}, r"callbacks has no setting 'swa'; known settings: .*ema"),
-        ("callbacks.ema.decya", 0.1, r"callbacks\.ema has no setting 'decya'"),
+        ("optimizer.learning_rate", 0.1, r"optimizer has no setting 'learning_rate'.*; known settings: .*lr"),
+        ("callbacks.swa", {}, r"callbacks has no setting 'swa'.*; known settings: .*ema"),
+        ("callbacks.ema.decya", 0.1, r"callbacks\.ema has no setting 'decya' \(did you mean 'decay'\?\)"),
         ("optimizer.lr", 0.0, r"optimizer\.lr must be greater than 0, not 0"),
-        ("optimizer.lr", float("nan"), r"optimizer\.lr must be greater than 0"),
+        ("optimizer.lr", float("nan"), r"optimizer\.lr must be a finite number, not nan"),
+        ("optimizer.lr", float("inf"), r"optimizer\.lr must be a finite number, not inf"),
+        ("optimizer.kind", "adamW", r"not 'adamW' \(did you mean 'adamw'\?\)"),
         ("optimizer.lr", "fast", r"optimizer\.lr must be a number, not 'fast'"),
         ("optimizer.lr", True, r"optimizer\.lr must be a number, not True"),
         ("optimizer.lr", None, r"optimizer\.lr must be a number, not None"),
@@ -61,3 +65,47 @@ def test_a_missing_setting_is_named() -> None:
     del config["optimizer"]["lr"]
     with pytest.raises(ConfigError, match="optimizer lacks the setting 'lr'"):
         Job.read(config)
+
+
+def constructor(  # what a backbone or a part of a head looks like
+    generator: object,
+    *,
+    width: Count,
+    widths: Sequence[Count] | Count,
+    fraction: Annotated[float, Range(above=0.0, at_most=1.0)] = 0.5,
+    basis: Literal["bessel", "gaussian"] | None = None,
+    energies: Literal["fit"] | dict[str, float] = "fit",
+) -> dict[str, Any]:
+    return {"width": width, "widths": widths, "fraction": fraction, "basis": basis, "energies": energies}
+
+
+def test_a_signature_says_what_a_section_may_hold() -> None:
+    section = {"width": 4, "widths": [1, 2], "energies": {"Si": 1}}
+    found = read_settings(constructor, section, "part", {"generator": None})
+    assert found == {"width": 4, "widths": [1, 2], "fraction": 0.5, "basis": None, "energies": {"Si": 1.0}}
+    assert read_settings(constructor, {"width": 4, "widths": 8}, "part", {"generator": None})["widths"] == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"generator": 1}, "part has no setting 'generator'"),
+        ({"width": 4.0}, r"part\.width must be a whole number, not 4\.0"),
+        ({"widths": [4, 0]}, r"part\.widths must be at least 1, not 0"),
+        ({"widths": "wide"}, r"part\.widths must be a"),
+        ({"fraction": 1.01}, r"part\.fraction must be at most 1, not 1\.01"),
+        ({"basis": "besel"}, r"part\.basis must be one of bessel, gaussian, not 'besel' \(did you mean 'bessel'\?\)"),
+        ({"energies": {"Si": "x"}}, r"part\.energies\.Si must be a number, not 'x'"),
+        ({"energies": "guess"}, r"part\.energies must be one of fit, not 'guess'"),
+    ],
+)
+def test_a_setting_that_does_not_fit_the_signature_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_settings(constructor, {"width": 4, "widths": 8, **changes}, "part", {"generator": None})
+
+
+def test_a_choice_among_numbers_looks_at_the_type() -> None:
+    assert choose(1, range(3), "degree") == 1
+    for wrong in (1.0, True, 3, "1"):
+        with pytest.raises(ConfigError, match="degree must be one of 0, 1, 2"):
+            choose(wrong, range(3), "degree")

@@ -1,11 +1,20 @@
-"""Strict reading of configuration sections: a section becomes a frozen dataclass or a one-sentence ConfigError."""
+"""The one reader of settings: a section of a configuration becomes checked values or a one-sentence ConfigError.
+
+What a section may hold is said once, by the signature of the thing that it makes: a frozen dataclass, or the
+constructor of a backbone or of a part of a head. Annotations give type and range, for example
+``lr: Annotated[float, Range(above=0.0)]``, or for short ``lr: Positive``.
+"""
 
 from __future__ import annotations
 
+import difflib
+import inspect
+import math
 import types
-from collections.abc import Mapping, Sequence
-from dataclasses import field, fields, is_dataclass
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Sequence as _SequenceType
+from dataclasses import dataclass, is_dataclass
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from scalarpath.core.errors import ConfigError
 
@@ -15,83 +24,163 @@ WHOLE = "config"  # what the configuration as a whole is called in errors
 _NOUNS = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
 
 
-def bounded(*, above: float | None = None, at_least: float | None = None, below: float | None = None) -> Any:
-    """A dataclass field that must lie in the given range (checked by ``read_settings``; None passes)."""
-    return field(metadata={"above": above, "at_least": at_least, "below": below})
+@dataclass(frozen=True)
+class Range:
+    """Limits of a number, in an annotation: ``above`` and ``below`` exclude the limit, the others include it."""
+
+    above: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    at_most: float | None = None
+
+    def check(self, value: float, where: str) -> None:
+        """Raise ConfigError for a value outside."""
+        # written so that NaN fails too
+        if self.above is not None and not value > self.above:
+            raise ConfigError(f"{where} must be greater than {self.above:g}, not {value!r}.")
+        if self.at_least is not None and not value >= self.at_least:
+            raise ConfigError(f"{where} must be at least {self.at_least:g}, not {value!r}.")
+        if self.below is not None and not value < self.below:
+            raise ConfigError(f"{where} must be less than {self.below:g}, not {value!r}.")
+        if self.at_most is not None and not value <= self.at_most:
+            raise ConfigError(f"{where} must be at most {self.at_most:g}, not {value!r}.")
 
 
-def read_settings(kind: type[T], section: Any, where: str) -> T:
-    """Build the dataclass ``kind`` from the mapping ``section``, called ``where`` in errors.
+Positive = Annotated[float, Range(above=0.0)]
+NonNegative = Annotated[float, Range(at_least=0.0)]
+Fraction = Annotated[float, Range(above=0.0, below=1.0)]
+Count = Annotated[int, Range(at_least=1)]
+Whole = Annotated[int, Range(at_least=0)]
 
-    Every field must be given, nothing else may be; values must have the annotated type (int, float, bool, str,
-    Literal, list, tuple of one type, dict, a nested dataclass, or any of them with ``| None``) and lie in the range of
-    ``bounded``. The YAML files in ``conf/`` are the only place of defaults.
 
-    Raises ConfigError with one sentence that names the setting and what is allowed.
+def read_settings(kind: Callable[..., T], section: Any, where: str, given: Mapping[str, Any] | None = None) -> T:
+    """Call ``kind`` with the settings of the mapping ``section``, called ``where`` in errors; see ``checked_settings``.
+
+    ``given``: arguments by name that are no settings, such as a generator.
+    """
+    return kind(**(given or {}), **checked_settings(kind, section, where, given or ()))
+
+
+def checked_settings(kind: Callable[..., Any], section: Any, where: str, given: Collection[str] = ()) -> dict[str, Any]:
+    """The settings in ``section`` for the signature of ``kind``, each of the annotated type and within its range.
+
+    Types: int, float (finite), bool, str, Literal, list, tuple, Sequence, dict, dataclasses, alternatives (``|``), and
+    ``Annotated[..., Range(...)]`` around any of them or their entries. A parameter without a default must be set. No
+    setting is called like one of ``given``.
+
+    Raises ConfigError with one sentence that names the setting, what is allowed, and the nearest name.
     """
     if not isinstance(section, Mapping):
         raise ConfigError(f"{where} must be a group of settings, not {section!r}.")
-    hints = get_type_hints(kind)
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
-    refuse_unknown(section, set(known), where)
-    missing = [name for name in known if name not in section]
+    parameters = {name: p for name, p in inspect.signature(kind).parameters.items() if name not in given}
+    refuse_unknown(section, set(parameters), where)
+    missing = [name for name, p in parameters.items() if p.default is p.empty and name not in section]
     if missing:
-        raise ConfigError(f"{where} lacks the setting '{missing[0]}'; it needs: {', '.join(known)}.")
-    values = {}
-    for name, value in section.items():
-        full_name = name if where == WHOLE else f"{where}.{name}"
-        values[name] = _checked(value, hints[name], full_name)
-        _check_range(values[name], known[name].metadata, full_name)
-    return kind(**values)
+        raise ConfigError(f"{where} lacks the setting '{missing[0]}'; it needs: {', '.join(parameters)}.")
+    hints = get_type_hints(kind if is_dataclass(kind) else _function(kind), include_extras=True)
+    return {
+        name: checked(value, hints.get(name, Any), name if where == WHOLE else f"{where}.{name}")
+        for name, value in section.items()
+    }
 
 
-def refuse_unknown(section: Mapping[str, Any], known: set[str], where: str) -> None:
+def refuse_unknown(section: Mapping[str, Any], known: Collection[str], where: str) -> None:
     """Raise ConfigError when ``section`` holds a key that is not ``known``."""
     unknown = sorted(str(key) for key in section if key not in known)
     if unknown:
-        raise ConfigError(f"{where} has no setting '{unknown[0]}'; known settings: {', '.join(sorted(known))}.")
+        names = ", ".join(sorted(known))
+        raise ConfigError(
+            f"{where} has no setting '{unknown[0]}'{nearest(unknown[0], known)}; known settings: {names}."
+        )
 
 
-def _checked(value: Any, hint: Any, where: str) -> Any:
-    if get_origin(hint) in (Union, types.UnionType):
-        if value is None:
-            return None
-        (hint,) = (choice for choice in get_args(hint) if choice is not type(None))
+def choose(value: Any, allowed: Collection[Any], where: str) -> Any:
+    """``value`` if it is one of ``allowed``; else raise ConfigError that lists these."""
+    # the type counts too: True equals 1, and so does 1.0
+    if any(type(value) is type(item) and value == item for item in allowed):
+        return value
+    names = ", ".join("null" if item is None else str(item) for item in allowed)
+    raise ConfigError(f"{where} must be one of {names}, not {value!r}{nearest(value, allowed)}.")
+
+
+def nearest(name: Any, known: Collection[Any]) -> str:
+    """`` (did you mean 'x'?)`` with the name of ``known`` that is most like ``name``, or nothing."""
+    names = {str(item).lower(): str(item) for item in known}
+    found = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.7)
+    return f" (did you mean '{names[found[0]]}'?)" if found else ""
+
+
+def checked(value: Any, hint: Any, where: str) -> Any:
+    """``value`` as the annotation ``hint`` wants it; raises ConfigError."""
+    if hint is Any:
+        return value
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        found = checked(value, arguments[0], where)
+        for limits in arguments[1:]:
+            if isinstance(limits, Range) and found is not None:
+                limits.check(found, where)
+        return found
+    if origin in (Union, types.UnionType):
+        return _alternative(value, arguments, where)
     if is_dataclass(hint):
         return read_settings(hint, value, where)  # type: ignore[arg-type]
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise ConfigError(f"{where} must be one of {', '.join(map(str, get_args(hint)))}, not {value!r}.")
-        return value
-    if get_origin(hint) is dict:
+    if origin is Literal:
+        return choose(value, arguments, where)
+    if origin is dict or hint is dict:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} must be a group of settings, not {value!r}.")
-        return dict(value)
-    if get_origin(hint) is tuple:
-        kinds = get_args(hint)
-        length = None if kinds[-1] is Ellipsis else len(kinds)
-        if not isinstance(value, Sequence) or isinstance(value, str) or length not in (None, len(value)):
-            raise ConfigError(f"{where} must be a list{f' of {length} values' if length else ''}, not {value!r}.")
-        return tuple(_checked(item, kinds[0], where) for item in value)
-    if get_origin(hint) is list:
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            raise ConfigError(f"{where} must be a list, not {value!r}.")
-        return [_checked(item, get_args(hint)[0], where) for item in value]
+        entry = arguments[1] if arguments else Any
+        return {key: checked(item, entry, f"{where}.{key}") for key, item in value.items()}
+    if origin in (list, tuple, _SequenceType):
+        return _checked_list(value, origin, arguments, where)
     # bool is a subclass of int, and an int is a fine float
     wrong_bool = isinstance(value, bool) and hint is not bool
     if wrong_bool or not isinstance(value, (int, float) if hint is float else hint):
         raise ConfigError(f"{where} must be {_NOUNS[hint]}, not {value!r}.")
+    if hint is float and not math.isfinite(value):
+        raise ConfigError(f"{where} must be a finite number, not {value!r}.")
     return hint(value)
 
 
-def _check_range(value: Any, limits: Mapping[str, Any], where: str) -> None:
-    if value is None:
-        return
-    above, at_least, below = limits.get("above"), limits.get("at_least"), limits.get("below")
-    # written so that NaN fails too
-    if above is not None and not value > above:
-        raise ConfigError(f"{where} must be greater than {above:g}, not {value!r}.")
-    if at_least is not None and not value >= at_least:
-        raise ConfigError(f"{where} must be at least {at_least:g}, not {value!r}.")
-    if below is not None and not value < below:
-        raise ConfigError(f"{where} must be less than {below:g}, not {value!r}.")
+def _checked_list(value: Any, origin: Any, arguments: tuple[Any, ...], where: str) -> Any:
+    """A list, or a tuple of one type: of any length, or of the one that the annotation gives."""
+    length = len(arguments) if origin is tuple and arguments[-1] is not Ellipsis else None
+    if not isinstance(value, Sequence) or isinstance(value, str) or length not in (None, len(value)):
+        raise ConfigError(f"{where} must be a list{f' of {length} values' if length else ''}, not {value!r}.")
+    entries = [checked(item, arguments[0], where) for item in value]
+    return tuple(entries) if origin is tuple else entries
+
+
+def _alternative(value: Any, hints: tuple[Any, ...], where: str) -> Any:
+    """The value as the first alternative that takes it; with one besides null, its own error."""
+    if value is None and type(None) in hints:
+        return None
+    others = [hint for hint in hints if hint is not type(None)]
+    errors = []
+    for hint in others:
+        try:
+            return checked(value, hint, where)
+        except ConfigError as error:
+            errors.append((_fits(value, hint), error))
+    # the alternative whose kind the value has explains best what is wrong
+    raise next((error for fits, error in errors if fits), errors[0][1])
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether ``value`` is of the kind of ``hint``: a group, a list, text or a number."""
+    while get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    origin = get_origin(hint) or hint
+    if isinstance(value, Mapping):
+        return origin is dict or is_dataclass(hint)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return origin in (list, tuple, _SequenceType)
+    if isinstance(value, str):
+        return origin in (str, Literal)
+    return origin in (int, float, bool)
+
+
+def _function(kind: Callable[..., Any]) -> Any:
+    """What carries the annotations of a constructor."""
+    return kind.__init__ if isinstance(kind, type) else kind  # type: ignore[misc]

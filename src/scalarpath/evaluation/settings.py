@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR
-from scalarpath.core.settings import WHOLE, bounded, read_settings, refuse_unknown
+from scalarpath.core.settings import WHOLE, Count, Positive, read_settings, refuse_unknown
 from scalarpath.runs.job import plain_config
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ _OF_THE_BENCH = ("material", "min_train_distance_A")  # known once there is some
 class NveCell:
     """Keys of ``settings.nve`` beside those of NveSettings."""
 
-    min_cell_A: float = bounded(above=0.0)
+    min_cell_A: Positive
 
 
 @dataclass(frozen=True)
 class LiquidCell:
     """Keys of ``settings.rdf`` beside or instead of those of RdfSettings."""
 
-    min_cell_A: float = bounded(above=0.0)
-    temperature_K: float | None = bounded(above=0.0)
+    min_cell_A: Positive
+    temperature_K: Positive | None
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class EvaluationSettings:
     keep_trajectories: bool
     output_dir: str | None
     settings: dict[str, Any]
-    threads: int = bounded(at_least=1)
+    threads: Count
 
     def __post_init__(self) -> None:
         if (self.run is None) == (self.calculator is None):

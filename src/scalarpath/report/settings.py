@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import WHOLE, bounded, read_settings
+from scalarpath.core.settings import WHOLE, Count, Whole, read_settings
 from scalarpath.runs.job import plain_config
 
 
@@ -16,8 +16,8 @@ from scalarpath.runs.job import plain_config
 class BootstrapSettings:
     """The section ``bootstrap``: number of resamples and seed of their generator."""
 
-    samples: int = bounded(at_least=1)
-    seed: int = bounded(at_least=0)
+    samples: Count
+    seed: Whole
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from scalarpath.core.errors import CheckpointError, ConfigError
-from scalarpath.core.settings import WHOLE, bounded, read_settings, refuse_unknown
+from scalarpath.core.settings import (
+    WHOLE,
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    Range,
+    Whole,
+    read_settings,
+    refuse_unknown,
+)
 
 PROPERTIES = ("energy", "forces", "stress")
 NOT_HASHED = ("output_dir", "resume", "logger", "artifacts")
@@ -29,19 +39,19 @@ GROUPS = ("data", "backbone", "head", "loss", "optimizer", "scheduler", "trainer
 class HuberDelta:
     """Where the Huber loss turns from quadratic to linear: eV/atom, eV/Å, eV/Å^3."""
 
-    energy: float = bounded(above=0.0)
-    forces: float = bounded(above=0.0)
-    stress: float = bounded(above=0.0)
+    energy: Positive
+    forces: Positive
+    stress: Positive
 
 
 @dataclass(frozen=True)
 class StageTwo:
     """Weights that replace the first ones once ``start`` (fraction of all epochs) has passed."""
 
-    start: float = bounded(above=0.0, below=1.0)
-    energy: float = bounded(at_least=0.0)
-    forces: float = bounded(at_least=0.0)
-    stress: float = bounded(at_least=0.0)
+    start: Fraction
+    energy: NonNegative
+    forces: NonNegative
+    stress: NonNegative
 
 
 @dataclass(frozen=True)
@@ -51,9 +61,9 @@ class LossSettings:
     kind: Literal["mse", "mae", "huber"]
     huber_delta: HuberDelta | None
     stage_two: StageTwo | None
-    energy: float = bounded(at_least=0.0)
-    forces: float = bounded(at_least=0.0)
-    stress: float = bounded(at_least=0.0)
+    energy: NonNegative
+    forces: NonNegative
+    stress: NonNegative
 
     def __post_init__(self) -> None:
         for stage, name in ((self, "loss"), (self.stage_two, "loss.stage_two")):
@@ -75,10 +85,10 @@ class OptimizerSettings:
 
     kind: Literal["adam", "adamw"]
     amsgrad: bool
-    lr: float = bounded(above=0.0)
-    weight_decay: float = bounded(at_least=0.0)
-    beta1: float = bounded(at_least=0.0, below=1.0)
-    beta2: float = bounded(at_least=0.0, below=1.0)
+    lr: Positive
+    weight_decay: NonNegative
+    beta1: Annotated[float, Range(at_least=0.0, below=1.0)]
+    beta2: Annotated[float, Range(at_least=0.0, below=1.0)]
 
 
 @dataclass(frozen=True)
@@ -86,10 +96,10 @@ class Plateau:
     """Multiply the rate by ``factor`` whenever ``monitor`` has not improved for more than ``patience`` epochs."""
 
     monitor: str
-    factor: float = bounded(above=0.0, below=1.0)
-    patience: int = bounded(at_least=0)
-    threshold: float = bounded(at_least=0.0)
-    min_factor: float = bounded(at_least=0.0)
+    factor: Fraction
+    patience: Whole
+    threshold: NonNegative
+    min_factor: NonNegative
 
 
 @dataclass(frozen=True)
@@ -98,8 +108,8 @@ class SchedulerSettings:
 
     kind: Literal["constant", "cosine", "plateau"]
     plateau: Plateau | None
-    warmup_steps: int = bounded(at_least=0)
-    final_factor: float | None = bounded(at_least=0.0)
+    warmup_steps: Whole
+    final_factor: NonNegative | None
 
     def __post_init__(self) -> None:
         if (self.kind == "cosine") != (self.final_factor is not None):
@@ -115,20 +125,20 @@ class TrainerSettings:
     accelerator: Literal["cpu", "gpu", "auto"]
     strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"]
     deterministic: bool
-    threads: int | None = bounded(at_least=1)
-    devices: int = bounded(at_least=1)
-    num_nodes: int = bounded(at_least=1)
-    max_epochs: int = bounded(at_least=1)
-    max_time: float | None = bounded(above=0.0)
-    gradient_clip: float | None = bounded(above=0.0)
-    accumulate_batches: int = bounded(at_least=1)
+    threads: Count | None
+    devices: Count
+    num_nodes: Count
+    max_epochs: Count
+    max_time: Positive | None
+    gradient_clip: Positive | None
+    accumulate_batches: Count
 
 
 @dataclass(frozen=True)
 class EmaSettings:
     """The section ``callbacks.ema``."""
 
-    decay: float = bounded(at_least=0.0, below=1.0)
+    decay: Annotated[float, Range(at_least=0.0, below=1.0)]
 
 
 @dataclass(frozen=True)
@@ -143,15 +153,15 @@ class EarlyStoppingSettings:
     """The section ``callbacks.early_stopping``."""
 
     monitor: str
-    patience: int = bounded(at_least=1)
-    min_delta: float = bounded(at_least=0.0)
+    patience: Count
+    min_delta: NonNegative
 
 
 @dataclass(frozen=True)
 class StepTimerSettings:
     """The section ``callbacks.step_timer``: steps left out at the start of every launch."""
 
-    warmup_steps: int = bounded(at_least=0)
+    warmup_steps: Whole
 
 
 @dataclass(frozen=True)
@@ -221,7 +231,7 @@ class Job:
     kernels: Literal["cuequivariance"] | None
     artifacts: Literal["smoke", "full"] | None
     output_dir: str
-    seed: int = bounded(at_least=0)
+    seed: Whole
 
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> Job:
