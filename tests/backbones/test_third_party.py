@@ -21,7 +21,8 @@ from scalarpath.backbones import Backbone
 from scalarpath.backbones.edge_weights import split_edge_weights
 from scalarpath.heads.interface import PathwaySpec
 from scalarpath.nn.mlp import MLP
-from scalarpath.graph.layout import from_slots, neighbour_sum
+from scalarpath.graph.layout import from_padded
+from scalarpath.nn.neighbour_sum import neighbour_sum
 from scalarpath.nn.radial import BesselBasis, RadialEmbedding
 
 
@@ -46,7 +47,7 @@ class EmbeddedAtom(Backbone):
         hidden, matrix = self.density.hidden(radial), self.density.last()
         (weights,), gate = split_edge_weights(hidden, matrix, [matrix.shape[1]], 1, head, 0, context)
         if gate is not None:
-            weights = weights * from_slots(gate, geometry)
+            weights = weights * from_padded(gate, geometry)
         scalars = head.pool(0, neighbour_sum(weights, geometry) / self.mean_degree, context)
         energy = self.embedding(scalars).squeeze(1)
         extra = head.readout(0, scalars, context)

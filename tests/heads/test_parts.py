@@ -16,8 +16,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from scalarpath.backbones.edge_weights import split_edge_weights
 from scalarpath.core.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import from_slots, to_slots
-from scalarpath.graph.pair_values import with_null_pair
+from scalarpath.graph.layout import from_padded, to_padded, with_zero_row
 from scalarpath.heads import PARTS, PathwaySpec, build_head
 from scalarpath.heads.controls import ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
@@ -90,7 +89,7 @@ def test_edge_hooks_equal_their_formula_in_weight_space():
         torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((n_edges, 3), (n_edges, 5), (5, 6))
     )
     context = head.prepare(geometry, radial)
-    gate = from_slots(head.edge_gate(1, context), geometry)
+    gate = from_padded(head.edge_gate(1, context), geometry)
     left, right = head.parts["edge_band"].edge_term(1, context["edge_band"])
     assert torch.equal(left[batch.pair_edge][batch.edge_pair], left), "the same for both directions"
     assert 0.5 < gate.min() < gate.max() < 2.0
@@ -106,7 +105,7 @@ def test_edge_gate_equals_its_formula_edge_by_edge():
     context = head.prepare(geometry, radial)
     part, d = head.parts["edge_gate"], head.descriptors(geometry).values
     for layer in range(2):
-        gates = from_slots(head.edge_gate(layer, context), geometry).squeeze(1)
+        gates = from_padded(head.edge_gate(layer, context), geometry).squeeze(1)
         own = slice(16 * layer, 16 * (layer + 1))
         units = torch.nn.functional.silu(d @ part.w1[:, own] + part.embedding[geometry.species][:, own])
         outputs = (units @ part.w2[layer] / 4.0).view(geometry.n_atoms, 2, 4)  # [N, S, 1 + B]
@@ -131,16 +130,16 @@ def test_gating_weights_is_gating_messages():
     ]
     # every edge has weights of its own here, and the harmonic of degree 0 is the constant 1
     weights = torch.randn(len(geometry.centre), convolution.weight_numel, generator=generator, dtype=torch.float64)
-    harmonics = to_slots(SphericalHarmonics(2)(geometry.units), geometry)
+    harmonics = to_padded(SphericalHarmonics(2)(geometry.units), geometry)
     gate = torch.rand(len(geometry.centre), 1, generator=generator, dtype=torch.float64)
-    blocks = with_null_pair(weights, geometry).tensor_split([convolution.scalar_width], dim=1)
-    scaled = [with_null_pair(blocks[0][: len(gate)] * gate, geometry), blocks[1]]
+    blocks = with_zero_row(weights, geometry).tensor_split([convolution.scalar_width], dim=1)
+    scaled = [with_zero_row(blocks[0][: len(gate)] * gate, geometry), blocks[1]]
     plain, expected = (convolution(features, w, harmonics, geometry) for w in (blocks, scaled))
-    gated = convolution(features, blocks, harmonics, geometry, to_slots(gate, geometry))
+    gated = convolution(features, blocks, harmonics, geometry, to_padded(gate, geometry))
     torch.testing.assert_close(gated[0], expected[0])
     for unchanged, values in zip(plain[1:], gated[1:], strict=True):
         assert torch.equal(unchanged, values)
-    open_gate = convolution(features, blocks, harmonics, geometry, to_slots(torch.ones_like(gate), geometry))
+    open_gate = convolution(features, blocks, harmonics, geometry, to_padded(torch.ones_like(gate), geometry))
     assert all(torch.equal(values, same) for values, same in zip(open_gate, plain, strict=True))
 
 
@@ -151,7 +150,7 @@ def test_in_allegro_the_gate_scales_the_scalar_part_of_the_environment_alone():
     draw = lambda *shape: torch.rand(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     degrees, channels = len(backbone.widths) - 1, backbone.widths[1]
     weights = [draw(len(geometry.centre), channels) for _ in range(degrees)]
-    harmonics = to_slots(backbone.harmonics(geometry.units), geometry)
+    harmonics = to_padded(backbone.harmonics(geometry.units), geometry)
     gate, norm = draw(geometry.n_atoms, geometry.max_degree, 1), draw(geometry.n_atoms, 1)
     baseline = build_head(head_config("baseline"), backbone.pathway, seed=0)
 
@@ -159,7 +158,7 @@ def test_in_allegro_the_gate_scales_the_scalar_part_of_the_environment_alone():
         return backbone._environment(0, weights, harmonics, gate, norm, geometry, baseline, {})
 
     plain = environment(weights, None)
-    gated, expected = environment(weights, gate), environment([from_slots(gate, geometry) * weights[0]], None)
+    gated, expected = environment(weights, gate), environment([from_padded(gate, geometry) * weights[0]], None)
     torch.testing.assert_close(gated[:, :, :1], expected)
     assert not torch.allclose(gated[:, :, :1], plain[:, :, :1])
     assert torch.equal(gated[:, :, 1:], plain[:, :, 1:])

@@ -11,8 +11,8 @@ from samples import CUTOFF, batch_of, make_potential, quartz_like, silanol
 
 from scalarpath.backbones import Backbone
 from scalarpath.core.errors import ConfigError, DataError, TrainingError
-from scalarpath.graph.layout import neighbour_sum
 from scalarpath.heads import PathwaySpec
+from scalarpath.nn.neighbour_sum import neighbour_sum
 from scalarpath.potential import build_potential
 from scalarpath.potential.agreement import TOLERANCE, verify
 from scalarpath.potential.compiled import CompiledPotential

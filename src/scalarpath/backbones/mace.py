@@ -13,14 +13,14 @@ from scalarpath.backbones.interface import Backbone
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.options import choice, count
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import neighbour_sum, to_slots
-from scalarpath.graph.pair_values import with_null_pair
+from scalarpath.graph.layout import to_padded, with_zero_row
 from scalarpath.heads.interface import PathwaySpec, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics, natural_irreps
 from scalarpath.nn.contraction.symmetric import SymmetricContraction
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.linear import DegreeLinear, SpeciesGroups, SpeciesLinear
 from scalarpath.nn.mlp import ACTIVATIONS, MLP
+from scalarpath.nn.neighbour_sum import neighbour_sum
 from scalarpath.nn.radial import DISTANCE_TRANSFORMS, RADIAL_BASES, RadialEmbedding
 
 INTERACTIONS = ("plain", "residual", "density", "density_residual")
@@ -208,14 +208,14 @@ class MACE(Backbone):
         # 1. species embedding                                                      [N, 1, C]
         embedding = self.node_embedding / self.n_species**0.5
         features = [embedding.index_select(0, geometry.species).unsqueeze(1)]
-        # 2. radial features of pairs of edges [P, B]; harmonics of the vectors neighbour -> centre, padded [N, K, n]
+        # 2. radial features, pair layout [P, B]; harmonics of the vectors neighbour -> centre, padded [N, K, n]
         radial, envelope = self.radial(geometry.one_way)
-        carried = with_null_pair(radial * envelope, geometry)
+        carried = with_zero_row(radial * envelope, geometry)
         if self.envelope_on == "features":
             radial, envelope = carried, None
         else:
-            radial, envelope = with_null_pair(radial, geometry), with_null_pair(envelope, geometry)
-        harmonics = to_slots(self.harmonics(-geometry.units), geometry)
+            radial, envelope = with_zero_row(radial, geometry), with_zero_row(envelope, geometry)
+        harmonics = to_padded(self.harmonics(-geometry.units), geometry)
         context = head.prepare(geometry, carried, per_pair=True)
         # 3. layers, each read out                                                  [N]
         energy = features[0].new_zeros(geometry.n_atoms)

@@ -73,9 +73,9 @@ class EdgeBand(PathwayPart):
         if self.n_species > 1:
             kind = self.pair_index.index_select(0, geometry.species_pairs(self.n_species))
         if usable(geometry.distances):
-            return inputs.to_rows(kernel_edge_band(geometry, self.first, mix, self.pair, kind))
+            return inputs.pairs_to_radial_layout(kernel_edge_band(geometry, self.first, mix, self.pair, kind))
         amplitudes = self.pair if kind is None else self.pair.index_select(0, kind)
-        return inputs.to_rows((self._band(geometry).T @ mix) * amplitudes)
+        return inputs.pairs_to_radial_layout((self._band(geometry).T @ mix) * amplitudes)
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor]:
         """Features [R, rank] and their map V [rank, edge_channels]."""
