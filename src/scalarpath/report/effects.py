@@ -10,9 +10,10 @@ import numpy as np
 
 from scalarpath.artifacts.bootstrap import interval
 from scalarpath.core.errors import ReportError
+from scalarpath.core.metrics import ERROR_SIZES
+from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.cells import BASELINE, Cell
 from scalarpath.report.frame_errors import FILE, read_group_errors
-from scalarpath.report.runs import METRIC_UNITS
 from scalarpath.report.settings import BootstrapSettings
 from scalarpath.report.statistics import (
     holm,
@@ -27,7 +28,6 @@ from scalarpath.report.statistics import (
 ARM = "panpgs"
 CONTROLS = ("ctrl_mlp", "wide_param", "wide_flop", "density", "panpgs_shuffle")
 ALL_DATA = "all data sets"
-STATISTICS = ("mae", "rmse")
 FEW_GROUPS = 10
 
 
@@ -37,7 +37,7 @@ class Effect:
 
     Attributes:
         data, backbone: Where; ``data`` is ALL_DATA for the mean over data sets.
-        arm, reference: The arms; prop, statistic: ``forces``, ``energy`` or ``stress``; ``mae`` or ``rmse``.
+        arm, reference: The arms; prop, statistic: as in ``core.quantities`` and ``core.metrics``: ``forces``, ``mae``.
         seeds: Seeds of the pairs (of each data set); data_sets: how many.
         log_ratios: ln(error of arm / error of reference) by pair.
         arm_error, reference_error: Means over the pairs, meV units; NaN over data sets.
@@ -115,8 +115,8 @@ def _effects_of(
     generator: np.random.Generator,
 ) -> Iterator[tuple[Effect, np.ndarray | None]]:
     """Of two arms, by property and statistic, with the resampled means where there are any."""
-    for prop in METRIC_UNITS:
-        for statistic in STATISTICS:
+    for prop in (quantity.name for quantity in PRIMARY_FIRST):
+        for statistic in ERROR_SIZES:
             errors = {
                 seed: [cell.arms[name][seed].test_error(prop, statistic) for name in (arm, reference)]
                 for seed in cell.common_seeds(arm, reference)
@@ -214,7 +214,7 @@ def _resampled_runs(
             "to say much about new structures."
         )
     result: dict[tuple[str, str, int], np.ndarray] = {}
-    for prop in METRIC_UNITS:
+    for prop in (quantity.name for quantity in PRIMARY_FIRST):
         rows = [(run, errors.errors[prop]) for run, errors in known if prop in errors.errors]
         if not rows:
             continue

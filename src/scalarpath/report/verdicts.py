@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.report.artifact_rows import ArtifactLine
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost
@@ -24,7 +25,6 @@ PUBLISHED_ON = "mace"
 PUBLISHED_PERCENT = {"forces": (-27.0, -22.0), "energy": (-22.0, -19.0), "stress": (-28.0, -27.0)}
 PUBLISHED_COST = 1.05
 CONFIDENT_P = 0.05
-NOUNS = {"forces": "force", "energy": "energy", "stress": "stress"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def verdicts(effects: Sequence[Effect], costs: Sequence[Cost], artifacts: Sequen
 
 
 def _on_errors(effects: Sequence[Effect]) -> Iterator[Verdict]:
-    own = [effect for effect in effects if effect.arm == ARM and effect.statistic == "mae"]
+    own = [item for item in effects if item.arm == ARM and item.statistic == "mae" and item.prop in PUBLISHED_PERCENT]
     failed: dict[tuple[str, str], list[str]] = {}
     for main in own:
         if main.reference != BASELINE:
@@ -75,7 +75,7 @@ def _on_errors(effects: Sequence[Effect]) -> Iterator[Verdict]:
             reason += f" Not replicated by itself on {', '.join(refuted)}."
         if word == NOT_REPLICATED:
             refuted.append(main.data)
-        claim = f"lower {NOUNS[main.prop]} error"
+        claim = f"lower {QUANTITIES[main.prop].noun} error"
         yield Verdict(claim, published, main.data, main.backbone, word, shown_effect(main), reason)
 
 
