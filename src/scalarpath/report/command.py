@@ -46,10 +46,10 @@ def write_report(settings: ReportSettings) -> Aggregate:
         raise ConfigError(f"output = {folder} is the directory of a run; choose another one.")
     found = aggregate(settings)
     # here, because they import much, and runs that must not be compared are refused without that
-    from scalarpath.report.figures import pictures
     from scalarpath.report.html import html
     from scalarpath.report.markdown import markdown
     from scalarpath.report.page import page_of
+    from scalarpath.report.pictures import pictures
 
     drawn = pictures(found)
     page = page_of(found, drawn, _command(), _revision())

@@ -14,8 +14,7 @@ from scalarpath.core.metrics import ERROR_SIZES
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.cells import BASELINE, Cell
 from scalarpath.report.frame_errors import FILE, read_group_errors
-from scalarpath.report.settings import BootstrapSettings
-from scalarpath.report.statistics import (
+from scalarpath.report.paired_tests import (
     holm,
     resampled_log_errors,
     resampled_mean_ratios,
@@ -24,6 +23,7 @@ from scalarpath.report.statistics import (
     t_test,
     wilcoxon_p,
 )
+from scalarpath.report.settings import BootstrapSettings
 
 ARM = "panpgs"
 CONTROLS = ("ctrl_mlp", "wide_param", "wide_flop", "density", "panpgs_shuffle")
@@ -33,18 +33,18 @@ FEW_GROUPS = 10
 
 @dataclass(frozen=True)
 class Effect:
-    """Paired comparison of two arms in one property.
+    """Paired comparison of two arms in one quantity and statistic, such as ``forces`` and ``mae``.
 
-    Attributes:
-        data, backbone: Where; ``data`` is ALL_DATA for the mean over data sets.
-        arm, reference: The arms; prop, statistic: as in ``core.quantities`` and ``core.metrics``: ``forces``, ``mae``.
-        seeds: Seeds of the pairs (of each data set); data_sets: how many.
-        log_ratios: ln(error of arm / error of reference) by pair.
-        arm_error, reference_error: Means over the pairs, meV units; NaN over data sets.
-        mean, low, high: Mean log-ratio and its 95 % t interval.
-        bootstrap_low, bootstrap_high: 95 % interval of resampled seeds and test groups; NaN without test_frames.csv.
-        p_t, p_holm: Of the t test; adjusted over the data sets. p_sign_flip, p_wilcoxon, p_sign: of exact tests;
-            ranks are not mixed over data sets.
+    ``data`` is ALL_DATA for the mean over data sets, whose number is ``data_sets``. ``reference`` is the reference arm,
+    with which ``arm`` is compared. ``seeds`` are those of the pairs (of each data set).
+
+    ``log_ratios`` holds ln(error of the arm / error of the reference arm) of every pair, ``mean``, ``low`` and ``high``
+    their mean and its 95 % t interval. ``bootstrap_low`` and ``bootstrap_high`` are the 95 % interval from resampled
+    seeds and test groups, NaN without test_frames.csv. ``arm_error`` and ``reference_error`` are means of the errors
+    over the pairs in the shown unit, NaN over data sets.
+
+    ``p_t`` is the p value of the t test, ``p_holm`` the same adjusted over the data sets. ``p_sign_flip``,
+    ``p_wilcoxon`` and ``p_sign`` are those of exact tests; ranks of different data sets are never mixed.
     """
 
     data: str
@@ -71,7 +71,7 @@ class Effect:
 
     @property
     def intervals(self) -> list[tuple[float, float]]:
-        """Those that there are: t, bootstrap."""
+        """The intervals that exist: t, then bootstrap."""
         pairs = [(self.low, self.high), (self.bootstrap_low, self.bootstrap_high)]
         return [pair for pair in pairs if not math.isnan(pair[0])]
 

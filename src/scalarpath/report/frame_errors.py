@@ -19,13 +19,11 @@ TOLERANCE = 1e-3  # relative, between the total of the frames and the summary: t
 
 @dataclass(frozen=True)
 class GroupErrors:
-    """Sums over the labelled frames of every test group.
+    """Errors of the test frames of a run, added up over groups.
 
-    Attributes:
-        frames: (frame, group) of every test frame.
-        groups: Names, [G].
-        errors: By property: sum of weight x absolute error, [G]; the weight of a frame is its number of atoms for
-            forces, 1 for energy per atom and stress. Properties without labels are absent.
+    ``frames`` holds (frame, group) of every test frame, ``groups`` the names of the G groups. ``errors`` holds for each
+    quantity with labels the sums [G] of weight x absolute error over the labelled frames; the weight of a frame is its
+    number of atoms for quantities of atoms (forces), else 1.
     """
 
     frames: tuple[tuple[str, str], ...]
@@ -34,7 +32,7 @@ class GroupErrors:
 
 
 def read_group_errors(run: Run) -> GroupErrors | None:
-    """Of a run; None where it has no test_frames.csv.
+    """Errors of a run by group; None where it has no test_frames.csv.
 
     Raises ReportError where the frames do not add up to the test errors of summary.json.
     """

@@ -13,7 +13,7 @@ from scalarpath.report.artifact_rows import ArtifactLine
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost
 from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent
-from scalarpath.report.statistics import t_test
+from scalarpath.report.paired_tests import t_test
 
 REPLICATED, NOT_REPLICATED, UNDECIDED = "replicated", "not replicated", "undecided"
 NEEDED_SEEDS = 5
@@ -29,14 +29,10 @@ CONFIDENT_P = 0.05
 
 @dataclass(frozen=True)
 class Verdict:
-    """On one claim in one place.
+    """What the runs of one data set and backbone say about one claim.
 
-    Attributes:
-        claim: What is claimed; published: the published number, in words.
-        data, backbone: Where.
-        word: REPLICATED, NOT_REPLICATED or UNDECIDED.
-        found: The number of these runs, with its interval; empty where there is none.
-        reason: Why, in sentences.
+    ``published`` is the published number, in words. ``word`` is REPLICATED, NOT_REPLICATED or UNDECIDED. ``found`` is
+    the number of these runs with its interval, empty where there is none. ``reason`` says why, in sentences.
     """
 
     claim: str
@@ -49,7 +45,7 @@ class Verdict:
 
 
 def verdicts(effects: Sequence[Effect], costs: Sequence[Cost], artifacts: Sequence[ArtifactLine]) -> list[Verdict]:
-    """On every claim that the runs bear on."""
+    """Verdicts on every claim that the runs can tell something about."""
     found = [*_on_errors(effects), *_on_cost(costs), *_on_artifacts(artifacts)]
     return sorted(found, key=lambda verdict: verdict.backbone != PUBLISHED_ON)
 
