@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
@@ -72,29 +72,6 @@ class Labels(NamedTuple):
     def has(self, name: str) -> bool:
         """Whether the frame carries the property ``name``."""
         return bool(np.isfinite(getattr(self, name)).all())
-
-
-class FrameLabels(Sequence[Labels]):
-    """Labels of ``frames``, extracted anew whenever they are asked for (see ``extract_labels``)."""
-
-    def __init__(
-        self, frames: Sequence[Frame], keys: LabelKeys, spec: LabelSpec, required: frozenset[str] = frozenset()
-    ) -> None:
-        self._frames, self._rest = frames, (keys, spec, required)
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    @overload
-    def __getitem__(self, index: int) -> Labels: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Labels]: ...
-
-    def __getitem__(self, index: int | slice) -> Labels | list[Labels]:
-        if isinstance(index, slice):
-            return [self[k] for k in range(*index.indices(len(self)))]
-        return extract_labels(self._frames[index], *self._rest)
 
 
 def find_keys(frames: Sequence[Frame], spec: LabelSpec) -> LabelKeys:
