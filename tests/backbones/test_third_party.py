@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 from scalarpath.backbones import Backbone
-from scalarpath.backbones.edge_weights import split_edge_weights
 from scalarpath.heads.interface import PathwaySpec
 from scalarpath.nn.mlp import MLP
 from scalarpath.graph.layout import from_slots, neighbour_sum
@@ -44,7 +43,7 @@ class EmbeddedAtom(Backbone):
         radial = basis * envelope
         context = head.prepare(geometry, radial)
         hidden, matrix = self.density.hidden(radial), self.density.last()
-        (weights,), gate = split_edge_weights(hidden, matrix, [matrix.shape[1]], 1, head, 0, context)
+        (weights,), gate = head.edge_weights(0, hidden, matrix, matrix.shape[1], context)
         if gate is not None:
             weights = weights * from_slots(gate, geometry)
         scalars = head.pool(0, neighbour_sum(weights, geometry) / self.mean_degree, context)

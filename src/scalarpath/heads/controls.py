@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scalarpath.core.settings import Count
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.heads.descriptors import LocalDescriptors, NeighbourhoodDescriptors
-from scalarpath.heads.interface import PathwayPart, PathwaySpec
+from scalarpath.heads.descriptors import NeighbourhoodDescriptors
+from scalarpath.heads.interface import Descriptors, LocalDescriptors, PathwayInputs, PathwayPart, PathwaySpec
 from scalarpath.nn.elementwise import silu
 
 
@@ -26,7 +27,7 @@ class ConstantDescriptors(NeighbourhoodDescriptors):
 
     constants: Tensor
 
-    def __init__(self, cutoff: float, n_species: int, shells: int = 4):
+    def __init__(self, cutoff: float, n_species: int, shells: Count = 4):
         super().__init__(cutoff, n_species, shells)
         generator = torch.Generator().manual_seed(0)
         self.register_buffer("constants", torch.randn(n_species, self.size, generator=generator, dtype=torch.float64))
@@ -47,7 +48,7 @@ class ShuffledDescriptors(NeighbourhoodDescriptors):
 
     draws: Tensor
 
-    def __init__(self, cutoff: float, n_species: int, shells: int = 4):
+    def __init__(self, cutoff: float, n_species: int, shells: Count = 4):
         super().__init__(cutoff, n_species, shells)
         self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
 
@@ -78,9 +79,9 @@ class MlpReadout(PathwayPart):
     def __init__(
         self,
         spec: PathwaySpec,
-        descriptors: NeighbourhoodDescriptors,
+        descriptors: Descriptors,
         generator: torch.Generator,
-        orders: int = 4,
+        orders: Count = 4,
     ):
         super().__init__()
         self.layer = len(spec.readout_channels) - 1
@@ -92,7 +93,7 @@ class MlpReadout(PathwayPart):
         self.coefficients = nn.Parameter(torch.zeros(spec.n_species, channels, functions, dtype=torch.float64))
         self.scale = (channels * functions) ** -0.5
 
-    def prepare(self, inputs: Any) -> Tensor:
+    def prepare(self, inputs: PathwayInputs) -> Tensor:
         """Species of the atoms [N]."""
         return inputs.geometry.species
 

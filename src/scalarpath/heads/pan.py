@@ -15,11 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalarpath.heads.descriptors import NeighbourhoodDescriptors
-from scalarpath.heads.interface import PathwayInputs, PathwayPart, PathwaySpec
+from scalarpath.core.settings import Count, Positive
+from scalarpath.heads.interface import Descriptors, PathwayInputs, PathwayPart, PathwaySpec
 from scalarpath.nn.cpu.gates import kernel_edge_gates, kernel_node_gates
 from scalarpath.nn.cpu.library import usable
 from scalarpath.nn.elementwise import Gate, elementwise, silu
+
+STRENGTH = math.log(2.0)  # of a gate between 1/2 and 2
 
 
 def _normal(generator: torch.Generator, *shape: int) -> Tensor:
@@ -35,7 +37,7 @@ class LayerNetworks(PathwayPart):
     def __init__(
         self,
         n_species: int,
-        descriptors: NeighbourhoodDescriptors,
+        descriptors: Descriptors,
         generator: torch.Generator,
         hidden: int,
         widths: Sequence[int],
@@ -69,10 +71,10 @@ class NodeGate(LayerNetworks):
     def __init__(
         self,
         spec: PathwaySpec,
-        descriptors: NeighbourhoodDescriptors,
+        descriptors: Descriptors,
         generator: torch.Generator,
-        hidden: int = 16,
-        strength: float = math.log(2.0),
+        hidden: Count = 16,
+        strength: Positive = STRENGTH,
     ):
         super().__init__(spec.n_species, descriptors, generator, hidden, spec.pool_channels)
         self.gate = Gate(strength)
@@ -92,9 +94,7 @@ class NodeGate(LayerNetworks):
 class Injection(LayerNetworks):
     """m_i <- m_i + W2 (silu(W1 d_i + T_Zi) - silu(W1 d_isolated + T_Zi)): zero for an atom without neighbours."""
 
-    def __init__(
-        self, spec: PathwaySpec, descriptors: NeighbourhoodDescriptors, generator: torch.Generator, hidden: int = 16
-    ):
+    def __init__(self, spec: PathwaySpec, descriptors: Descriptors, generator: torch.Generator, hidden: Count = 16):
         super().__init__(spec.n_species, descriptors, generator, hidden, spec.pool_channels)
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
@@ -119,10 +119,10 @@ class EdgeGate(LayerNetworks):
     def __init__(
         self,
         spec: PathwaySpec,
-        descriptors: NeighbourhoodDescriptors,
+        descriptors: Descriptors,
         generator: torch.Generator,
-        hidden: int = 16,
-        strength: float = math.log(2.0),
+        hidden: Count = 16,
+        strength: Positive = STRENGTH,
     ):
         widths = [spec.n_species * (1 + spec.n_radial)] * len(spec.edge_channels)
         super().__init__(spec.n_species, descriptors, generator, hidden, widths)

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scalarpath.core.settings import Count, Positive, Whole
 from scalarpath.graph.geometry import EdgeDistances
-from scalarpath.heads.descriptors import ENVELOPE_EXPONENT, NeighbourhoodDescriptors
-from scalarpath.heads.interface import PathwayInputs, PathwayPart, PathwaySpec
+from scalarpath.heads.descriptors import ENVELOPE_EXPONENT
+from scalarpath.heads.interface import Descriptors, PathwayInputs, PathwayPart, PathwaySpec
 from scalarpath.nn.cpu.edge_band import kernel_edge_band
 from scalarpath.nn.cpu.embedding_energy import kernel_embedding_energy
 from scalarpath.nn.cpu.library import usable
@@ -36,10 +37,10 @@ class EdgeBand(PathwayPart):
         self,
         spec: PathwaySpec,
         generator: torch.Generator,
-        size: int = 8,
-        first: int = 8,
-        rank: int = 8,
-        beta: float = 4.0,
+        size: Count = 8,
+        first: Whole = 8,
+        rank: Count = 8,
+        beta: Positive = 4.0,
     ):
         super().__init__()
         self.n_species, self.first = spec.n_species, first
@@ -133,10 +134,10 @@ class EmbeddingReadout(PathwayPart):
     def __init__(
         self,
         spec: PathwaySpec,
-        descriptors: NeighbourhoodDescriptors,
+        descriptors: Descriptors,
         generator: torch.Generator,
-        orders: int = 4,
-        beta: float = 4.0,
+        orders: Count = 4,
+        beta: Positive = 4.0,
     ):
         super().__init__()
         self.layer = len(spec.readout_channels) - 1
@@ -165,7 +166,12 @@ class SpectralReadout(PathwayPart):
     """
 
     def __init__(
-        self, spec: PathwaySpec, generator: torch.Generator, channels: int = 16, orders: int = 4, beta: float = 4.0
+        self,
+        spec: PathwaySpec,
+        generator: torch.Generator,
+        channels: Count = 16,
+        orders: Count = 4,
+        beta: Positive = 4.0,
     ):
         super().__init__()
         self.expansion = SpectralExpansion(channels, orders, beta)

@@ -11,20 +11,19 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from scalarpath.backbones.interface import Backbone, build_backbone
+from scalarpath.backbones import Backbone
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.options import choice, known, positive
+from scalarpath.core.settings import Positive, read_settings
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.heads.build import build_head
+from scalarpath.potential.configuration import build_networks
 from scalarpath.potential.flop_count import flops
 
 NEIGHBOURS = 40  # of an atom where nobody says how many there are: a crystal at a usual cutoff
-QUANTITIES = ("parameters", "flops")
 MAX_GROWTH = 32  # times its width in the configuration
 AIM = 0.2  # of the tolerance: as near the search tries to come, since a head may cost little more than the tolerance
 Widths = tuple[int, ...]
@@ -32,15 +31,11 @@ Widths = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Widening:
-    """Options ``head.widen``: the head to match, what of it, and how near (relative)."""
+    """The section ``head.widen``: the head to match, what of it, and how near (relative)."""
 
-    match: Mapping[str, Any]
-    quantity: str = "parameters"
-    tolerance: float = 0.005
-
-    def __post_init__(self) -> None:
-        choice("head.widen", QUANTITIES, quantity=self.quantity)
-        positive("head.widen", tolerance=self.tolerance)
+    match: dict[str, Any]
+    quantity: Literal["parameters", "flops"]
+    tolerance: Positive
 
 
 def resolved(config: Mapping[str, Any], neighbours: float = NEIGHBOURS) -> dict[str, Any]:
@@ -50,15 +45,30 @@ def resolved(config: Mapping[str, Any], neighbours: float = NEIGHBOURS) -> dict[
     Raises ConfigError when the backbone has no widths to raise, or none that come within the tolerance.
     """
     head = dict(config["head"])
-    if "widen" not in head:
-        return dict(config)
-    options = dict(head.pop("widen") or {})
-    known("head.widen", options, Widening)
-    if not options.get("match"):
-        raise ConfigError("head.widen lacks 'match', the configuration of the head to match.")
-    changes = head.get("backbone") or {}
-    widths = matching_widths({**config, "head": head}, Widening(**options), neighbours)
-    return {**config, "head": {**head, "backbone": {**changes, **widths}}}
+    section = head.pop("widen", None)
+    if section is None:
+        return {**config, "head": head}
+    widening = read_settings(Widening, section, "head.widen")
+    widths = matching_widths({**config, "head": head}, widening, neighbours)
+    return {**config, "head": {**head, "backbone": {**(head.get("backbone") or {}), **widths}}}
+
+
+def check_widening(config: Mapping[str, Any], section: Any) -> None:
+    """Raise ConfigError for a section ``head.widen`` that cannot be followed, but do not search for widths."""
+    if section is not None:
+        build_networks({**config, "head": read_settings(Widening, section, "head.widen").match})
+        start_widths(config)
+
+
+def start_widths(config: Mapping[str, Any]) -> Mapping[str, int | Sequence[int]]:
+    """The widths of the backbone of ``config`` that may be raised; raises ConfigError where it names none."""
+    kind, head = config["backbone"]["kind"], config["head"]
+    backbone, _ = build_networks({**config, "head": {"parts": {}, "backbone": head.get("backbone")}})
+    if not backbone.hidden_widths:
+        raise ConfigError(
+            f"backbone '{kind}' names no widths that head '{head.get('name')}' could raise (hidden_widths)."
+        )
+    return backbone.hidden_widths
 
 
 def matching_widths(config: Mapping[str, Any], widening: Widening, neighbours: float) -> dict[str, int | list[int]]:
@@ -66,18 +76,13 @@ def matching_widths(config: Mapping[str, Any], widening: Widening, neighbours: f
 
     All widths grow in proportion to their start; then single ones are exchanged while that comes nearer to the aim.
     """
-    kind = config["backbone"]["kind"]
-    start = build_backbone(config, 0).hidden_widths
-    if not start:
-        raise ConfigError(
-            f"backbone '{kind}' names no widths that head '{config['head'].get('name')}' could raise (hidden_widths)."
-        )
+    kind, start = config["backbone"]["kind"], start_widths(config)
 
     def amount(of: Mapping[str, Any]) -> int:
-        backbone, head = _parts(of)
+        backbone, head = build_networks(of)
         if widening.quantity == "parameters":
             return parameters(backbone, head)
-        return inference_flops(backbone, head, neighbours, paired=of.get("pair_cutoffs") is None)
+        return inference_flops(backbone, head.double(), neighbours, paired=of.get("pair_cutoffs") is None)
 
     target = amount({**config, "head": widening.match})
 
@@ -125,12 +130,6 @@ def inference_flops(backbone: Backbone, head: nn.Module, neighbours: float, *, p
         pairs=(edges // 2, edges[::2], (edges ^ 1).clamp(max=len(edges) - 1)) if paired else None,
     )
     return flops(lambda: torch.autograd.grad(backbone(geometry, head).sum(), vectors))
-
-
-def _parts(config: Mapping[str, Any]) -> tuple[Backbone, nn.Module]:
-    backbone = build_backbone(config, 0)
-    head = {key: value for key, value in config["head"].items() if key != "backbone"}
-    return backbone, build_head(head, backbone.pathway, 0).double()
 
 
 def nearest(start: Widths, excess: Callable[[Widths], float], aim: float) -> Widths:

@@ -10,7 +10,7 @@ from e3nn import o3
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from scalarpath.backbones.mace import MACE, InteractionLayer
+from scalarpath.backbones.mace import MACE, MACELayer
 from scalarpath.core.errors import UpstreamError
 from scalarpath.nn.contraction.symmetric import coupling_tensor, symmetrised
 from scalarpath.nn.mlp import ACTIVATIONS, MLP
@@ -60,7 +60,7 @@ def import_mace(state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[st
         arrays.fill(backbone.node_embedding, "node_embedding.linear.weight")
         _fill_radial(arrays, backbone)
         for t, layer in enumerate(backbone.layers):
-            _fill_layer(arrays, cast(InteractionLayer, layer), f"interactions.{t}.", f"products.{t}.")
+            _fill_layer(arrays, cast(MACELayer, layer), f"interactions.{t}.", f"products.{t}.")
         for t, readout in enumerate(backbone.readouts):
             weights = cast(MLP, readout).weights
             names = ("linear",) if len(weights) == 1 else ("linear_1", "linear_2")
@@ -146,7 +146,7 @@ def _fill_radial(arrays: UpstreamArrays, backbone: MACE) -> None:
             arrays.fill(getattr(radial.transform, name), f"{prefix}distance_transform.{name}")
 
 
-def _fill_layer(arrays: UpstreamArrays, layer: InteractionLayer, interaction: str, product: str) -> None:
+def _fill_layer(arrays: UpstreamArrays, layer: MACELayer, interaction: str, product: str) -> None:
     arrays.fill_blocks(layer.linear_up.weights, interaction + "linear_up.weight")
     for k, weight in enumerate(layer.radial_mlp.weights):
         arrays.fill(weight, f"{interaction}conv_tp_weights.layer{k}.weight")
