@@ -18,9 +18,10 @@ import torch
 from torch import nn
 
 from scalarpath.backbones import Backbone
-from scalarpath.heads.interface import PathwaySpec
+from scalarpath.heads.interface import PathwayShape
 from scalarpath.nn.mlp import MLP
-from scalarpath.graph.layout import from_slots, neighbour_sum
+from scalarpath.graph.layout import from_padded
+from scalarpath.nn.neighbour_sum import neighbour_sum
 from scalarpath.nn.radial import BesselBasis, RadialEmbedding
 
 
@@ -33,7 +34,7 @@ class EmbeddedAtom(Backbone):
         self.density = MLP([8, 16, width], generator)
         self.embedding = MLP([width, 16, 1], generator)
         self.register_buffer("mean_degree", torch.ones((), dtype=torch.float64))
-        self.pathway = PathwaySpec(cutoff, len(atomic_numbers), 8, (width,), (width,), (width,))
+        self.pathway = PathwayShape(cutoff, len(atomic_numbers), 8, (width,), (width,), (width,))
 
     def set_mean_degree(self, mean_degree):
         self.mean_degree.fill_(mean_degree)
@@ -45,7 +46,7 @@ class EmbeddedAtom(Backbone):
         hidden, matrix = self.density.hidden(radial), self.density.last()
         (weights,), gate = head.edge_weights(0, hidden, matrix, matrix.shape[1], context)
         if gate is not None:
-            weights = weights * from_slots(gate, geometry)
+            weights = weights * from_padded(gate, geometry)
         scalars = head.pool(0, neighbour_sum(weights, geometry) / self.mean_degree, context)
         energy = self.embedding(scalars).squeeze(1)
         extra = head.readout(0, scalars, context)

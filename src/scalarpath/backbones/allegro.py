@@ -15,14 +15,15 @@ from scalarpath.backbones.interface import Backbone, Degree, Exponent, Nonlinear
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.settings import Count, Whole
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import from_slots, neighbour_sum, outer_neighbour_sum, to_slots
-from scalarpath.heads.interface import PathwaySpec, ScalarPathway
+from scalarpath.graph.layout import from_padded, to_padded
+from scalarpath.heads.interface import PathwayShape, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics, block, couplings, natural_irreps
 from scalarpath.nn.convolution.edge_tensor_product import EdgeTensorProduct
 from scalarpath.nn.cpu.library import usable
 from scalarpath.nn.cpu.two_body_tensors import kernel_two_body_tensors
 from scalarpath.nn.linear import SpeciesGroups
 from scalarpath.nn.mlp import MLP, unit_uniform
+from scalarpath.nn.neighbour_sum import neighbour_sum, outer_neighbour_sum
 from scalarpath.nn.radial import BesselBasis, CosineSplineBasis, RadialEmbedding
 
 SCALAR = o3.Irrep("0e")
@@ -185,7 +186,7 @@ class Allegro(Backbone):
         )
         self.readout = readout.build(s * (num_layers + 1), 1)
         pooled = self.readout.weights[-1].shape[0]
-        self.pathway = PathwaySpec(
+        self.pathway = PathwayShape(
             cutoff=cutoff,
             n_species=self.n_species,
             n_radial=self.two_body.size,
@@ -200,7 +201,7 @@ class Allegro(Backbone):
         # 1. two-body scalars x_ij of every edge, harmonics centre -> neighbour    [E, S], padded [N, K, (l_max + 1)^2]
         radial, pair = self.two_body(geometry)
         hidden, matrix = self.scalar_embedding(pair), self.projection.last()
-        harmonics = to_slots(self.harmonics(geometry.units), geometry)
+        harmonics = to_padded(self.harmonics(geometry.units), geometry)
         context = head.prepare(geometry, radial)
         # 2. two-body tensors V_ij                                                 [C, N, K, (l_max + 1)^2]
         tensors = self._two_body_tensors(hidden, harmonics, geometry)
@@ -216,7 +217,7 @@ class Allegro(Backbone):
             # 5. tensor product of every edge with the environment of its centre  [C, N, K, dim]
             tensors = product(tensors, torch.cat(environment, dim=1).permute(2, 0, 1))
             # 6. latent network on all scalars so far and the invariants of the product       [E, H]
-            invariants = from_slots(tensors[..., 0].permute(1, 2, 0), geometry)  # [E, C]
+            invariants = from_padded(tensors[..., 0].permute(1, 2, 0), geometry)  # [E, C]
             hidden, matrix = latent.hidden(torch.cat([*scalars, invariants], dim=1)), latent.last()
         scalars.append(hidden @ matrix)
         # 7. readout: hidden units of the edges, pooled on atoms, then one linear map         [N, H], [N]
@@ -231,7 +232,7 @@ class Allegro(Backbone):
         weights = self.tensor_embedding(scalars)
         if usable(weights):
             return kernel_two_body_tensors(weights, harmonics, geometry)
-        padded = to_slots(weights, geometry)  # [N, K, (l_max + 1) C]
+        padded = to_padded(weights, geometry)  # [N, K, (l_max + 1) C]
         per_degree = padded.unflatten(2, (len(self.widths) - 1, -1)).permute(3, 0, 1, 2)  # [C, N, K, l_max + 1]
         return per_degree.index_select(3, self.degree_of) * harmonics
 

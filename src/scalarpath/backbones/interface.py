@@ -17,7 +17,7 @@ from scalarpath.core.imports import class_named
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.settings import Among, Range, read_settings
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.heads.interface import PathwaySpec, ScalarPathway
+from scalarpath.heads.interface import PathwayShape, ScalarPathway
 from scalarpath.nn.linear import SpeciesGroups
 from scalarpath.nn.mlp import ACTIVATIONS
 
@@ -44,7 +44,7 @@ class Backbone(nn.Module, abc.ABC):
     invariants, one or a list: what a wider baseline may raise (see ``widening``).
     """
 
-    pathway: PathwaySpec
+    pathway: PathwayShape
     hidden_widths: Mapping[str, int | Sequence[int]] = {}
     mean_degree: Tensor
 

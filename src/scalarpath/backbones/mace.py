@@ -12,14 +12,14 @@ from scalarpath.backbones.interface import Backbone, Degree, Exponent, LayerInpu
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.settings import Among, Count, Range
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import neighbour_sum, to_slots
-from scalarpath.graph.pair_values import with_null_pair
-from scalarpath.heads.interface import PathwaySpec, ScalarPathway
+from scalarpath.graph.layout import to_padded, with_zero_row
+from scalarpath.heads.interface import PathwayShape, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics, natural_irreps
 from scalarpath.nn.contraction.symmetric import SymmetricContraction
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.linear import DegreeLinear, SpeciesGroups, SpeciesLinear
 from scalarpath.nn.mlp import MLP
+from scalarpath.nn.neighbour_sum import neighbour_sum
 from scalarpath.nn.radial import DISTANCE_TRANSFORMS, RADIAL_BASES, RadialEmbedding
 
 Interaction = Literal["plain", "residual", "density", "density_residual"]
@@ -178,7 +178,7 @@ class MACE(Backbone):
         self.readouts = nn.ModuleList(MLP([c, 1], generator) for _ in range(max(last, 1)))
         if num_interactions > 1:
             self.readouts.append(MLP([c, readout_mlp, 1], generator, gate))
-        self.pathway = PathwaySpec(
+        self.pathway = PathwayShape(
             cutoff=cutoff,
             n_species=n_species,
             n_radial=num_bessel,
@@ -193,14 +193,14 @@ class MACE(Backbone):
         # 1. species embedding                                                      [N, 1, C]
         embedding = self.node_embedding / self.n_species**0.5
         features = [embedding.index_select(0, geometry.species).unsqueeze(1)]
-        # 2. radial features of pairs of edges [P, B]; harmonics of the vectors neighbour -> centre, padded [N, K, n]
+        # 2. radial features, pair layout [P, B]; harmonics of the vectors neighbour -> centre, padded [N, K, n]
         radial, envelope = self.radial(geometry.one_way)
-        carried = with_null_pair(radial * envelope, geometry)
+        carried = with_zero_row(radial * envelope, geometry)
         if self.envelope_on == "features":
             radial, envelope = carried, None
         else:
-            radial, envelope = with_null_pair(radial, geometry), with_null_pair(envelope, geometry)
-        harmonics = to_slots(self.harmonics(-geometry.units), geometry)
+            radial, envelope = with_zero_row(radial, geometry), with_zero_row(envelope, geometry)
+        harmonics = to_padded(self.harmonics(-geometry.units), geometry)
         context = head.prepare(geometry, carried, per_pair=True)
         inputs = LayerInputs(geometry, groups, radial, harmonics, head, context)
         # 3. layers, each read out                                                  [N]

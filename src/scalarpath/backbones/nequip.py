@@ -12,9 +12,8 @@ from scalarpath.backbones.interface import Backbone, Degree, Exponent, LayerInpu
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.settings import Count, Whole
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import to_slots
-from scalarpath.graph.pair_values import with_null_pair
-from scalarpath.heads.interface import PathwaySpec, ScalarPathway
+from scalarpath.graph.layout import to_padded, with_zero_row
+from scalarpath.heads.interface import PathwayShape, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics, couplings
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.linear import AttributeLinear, DegreeLinear, SpeciesGroups
@@ -177,7 +176,7 @@ class NequIP(Backbone):
         self.layers = nn.ModuleList(layers)
         widths = [channels[0], *[width] * readout_mlp_hidden_layers_depth, 1]
         self.readout = MLP(widths, generator, readout_mlp_nonlinearity, gain=GAIN, uniform=True)
-        self.pathway = PathwaySpec(
+        self.pathway = PathwayShape(
             cutoff=cutoff,
             n_species=self.n_species,
             n_radial=num_bessels,
@@ -193,10 +192,10 @@ class NequIP(Backbone):
         # 1. species embedding, the first features and the attributes of all layers       [S, V], [N, 1, V]
         attributes = self.type_embedding
         features = [attributes.index_select(0, geometry.species).unsqueeze(1)]
-        # 2. radial features of pairs of edges [P, B]; harmonics of the vectors centre -> neighbour, padded [N, K, n]
+        # 2. radial features, pair layout [P, B]; harmonics of the vectors centre -> neighbour, padded [N, K, n]
         basis, envelope = self.radial(geometry.one_way)
-        radial = with_null_pair(basis * envelope, geometry)
-        harmonics = to_slots(self.harmonics(geometry.units), geometry)
+        radial = with_zero_row(basis * envelope, geometry)
+        harmonics = to_padded(self.harmonics(geometry.units), geometry)
         context = head.prepare(geometry, radial, per_pair=True)
         inputs = LayerInputs(geometry, groups, radial, harmonics, head, context)
         # 3. layers                                                                       per irrep [N, 2l + 1, C]

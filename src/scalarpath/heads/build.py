@@ -16,7 +16,7 @@ from scalarpath.core.imports import class_named
 from scalarpath.core.settings import read_settings
 from scalarpath.heads.controls import ConstantDescriptors, MlpReadout, ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
-from scalarpath.heads.interface import Descriptors, PathwayPart, PathwaySpec, ScalarPathway
+from scalarpath.heads.interface import Descriptors, PathwayPart, PathwayShape, ScalarPathway
 from scalarpath.heads.pan import EdgeGate, Injection, NodeGate
 from scalarpath.heads.pgs import EdgeBand, EmbeddingReadout, SpectralReadout
 
@@ -48,11 +48,11 @@ class HeadSettings:
     descriptors: dict[str, Any] | None = None
 
 
-def build_head(config: Mapping[str, Any], spec: PathwaySpec, seed: int) -> ScalarPathway:
+def build_head(config: Mapping[str, Any], pathway: PathwayShape, seed: int) -> ScalarPathway:
     """Head from {"name": ..., "parts": {name: options}, "descriptors": options}.
 
     ``kind`` among the options is a key of PARTS or DESCRIPTORS, or ``package.module:Class``; without it the name of a
-    part is its kind. A constructor gets what it asks for by name: ``spec``, ``descriptors``, ``generator`` (parts),
+    part is its kind. A constructor gets what it asks for by name: ``pathway``, ``descriptors``, ``generator`` (parts),
     ``cutoff``, ``n_species``, ``generator`` (descriptors), and the options. Every part draws its parameters from a
     generator of its own (seed and name), so that two heads that share a part share its start.
 
@@ -62,7 +62,7 @@ def build_head(config: Mapping[str, Any], spec: PathwaySpec, seed: int) -> Scala
     own = dict(settings.descriptors or {})
     named = own.pop("kind", "neighbourhood")
     kind = class_named(named, DESCRIPTORS, Descriptors, "head.descriptors: kind")  # type: ignore[type-abstract]
-    offered = {"cutoff": spec.cutoff, "n_species": spec.n_species, "generator": _generator(seed, "descriptors")}
+    offered = {"cutoff": pathway.cutoff, "n_species": pathway.n_species, "generator": _generator(seed, "descriptors")}
     descriptors = _built(kind, own, "head.descriptors", offered)
 
     options = {name: dict(given or {}) for name, given in (settings.parts or {}).items()}
@@ -70,7 +70,7 @@ def build_head(config: Mapping[str, Any], spec: PathwaySpec, seed: int) -> Scala
     order = list(PARTS.values())
     parts = {}
     for name in sorted(kinds, key=lambda name: order.index(kinds[name]) if kinds[name] in order else len(order)):
-        offered = {"spec": spec, "descriptors": descriptors, "generator": _generator(seed, name)}
+        offered = {"pathway": pathway, "descriptors": descriptors, "generator": _generator(seed, name)}
         parts[name] = _built(kinds[name], options[name], f"head.parts.{name}", offered)
     read = any("descriptors" in inspect.signature(kind).parameters for kind in kinds.values())
     return ScalarPathway(parts, descriptors if read else None)

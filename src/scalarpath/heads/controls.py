@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from scalarpath.core.settings import Count
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
-from scalarpath.heads.interface import Descriptors, LocalDescriptors, PathwayInputs, PathwayPart, PathwaySpec
+from scalarpath.heads.interface import Descriptors, LocalDescriptors, PathwayInputs, PathwayPart, PathwayShape
 from scalarpath.nn.elementwise import silu
 
 
@@ -78,19 +78,19 @@ class MlpReadout(PathwayPart):
 
     def __init__(
         self,
-        spec: PathwaySpec,
+        pathway: PathwayShape,
         descriptors: Descriptors,
         generator: torch.Generator,
         orders: Count = 4,
     ):
         super().__init__()
-        self.layer = len(spec.readout_channels) - 1
-        width, channels, functions = spec.readout_channels[-1], descriptors.size, 2 * orders
+        self.layer = len(pathway.readout_channels) - 1
+        width, channels, functions = pathway.readout_channels[-1], descriptors.size, 2 * orders
         draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
         self.register_buffer("projection", draw(width, channels) / width**0.5)
         self.register_buffer("slope", draw(functions))
         self.register_buffer("offset", draw(functions))
-        self.coefficients = nn.Parameter(torch.zeros(spec.n_species, channels, functions, dtype=torch.float64))
+        self.coefficients = nn.Parameter(torch.zeros(pathway.n_species, channels, functions, dtype=torch.float64))
         self.scale = (channels * functions) ** -0.5
 
     def prepare(self, inputs: PathwayInputs) -> Tensor:

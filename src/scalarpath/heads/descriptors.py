@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from scalarpath.core.settings import Count
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import to_planes
+from scalarpath.graph.layout import to_padded_features_first
 from scalarpath.heads.interface import Descriptors, LocalDescriptors
 from scalarpath.nn.cpu.descriptors import MOST_SHELLS, kernel_descriptors
 from scalarpath.nn.cpu.library import usable
@@ -84,11 +84,12 @@ class NeighbourhoodDescriptors(Descriptors):
     def _sums(self, geometry: EdgeGeometry) -> Tensor:
         """Sums over neighbours of v (x) (w v, q F_k u) with v = (1, x, r): [N, 5, 5 + K].
 
-        On planes [.., N, K] of one number per neighbour, which vectorise where [E, few] does not.
+        On the padded layout with features first, [.., N, K], which vectorises where [E, few] does not.
         """
         r, x = geometry.distances, geometry.scaled_distances
         edges = [r, polynomial_cutoff(x, ENVELOPE_EXPONENT), torch.ones_like(r), x, geometry.units]
-        distance, envelope, v = to_planes(torch.cat(edges, dim=1), geometry).split([1, 1, 5])  # zero in free places
+        padded = to_padded_features_first(torch.cat(edges, dim=1), geometry)
+        distance, envelope, v = padded.split([1, 1, 5])  # zero in empty slots
         inverse = self._inverse_widths()[:, None, None]
         radial = torch.addcmul(inverse * self.radii[:, None, None], distance, inverse, value=-1.0)
         shells = torch.sigmoid(radial) * envelope

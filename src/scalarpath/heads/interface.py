@@ -32,12 +32,11 @@ from torch import Tensor, nn
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import to_slots
-from scalarpath.graph.pair_values import on_slots, to_edges, with_null_pair
+from scalarpath.graph.layout import pairs_to_edges, pairs_to_padded, to_padded, with_zero_row
 
 
 @dataclass(frozen=True)
-class PathwaySpec:
+class PathwayShape:
     """What a backbone offers to its head: the widths of the hooks, and what the inputs look like.
 
     cutoff in Å; n_radial: width of the radial features passed to ``prepare``. Each tuple has one entry per call of its
@@ -63,8 +62,8 @@ class LocalDescriptors(NamedTuple):
 class PathwayInputs:
     """What a part may read: the geometry, the backbone's radial features [R, n_radial], local descriptors.
 
-    The R rows are those of the features of which the backbone makes its edge weights: of pairs of edges, and of none
-    (see ``with_null_pair``), with ``per_pair``, else of edges.
+    The radial features have the layout of the features from which the backbone makes its edge weights: with
+    ``per_pair`` the pair layout (see ``with_zero_row``), else the edge layout.
     """
 
     geometry: EdgeGeometry
@@ -72,14 +71,14 @@ class PathwayInputs:
     per_pair: bool
     local: LocalDescriptors | None
 
-    def to_rows(self, values: Tensor) -> Tensor:
-        """Values of pairs on the rows: [P, F] -> [R, F]."""
-        return (with_null_pair if self.per_pair else to_edges)(values, self.geometry)
+    def pairs_to_radial_layout(self, values: Tensor) -> Tensor:
+        """Pair layout to the layout of the radial features: [P, F] -> [R, F]."""
+        return (with_zero_row if self.per_pair else pairs_to_edges)(values, self.geometry)
 
     @property
     def padded_radial(self) -> Tensor:
-        """The radial features on the padded layout, zero in free places: [N, K, n_radial]."""
-        return (on_slots if self.per_pair else to_slots)(self.radial, self.geometry)
+        """The radial features on the padded layout, zero in empty slots: [N, K, n_radial]."""
+        return (pairs_to_padded if self.per_pair else to_padded)(self.radial, self.geometry)
 
     @property
     def descriptors(self) -> LocalDescriptors:
@@ -116,7 +115,7 @@ class PathwayPart(nn.Module):
         return None
 
     def edge_gate(self, layer: int, prepared: Any) -> Tensor | None:
-        """Factor [N, K, 1] on the scalar edge weights, any number in free places; or None."""
+        """Factor [N, K, 1] on the scalar edge weights, any number in empty slots; or None."""
         return None
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor] | None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from scalarpath.core.settings import Count, Positive
-from scalarpath.heads.interface import Descriptors, PathwayInputs, PathwayPart, PathwaySpec
+from scalarpath.heads.interface import Descriptors, PathwayInputs, PathwayPart, PathwayShape
 from scalarpath.nn.cpu.gates import kernel_edge_gates, kernel_node_gates
 from scalarpath.nn.cpu.library import usable
 from scalarpath.nn.elementwise import Gate, elementwise, silu
@@ -70,13 +70,13 @@ class NodeGate(LayerNetworks):
 
     def __init__(
         self,
-        spec: PathwaySpec,
+        pathway: PathwayShape,
         descriptors: Descriptors,
         generator: torch.Generator,
         hidden: Count = 16,
         strength: Positive = STRENGTH,
     ):
-        super().__init__(spec.n_species, descriptors, generator, hidden, spec.pool_channels)
+        super().__init__(pathway.n_species, descriptors, generator, hidden, pathway.pool_channels)
         self.gate = Gate(strength)
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
@@ -94,8 +94,8 @@ class NodeGate(LayerNetworks):
 class Injection(LayerNetworks):
     """m_i <- m_i + W2 (silu(W1 d_i + T_Zi) - silu(W1 d_isolated + T_Zi)): zero for an atom without neighbours."""
 
-    def __init__(self, spec: PathwaySpec, descriptors: Descriptors, generator: torch.Generator, hidden: Count = 16):
-        super().__init__(spec.n_species, descriptors, generator, hidden, spec.pool_channels)
+    def __init__(self, pathway: PathwayShape, descriptors: Descriptors, generator: torch.Generator, hidden: Count = 16):
+        super().__init__(pathway.n_species, descriptors, generator, hidden, pathway.pool_channels)
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
         """Hidden units of every layer relative to the isolated atom: [N, hidden] each."""
@@ -118,15 +118,15 @@ class EdgeGate(LayerNetworks):
 
     def __init__(
         self,
-        spec: PathwaySpec,
+        pathway: PathwayShape,
         descriptors: Descriptors,
         generator: torch.Generator,
         hidden: Count = 16,
         strength: Positive = STRENGTH,
     ):
-        widths = [spec.n_species * (1 + spec.n_radial)] * len(spec.edge_channels)
-        super().__init__(spec.n_species, descriptors, generator, hidden, widths)
-        self.n_species, self.gate = spec.n_species, Gate(strength)
+        widths = [pathway.n_species * (1 + pathway.n_radial)] * len(pathway.edge_channels)
+        super().__init__(pathway.n_species, descriptors, generator, hidden, widths)
+        self.n_species, self.gate = pathway.n_species, Gate(strength)
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
         """Gates of every layer on the padded layout: [N, K, 1] each."""

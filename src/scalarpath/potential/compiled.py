@@ -117,7 +117,7 @@ def trace(
     # two sizes that happen to be equal here are not the same size
     mode = FakeTensorMode(shape_env=ShapeEnv(duck_shape=False, assume_static_by_default=True))
     marked = _marked(structure)
-    # one place more than needed: that all atoms have max_degree neighbours is the exception
+    # one slot more than needed: that all atoms have max_degree neighbours is the exception
     degree = 1 + len(KEYS)
     marked[degree] = _mark(marked[degree].new_empty(marked[degree].shape[0] + 1), 0)
     inputs = [mode.from_tensor(value.detach()) for value in weights]

@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.settings import WHOLE, read_settings
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import to_slots
+from scalarpath.graph.layout import to_padded
 from scalarpath.potential.configuration import DTYPES, PotentialSettings, build_networks
 from scalarpath.potential.widening import NEIGHBOURS, check_widening, resolved
 from scalarpath.potential.zbl import ZBL
@@ -95,11 +95,11 @@ class Potential(nn.Module):
         # 3. one gradient with respect to the edge vectors gives forces and virial                  [E, 3]
         (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=self.training)
         # what every atom feels of its neighbours, the reverse edges included, on the padded layout  [N, K, 3]
-        pulls = to_slots(_BothWays.apply(gradient.double(), graph.edge_reverse), geometry)
+        pulls = to_padded(_BothWays.apply(gradient.double(), graph.edge_reverse), geometry)
         if forces:
             out["forces"] = pulls.sum(1)
         if stress:
-            virial = torch.bmm(to_slots(vectors.double(), geometry).transpose(1, 2), pulls)  # twice that of every atom
+            virial = torch.bmm(to_padded(vectors.double(), geometry).transpose(1, 2), pulls)  # twice that of every atom
             total = pulls.new_zeros(n_graphs, 3, 3).index_add(0, batch, virial)
             periodic = graph.pbc.all(dim=1)
             # chosen twice, since a NaN in the unused branch would reach the gradients

@@ -113,20 +113,20 @@ def inference_flops(backbone: Backbone, head: nn.Module, neighbours: float, *, p
     Operations depend on shapes alone, so the edges may point anywhere; ``paired``: every two count as an edge and its
     reverse, as without cutoffs that differ by direction.
     """
-    spec, degree = backbone.pathway, max(1, round(neighbours))
-    species = torch.arange(spec.n_species)
-    centre, slot = species.repeat_interleave(degree), torch.arange(degree).repeat(spec.n_species)
+    pathway, degree = backbone.pathway, max(1, round(neighbours))
+    species = torch.arange(pathway.n_species)
+    centre, slot = species.repeat_interleave(degree), torch.arange(degree).repeat(pathway.n_species)
     directions = torch.randn(len(centre), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    vectors = (0.5 * spec.cutoff * nn.functional.normalize(directions)).requires_grad_()
+    vectors = (0.5 * pathway.cutoff * nn.functional.normalize(directions)).requires_grad_()
     edges = torch.arange(len(centre))
     geometry = EdgeGeometry.from_vectors(
         vectors,
         centre,
-        (centre + slot) % spec.n_species,
+        (centre + slot) % pathway.n_species,
         slot,
         species,
         degree,
-        spec.cutoff,
+        pathway.cutoff,
         pairs=(edges // 2, edges[::2], (edges ^ 1).clamp(max=len(edges) - 1)) if paired else None,
     )
     return flops(lambda: torch.autograd.grad(backbone(geometry, head).sum(), vectors))
