@@ -45,7 +45,7 @@ GOOD = {
             {"backbone": SMALL_MACE | {"radial_type": "gaussian", "num_bessel": 1}},
             "num_bessel must be at least 2 with backbone.radial_type=gaussian",
         ),
-        ({"backbone": SMALL_NEQUIP | {"num_features": [4, 3, 2]}}, "3 entries for degrees 0..1"),
+        ({"backbone": SMALL_NEQUIP | {"num_features": [4, 3, 2]}}, "3 entries for 2 degrees"),
         ({"backbone": SMALL_NEQUIP | {"parity": "odd"}}, "parity must be true or false, not 'odd'"),
         ({"backbone": SMALL_NEQUIP | {"l_max": 9}}, "l_max must be at most 4, not 9"),
         ({"backbone": SMALL_NEQUIP | {"polynomial_cutoff_p": 1}}, "polynomial_cutoff_p must be at least 2, not 1"),
