@@ -53,20 +53,21 @@ def resolved(config: Mapping[str, Any], neighbours: float = NEIGHBOURS) -> dict[
     return {**config, "head": {**head, "backbone": {**(head.get("backbone") or {}), **widths}}}
 
 
-def check_widening(config: Mapping[str, Any], section: Any) -> None:
-    """Raise ConfigError for a section ``head.widen`` that cannot be followed, but do not search for widths."""
-    if section is not None:
-        build_networks({**config, "head": read_settings(Widening, section, "head.widen").match})
-        start_widths(config)
+def check_widening(section: Any, config: Mapping[str, Any], backbone: Backbone) -> None:
+    """Raise ConfigError for a section ``head.widen`` that cannot be followed, without a search for widths.
+
+    ``backbone``: that of ``config``.
+    """
+    build_networks({**config, "head": read_settings(Widening, section, "head.widen").match})
+    start_widths(config, backbone)
 
 
-def start_widths(config: Mapping[str, Any]) -> Mapping[str, int | Sequence[int]]:
-    """The widths of the backbone of ``config`` that may be raised; raises ConfigError where it names none."""
-    kind, head = config["backbone"]["kind"], config["head"]
-    backbone, _ = build_networks({**config, "head": {"name": head.get("name"), "backbone": head.get("backbone")}})
+def start_widths(config: Mapping[str, Any], backbone: Backbone) -> Mapping[str, int | Sequence[int]]:
+    """The widths of ``backbone`` that may be raised; raises ConfigError where it names none."""
     if not backbone.hidden_widths:
         raise ConfigError(
-            f"backbone '{kind}' names no widths that head '{head.get('name')}' could raise (hidden_widths)."
+            f"backbone '{config['backbone']['kind']}' names no widths that head '{config['head'].get('name')}' could "
+            "raise (hidden_widths)."
         )
     return backbone.hidden_widths
 
@@ -76,7 +77,7 @@ def matching_widths(config: Mapping[str, Any], widening: Widening, neighbours: f
 
     All widths grow in proportion to their start. Then units move between single widths while that helps.
     """
-    kind, start = config["backbone"]["kind"], start_widths(config)
+    kind, start = config["backbone"]["kind"], start_widths(config, build_networks(config)[0])
 
     def amount(of: Mapping[str, Any]) -> int:
         backbone, head = build_networks(of)
