@@ -22,9 +22,9 @@ from scalarpath.training.schedules import LearningRateFactor, SchedulerSettings
 class PotentialModule(pl.LightningModule):
     """Trains a Potential on energy per atom, forces and stress.
 
-    Logged once per epoch: ``train/...`` and ``val/...`` errors with the names of ``metrics.metric_names``, the number
-    of labels behind them, the loss with its weighted parts, ``lr`` and the gradient norm before clipping. The
-    validation loss always has the weights of the last stage, so that epochs before and after the change compare.
+    Logged once per epoch: ``train/...`` and ``val/...`` metrics as ``core.metrics`` names them, the number of labels
+    behind them, the loss with its weighted parts, ``lr`` and the gradient norm before clipping. The validation loss
+    always has the weights of the last stage, so that epochs before and after the change compare.
 
     With ``form`` both steps run another form of the potential, compiled or with other kernels, which is compared with
     it before training starts.
