@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from scalarpath.potential import to_checkpoint
 from scalarpath.potential.agreement import Form, verify
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.metrics import EpochErrors
@@ -126,4 +127,4 @@ class PotentialModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the potential in its own format, unless the weight average has put its own there."""
-        checkpoint.setdefault("potential", self.potential.to_checkpoint())
+        checkpoint.setdefault("potential", to_checkpoint(self.potential))
