@@ -28,6 +28,7 @@ from scalarpath.training.callbacks.max_time import MaxTime
 from scalarpath.training.callbacks.metrics_csv import MetricsCsv
 from scalarpath.training.callbacks.padding import UnlabelledPadding
 from scalarpath.training.callbacks.progress import Progress
+from scalarpath.training.callbacks.run_status import RunStatus
 from scalarpath.training.callbacks.step_timer import StepTimer
 from scalarpath.training.ema import Ema
 from scalarpath.training.losses import WeightedLoss
@@ -87,6 +88,7 @@ def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
     section = job.callbacks
     chosen: dict[str, pl.Callback | None] = {
         "first_failure": FirstFailure(directory),
+        "run_status": RunStatus(directory),
         "padding": UnlabelledPadding(),
         "step_timer": StepTimer(section.step_timer) if section.step_timer else None,
         "finite_guard": FiniteGuard(),
