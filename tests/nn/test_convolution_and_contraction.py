@@ -10,8 +10,7 @@ from e3nn.math import normalize2mom
 from samples import batch_of, quartz_like, silanol
 
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import to_slots
-from scalarpath.graph.pair_values import with_null_pair
+from scalarpath.graph.layout import to_padded, with_zero_row
 from scalarpath.nn.angular import SphericalHarmonics, couplings, natural_irreps
 from scalarpath.nn.contraction.symmetric import SymmetricContraction, coupling_tensor, symmetric_basis, symmetrised
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
@@ -78,8 +77,8 @@ def test_convolution_equals_e3nn_tensor_product_and_scatter(
     ]
     weights = torch.randn(len(geometry.centre), convolution.weight_numel, generator=generator, dtype=torch.float64)
     harmonics = SphericalHarmonics(l_edge)(geometry.units)
-    blocks = with_null_pair(convolution.by_group(weights), geometry).tensor_split([convolution.scalar_width], dim=1)
-    ours = convolution(features, blocks, to_slots(harmonics, geometry), geometry)
+    blocks = with_zero_row(convolution.by_group(weights), geometry).tensor_split([convolution.scalar_width], dim=1)
+    ours = convolution(features, blocks, to_padded(harmonics, geometry), geometry)
 
     messages = product(flat(features)[geometry.neighbour], harmonics, weights)
     theirs = torch.zeros(geometry.n_atoms, out.dim, dtype=torch.float64).index_add(0, geometry.centre, messages)

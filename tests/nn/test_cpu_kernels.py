@@ -12,9 +12,8 @@ from samples import batch_of, make_potential, quartz_like, silanol
 from torch.autograd import gradcheck, gradgradcheck
 
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import to_slots
-from scalarpath.graph.pair_values import with_null_pair
-from scalarpath.heads import PathwaySpec, build_head, descriptors
+from scalarpath.graph.layout import to_padded, with_zero_row
+from scalarpath.heads import PathwayShape, build_head, descriptors
 from scalarpath.heads.descriptors import LocalDescriptors
 from scalarpath.heads.interface import PathwayInputs
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
@@ -53,7 +52,7 @@ def arguments(convolution, geometry, gated: bool, dtype=torch.float64) -> list[t
     exists = exists.view(geometry.n_atoms, geometry.max_degree, 1)
     harmonics = draw(geometry.n_atoms, geometry.max_degree, convolution.plan.n_harmonics - 1)
     gate = [draw(geometry.n_atoms, geometry.max_degree, 1)] if gated else []
-    weights = with_null_pair(draw(len(geometry.pair_edge), convolution.weight_numel), geometry)
+    weights = with_zero_row(draw(len(geometry.pair_edge), convolution.weight_numel), geometry)
     scalar, other = weights.tensor_split([convolution.scalar_width], dim=1)
     features = [
         draw(geometry.n_atoms, 2 * degree + 1, channels)
@@ -76,7 +75,7 @@ def derivatives(convolution, geometry, gated: bool, inputs) -> list[torch.Tensor
     n_pairs = len(geometry.pair_edge)
 
     def counted(values: torch.Tensor) -> torch.Tensor:
-        return values[:n_pairs] if len(values) == n_pairs + 1 else values  # the row of no pair is of no account
+        return values[:n_pairs] if len(values) == n_pairs + 1 else values  # nobody reads the zero row
 
     out = called(convolution, geometry, gated, *inputs)
     first = torch.autograd.grad(sum(x.square().sum() for x in out), inputs, create_graph=True)
@@ -222,17 +221,17 @@ def test_gates_and_derivatives_are_those_of_torch_operations(part, rows, n_speci
     geometry = geometry_of(quartz_like(), silanol(), silanol()[:1], paired=rows != "every edge a pair")
     if n_species == 2:
         geometry.species = torch.arange(geometry.n_atoms) % 2
-    spec = PathwaySpec(5.0, n_species, 3, (4, 6), (13, 5), (4,))
-    head, generator = build_head({"name": "test", "parts": {part: {"hidden": 11}}}, spec, seed=0), torch.Generator()
+    pathway = PathwayShape(5.0, n_species, 3, (4, 6), (13, 5), (4,))
+    head, generator = build_head({"name": "test", "parts": {part: {"hidden": 11}}}, pathway, seed=0), torch.Generator()
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     gate = head.parts[part]
     with torch.no_grad():
         for parameter in gate.parameters():
             parameter += draw(*parameter.shape)
     radial = draw(len(geometry.centre if rows == "edges" else geometry.pair_edge), 3)
-    radial = radial if rows == "edges" else with_null_pair(radial, geometry)
+    radial = radial if rows == "edges" else with_zero_row(radial, geometry)
     local = LocalDescriptors(draw(geometry.n_atoms, 7).requires_grad_(), draw(n_species, 7))
-    exists = to_slots(torch.ones(len(geometry.centre), 1, dtype=torch.float64), geometry)
+    exists = to_padded(torch.ones(len(geometry.centre), 1, dtype=torch.float64), geometry)
 
     def gates() -> list[torch.Tensor]:
         values = gate.prepare(PathwayInputs(geometry, radial, rows != "edges", local))
@@ -253,9 +252,9 @@ def test_mixers_and_derivatives_are_those_of_torch_operations(part, n_species, p
     batch, generator = batch_of(quartz_like(), silanol(), silanol()[:1]), torch.Generator().manual_seed(0)
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     vectors = draw(batch.edge_index.shape[1], 3).requires_grad_()
-    spec = PathwaySpec(4.0, n_species, 3, (4, 6), (4, 4), (4, 4))
+    pathway = PathwayShape(4.0, n_species, 3, (4, 6), (4, 4), (4, 4))
     options = {"first": 3, "size": 5, "rank": 3} if part == "edge_band" else {"orders": 3}
-    module = build_head({"name": "test", "parts": {part: options}}, spec, seed=0).parts[part]
+    module = build_head({"name": "test", "parts": {part: options}}, pathway, seed=0).parts[part]
     with torch.no_grad():
         for parameter in module.parameters():
             parameter += draw(*parameter.shape)
@@ -293,13 +292,13 @@ def test_two_body_tensors_and_derivatives_are_those_of_torch_operations(degree, 
     geometry, generator = geometry_of(quartz_like(), silanol()), torch.Generator().manual_seed(0)
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     weights = draw(len(geometry.centre), (degree + 1) * 3).requires_grad_()
-    harmonics = to_slots(draw(len(geometry.centre), (degree + 1) ** 2), geometry).requires_grad_()
+    harmonics = to_padded(draw(len(geometry.centre), (degree + 1) ** 2), geometry).requires_grad_()
     degree_of = torch.repeat_interleave(torch.arange(degree + 1), 2 * torch.arange(degree + 1) + 1)
 
     def tensors() -> list[torch.Tensor]:
         if library.usable(weights):
             return [kernel_two_body_tensors(weights, harmonics, geometry)]
-        every = to_slots(weights, geometry).unflatten(2, (degree + 1, 3))[:, :, degree_of]
+        every = to_padded(weights, geometry).unflatten(2, (degree + 1, 3))[:, :, degree_of]
         return [torch.einsum("nkmc,nkm->cnkm", every, harmonics)]
 
     assert_same_in_torch_operations(tensors, [weights, harmonics])

@@ -8,7 +8,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from scalarpath.nn.convolution import weighted_neighbour_sum
 from scalarpath.nn.convolution.path_groups import GatedGroup, PathGroup, PlainGroup, TraceGroup
 
-ATOMS, PLACES, CHANNELS, WIDTHS = 3, 2, (2, 3), (1, 3)
+ATOMS, SLOTS, CHANNELS, WIDTHS = 3, 2, (2, 3), (1, 3)
 GROUPS = [
     PlainGroup(0, slice(0, 1), 1),
     TraceGroup(1, slice(1, 4), 1),
@@ -27,9 +27,9 @@ def draw() -> tuple[torch.Tensor, ...]:
     def tensor(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_()
 
-    weights = [tensor(ATOMS * PLACES, group.paths * CHANNELS[group.source]) for group in GROUPS]
+    weights = [tensor(ATOMS * SLOTS, group.paths * CHANNELS[group.source]) for group in GROUPS]
     features = [tensor(ATOMS, m, c) for m, c in zip(WIDTHS, CHANNELS, strict=True)]
-    return (tensor(ATOMS, PLACES, 3), *weights, *features)
+    return (tensor(ATOMS, SLOTS, 3), *weights, *features)
 
 
 def fused(harmonics, *rest):
@@ -44,8 +44,8 @@ def test_it_is_the_sum_over_places_of_the_products():
     harmonics_0 = torch.cat([torch.ones_like(harmonics[:, :, :1]), harmonics], dim=2)
     for group, w, values in zip(GROUPS, rest, fused(harmonics, *rest), strict=False):
         y = harmonics_0[:, :, group.where]
-        h = rest[len(GROUPS) + group.source][NEIGHBOUR].view(ATOMS, PLACES, WIDTHS[group.source], -1)
-        w = w.view(ATOMS, PLACES, group.paths, -1)
+        h = rest[len(GROUPS) + group.source][NEIGHBOUR].view(ATOMS, SLOTS, WIDTHS[group.source], -1)
+        w = w.view(ATOMS, SLOTS, group.paths, -1)
         if isinstance(group, TraceGroup):
             expected = torch.einsum("nkm,nkpc,nkmc->npc", y, w, h)
         else:

@@ -10,8 +10,7 @@ from samples import batch_of, make_potential, quartz_like, silanol
 
 from scalarpath.core.errors import ConfigError, TrainingError
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import to_slots
-from scalarpath.graph.pair_values import with_null_pair
+from scalarpath.graph.layout import to_padded, with_zero_row
 from scalarpath.nn.angular import SphericalHarmonics
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.convolution.cuequivariance import CuequivarianceConvolution
@@ -40,8 +39,8 @@ def test_the_convolution_equals_our_own(irreps, gated):
     convolution = ChannelwiseConvolution(inputs, 2, targets)
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     features = [draw(3, ir.dim, channels) for channels, ir in inputs]
-    weights = with_null_pair(draw(6, convolution.weight_numel), geometry).tensor_split([convolution.scalar_width], 1)
-    harmonics = to_slots(SphericalHarmonics(2)(geometry.units), geometry)
+    weights = with_zero_row(draw(6, convolution.weight_numel), geometry).tensor_split([convolution.scalar_width], 1)
+    harmonics = to_padded(SphericalHarmonics(2)(geometry.units), geometry)
     gate = draw(3, 3, 1) if gated else None
     ours = convolution(features, weights, harmonics, geometry, gate)
     theirs = CuequivarianceConvolution(convolution)(features, weights, harmonics, geometry, gate)

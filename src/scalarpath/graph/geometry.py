@@ -55,10 +55,10 @@ class EdgeDistances:
 class EdgeGeometry(EdgeDistances):
     """Differentiable geometry of the directed edges of a batch, sorted by centre.
 
-    slot: [E] position on the padded [N * max_degree] layout; vectors: [E, 3] from centre to neighbour, Å; units: [E, 3]
-    vectors / distances; edge_pair: [E] the pair to which an edge and its reverse belong, pair_edge: [P] the first edge
-    of every pair, edge_reverse: [E], or None where every edge is a pair by itself; atom_counts: atoms per species, or
-    None where nobody has counted them.
+    slot: [E] which of the N K slots of the padded layout the edge has; vectors: [E, 3] from centre to neighbour, Å;
+    units: [E, 3] vectors / distances; edge_pair: [E] the pair to which an edge and its reverse belong, pair_edge: [P]
+    the first edge of every pair, edge_reverse: [E], or None where every edge is a pair by itself; atom_counts: atoms
+    per species, or None where nobody has counted them.
     """
 
     slot: Tensor
@@ -124,7 +124,7 @@ class EdgeGeometry(EdgeDistances):
 
     @cached_property
     def padded_neighbour(self) -> Tensor:
-        """Neighbour of every place of the padded layout [N * max_degree]; atom 0 in the free ones."""
+        """Neighbour of every slot of the padded layout [N K]; atom 0 in empty slots."""
         if self.dense:
             return self.neighbour
         padded = self.neighbour.new_zeros(self.n_atoms * self.max_degree)
@@ -132,25 +132,25 @@ class EdgeGeometry(EdgeDistances):
 
     @cached_property
     def padded_neighbour_species(self) -> Tensor:
-        """Species index of the neighbour of every place of the padded layout [N * max_degree]; any in the free ones."""
+        """Species index of the neighbour of every slot of the padded layout [N K]; any species in empty slots."""
         return self.species.index_select(0, self.padded_neighbour)
 
     def neighbour_indicator(self, n_species: int) -> Tensor:
-        """1 where the neighbour is of a species, else 0: [S, N * max_degree], padded, anything in free places."""
+        """1 where the neighbour is of a species, else 0: [S, N K] on the padded layout; anything in empty slots."""
         species = self.padded_neighbour_species
         return (species == torch.arange(n_species, device=species.device)[:, None]).to(self.distances.dtype)
 
     @cached_property
     def padded_pair(self) -> Tensor:
-        """Pair of every place of the padded layout [N * max_degree]; P, which is none, in the free ones."""
+        """Row of the pair layout that every slot of the padded layout reads [N K]; the zero row P in empty slots."""
         if self.dense:
             return self.edge_pair
         padded = self.edge_pair.new_full((self.n_atoms * self.max_degree,), self.pair_edge.shape[0])
         return padded.index_copy(0, self.slot, self.edge_pair)
 
     @cached_property
-    def pair_slots(self) -> tuple[Tensor, Tensor] | None:
-        """Both places of every pair on the padded layout [P] each, or None where every edge is a pair by itself.
+    def slots_of_pairs(self) -> tuple[Tensor, Tensor] | None:
+        """Both slots of every pair [P] each, or None where every edge is a pair by itself.
 
         None for a compiler as well, since what is written with them, part by part into one array, torch 2.13 compiles
         into something else (gradients of the radial network of MACE's first layer lost).

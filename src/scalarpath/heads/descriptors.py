@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
+from scalarpath.core.settings import Count
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import to_planes
+from scalarpath.graph.layout import to_padded_features_first
+from scalarpath.heads.interface import Descriptors, LocalDescriptors
 from scalarpath.nn.cpu.descriptors import MOST_SHELLS, kernel_descriptors
 from scalarpath.nn.cpu.library import usable
 from scalarpath.nn.radial import polynomial_cutoff
@@ -19,14 +19,7 @@ LEAST_SPREAD = 0.25
 ENVELOPE_EXPONENT = 6
 
 
-class LocalDescriptors(NamedTuple):
-    """Standardised descriptors of the atoms of a batch [N, D], and those of an isolated atom of each species [S, D]."""
-
-    values: Tensor
-    isolated: Tensor
-
-
-class NeighbourhoodDescriptors(nn.Module):
+class NeighbourhoodDescriptors(Descriptors):
     """d_i = [zeta^1..zeta^K, spread, polarity, quadrupole], standardised per species on the training set: [N, K + 3].
 
     Soft shells F_k(r) = sigmoid((R_k - r) / s_k), envelope u, neighbour weights q_{k,Z} > 0:
@@ -49,7 +42,7 @@ class NeighbourhoodDescriptors(nn.Module):
     quadratic: Tensor
     mixed: Tensor
 
-    def __init__(self, cutoff: float, n_species: int, shells: int = 4):
+    def __init__(self, cutoff: float, n_species: int, shells: Count = 4):
         super().__init__()
         self.shells = shells
         self.size = shells + 3
@@ -91,11 +84,12 @@ class NeighbourhoodDescriptors(nn.Module):
     def _sums(self, geometry: EdgeGeometry) -> Tensor:
         """Sums over neighbours of v (x) (w v, q F_k u) with v = (1, x, r): [N, 5, 5 + K].
 
-        On planes [.., N, K] of one number per neighbour, which vectorise where [E, few] does not.
+        On the padded layout with features first, [.., N, K], which vectorises where [E, few] does not.
         """
         r, x = geometry.distances, geometry.scaled_distances
         edges = [r, polynomial_cutoff(x, ENVELOPE_EXPONENT), torch.ones_like(r), x, geometry.units]
-        distance, envelope, v = to_planes(torch.cat(edges, dim=1), geometry).split([1, 1, 5])  # zero in free places
+        padded = to_padded_features_first(torch.cat(edges, dim=1), geometry)
+        distance, envelope, v = padded.split([1, 1, 5])  # zero in empty slots
         inverse = self._inverse_widths()[:, None, None]
         radial = torch.addcmul(inverse * self.radii[:, None, None], distance, inverse, value=-1.0)
         shells = torch.sigmoid(radial) * envelope

@@ -43,15 +43,15 @@ class SphericalHarmonics(nn.Module):
 
 
 class _Harmonics(torch.autograd.Function):
-    """Harmonics of x [E, 3] as planes, one per number, along which arithmetic vectorises: [(l_max + 1)^2, E]."""
+    """Harmonics of x [E, 3], numbers first, so that arithmetic vectorises along E: [(l_max + 1)^2, E]."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gradient: Tensor) -> Tensor:
-        planes = x.T[:, None]
-        values = [torch.ones_like(planes[0])]
+        components = x.T[:, None]
+        values = [torch.ones_like(components[0])]
         for degree in range(1, math.isqrt(gradient.shape[2])):
             slopes = gradient[:, block(degree - 1), block(degree)].transpose(1, 2) @ values[-1]  # [3, 2l + 1, E]
-            values.append((slopes * planes).sum(0) / degree)
+            values.append((slopes * components).sum(0) / degree)
         out = torch.cat(values)
         ctx.save_for_backward(out, gradient)
         return out

@@ -9,7 +9,7 @@ from ase.data import covalent_radii
 from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import neighbour_sum
+from scalarpath.nn.neighbour_sum import neighbour_sum
 from scalarpath.nn.radial import polynomial_cutoff
 
 COULOMB = 14.3996  # e^2 / (4 pi eps0), eV Å

@@ -10,7 +10,7 @@ from e3nn import o3
 from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.pair_values import spread_pairs
+from scalarpath.graph.layout import pairs_to_padded_blocks
 from scalarpath.nn.angular import block, clebsch_gordan, couplings
 from scalarpath.nn.convolution.path_groups import GatedGroup, PathGroup, PlainGroup, TraceGroup
 from scalarpath.nn.convolution.weighted_neighbour_sum import weighted_neighbour_sum
@@ -106,7 +106,7 @@ class ChannelwiseConvolution(nn.Module):
     ) -> list[Tensor]:
         """Features per irrep [N, 2l + 1, C] -> per target [N, 2 l3 + 1, fan_out], paths in the order of ``self.paths``.
 
-        weights: of pairs (see ``with_null_pair``), ordered by groups, those of the paths with scalar output
+        weights: in pair layout (see ``with_zero_row``), ordered by groups, those of the paths with scalar output
         [R, scalar_width] and of the others, if there are any; harmonics [N, K, (l_edge + 1)^2] (padded, zero in free
         places). ``gate`` [N, K, 1] is a factor on the messages with scalar output.
         """
@@ -131,10 +131,12 @@ class ChannelwiseConvolution(nn.Module):
         ]
 
     def split_weights(self, weights: Sequence[Tensor], geometry: EdgeGeometry) -> list[Tensor]:
-        """Weights of pairs on the padded layout, per group [N K, P C]."""
+        """Weights from pair layout to padded layout, per group [N K, P C]."""
         n = self.n_scalar_groups
         cuts = (self.group_widths[:n], self.group_widths[n:])
-        return [part for w, cut in zip(weights, cuts, strict=False) for part in spread_pairs(w, cut, geometry)]
+        return [
+            part for w, cut in zip(weights, cuts, strict=False) for part in pairs_to_padded_blocks(w, cut, geometry)
+        ]
 
     def _summed(
         self,

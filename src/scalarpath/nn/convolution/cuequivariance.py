@@ -59,13 +59,13 @@ class CuequivarianceConvolution:
         if gate is not None:
             n, factor = self.n_scalar_groups, gate.flatten(0, 1)
             weights = [*(w * factor for w in weights[:n]), *weights[n:]]
-        places = torch.arange(geometry.n_atoms, device=harmonics.device).repeat_interleave(geometry.max_degree)
+        atom_of_slot = torch.arange(geometry.n_atoms, device=harmonics.device).repeat_interleave(geometry.max_degree)
         joined = torch.cat([values.flatten(1) for values in features], dim=1)
         (out,) = self._module(joined)(
             [torch.cat(list(weights), dim=1), joined, harmonics.flatten(0, 1)],
             input_indices={1: geometry.padded_neighbour},
             output_shapes={0: joined.new_empty(geometry.n_atoms, 1)},
-            output_indices={0: places},
+            output_indices={0: atom_of_slot},
         )
         blocks = out.split([m * width for m, width in self.targets], dim=1)
         return [values.unflatten(1, shape) for values, shape in zip(blocks, self.targets, strict=True)]

@@ -29,9 +29,9 @@ def weighted_neighbour_sum(
     weights: Sequence[Tensor],
     features: Sequence[Tensor],
 ) -> tuple[Tensor, ...]:
-    """T_n = sum_k Y_nk (x) W_nk (x) h_nk of every group and channel, on the padded layout of K places per atom.
+    """T_n = sum_k Y_nk (x) W_nk (x) h_nk of every group and channel, on the padded layout of K slots per atom.
 
-    neighbour [N K], harmonics [N, K, D] (zero in free places), weights per group [N K, P C] (likewise), features per
+    neighbour [N K], harmonics [N, K, D] (zero in empty slots), weights per group [N K, P C] (likewise), features per
     input [N, M, C] -> per group what ``PathGroup.total`` says. Differentiates twice; the harmonic of degree 0 is taken
     for the constant that it is.
     """
@@ -46,20 +46,20 @@ class _Arguments:
         self.weights, self.features = tensors[1 : 1 + len(groups)], tensors[1 + len(groups) :]
 
     def factors(self, atoms: slice | None) -> list[Factors]:
-        """Y, W and h of every group for the places of these atoms, h fetched from the neighbours."""
+        """Y, W and h of every group for the slots of these atoms, h fetched from the neighbours."""
         rows, y = self.rows(atoms), _part(self.harmonics, atoms)
-        places, neighbour = y.shape[:2], _part(self.neighbour, rows)
+        slots, neighbour = y.shape[:2], _part(self.neighbour, rows)
         gathered = [
-            values.flatten(1).index_select(0, neighbour).view(*places, *values.shape[1:]) for values in self.features
+            values.flatten(1).index_select(0, neighbour).view(*slots, *values.shape[1:]) for values in self.features
         ]
         out = []
         for group, w in zip(self.groups, self.weights, strict=True):
             h = gathered[group.source]
-            out.append(Factors(y[:, :, group.where], _part(w, rows).view(*places, group.paths, h.shape[3]), h))
+            out.append(Factors(y[:, :, group.where], _part(w, rows).view(*slots, group.paths, h.shape[3]), h))
         return out
 
     def rows(self, atoms: slice | None) -> slice | None:
-        """The places of these atoms."""
+        """The slots of these atoms."""
         k = self.harmonics.shape[1]
         return None if atoms is None else slice(atoms.start * k, atoms.stop * k)
 

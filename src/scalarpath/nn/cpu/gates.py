@@ -58,14 +58,14 @@ class _Gates:
     slopes: Sequence[Tensor] = ()
 
     def values(self, inputs: Inputs) -> list[Tensor]:
-        """Room for the gates of every layer, zero in free places."""
+        """Room for the gates of every layer, zero in empty slots."""
         first, geometry = inputs[0], self.geometry
         if self.on_edges:
             return [first.new_zeros(geometry.n_atoms, geometry.max_degree, 1) for _ in inputs[3:-1]]
         return [first.new_empty(geometry.n_atoms, w2.shape[1]) for w2 in inputs[3:]]
 
     def derivatives(self, inputs: Inputs, wanted: Sequence[bool]) -> list[Tensor | None]:
-        """Room for derivatives: those by parameters are added up, those by rows of no pair zero."""
+        """Room for derivatives: those by parameters are added up, those by the zero row zero."""
         return [torch.zeros_like(x) if want else None for x, want in zip(inputs, [True, *wanted[1:]], strict=True)]
 
     def run(self, call: Call) -> None:

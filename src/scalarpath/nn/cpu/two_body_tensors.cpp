@@ -1,6 +1,6 @@
 // Tensors of edges, weights times harmonics, with their first and second derivatives.
 //
-// V[c, n, k, m] = w[e, l C + c] Y[n, k, m] for the edge e that lies in place k of atom n, l being the degree of m.
+// V[c, n, k, m] = w[e, l C + c] Y[n, k, m] for the edge e that lies in slot k of atom n, l being the degree of m.
 #include <algorithm>
 #include <cstdint>
 
@@ -9,20 +9,20 @@
 namespace scalarpath {
 namespace {
 
-struct Places {
-    int64_t atoms, places, channels, threads;  // places: of every atom
+struct Sizes {
+    int64_t atoms, slots, channels, threads;  // slots: of every atom
     const int64_t *first_edge, *slot;
 };
 
-// work(c, edge, place of the edge among all, where it lies in channel c of the result) for every channel and edge
+// work(c, edge, slot of the edge among all, where it lies in channel c of the result) for every channel and edge
 template <int L, class F>
-void over_channels_and_edges(const Places& p, F&& work) {
+void over_channels_and_edges(const Sizes& p, F&& work) {
     constexpr int64_t D = (L + 1) * (L + 1);
     share_out(p.atoms, p.first_edge, p.threads, [&](int64_t, int64_t begin, int64_t end) {
         for (int64_t n = begin; n < end; n++)
             for (int64_t c = 0; c < p.channels; c++)
                 for (int64_t e = p.first_edge[n]; e < p.first_edge[n + 1]; e++)
-                    work(c, e, p.slot[e], (c * p.atoms * p.places + p.slot[e]) * D);
+                    work(c, e, p.slot[e], (c * p.atoms * p.slots + p.slot[e]) * D);
     });
 }
 
@@ -33,53 +33,53 @@ inline void over_components(F&& body) {
         for (int m = l * l; m < (l + 1) * (l + 1); m++) body(l, m);
 }
 
-// zero in free places
+// zero in empty slots
 template <class T>
-void clear_free_places(const Places& p, int64_t components, T* out) {
+void clear_empty_slots(const Sizes& p, int64_t components, T* out) {
     for (int64_t n = 0; n < p.atoms; n++) {
-        const int64_t taken = p.first_edge[n + 1] - p.first_edge[n], free = p.places - taken;
-        for (int64_t c = 0; free > 0 && c < p.channels; c++)
-            std::fill_n(out + ((c * p.atoms + n) * p.places + taken) * components, free * components, T(0));
+        const int64_t taken = p.first_edge[n + 1] - p.first_edge[n], empty = p.slots - taken;
+        for (int64_t c = 0; empty > 0 && c < p.channels; c++)
+            std::fill_n(out + ((c * p.atoms + n) * p.slots + taken) * components, empty * components, T(0));
     }
 }
 
 template <class T, int L>
-void tensors(const Places& p, const T* w, const T* y, T* out) {
+void tensors(const Sizes& p, const T* w, const T* y, T* out) {
     constexpr int64_t D = (L + 1) * (L + 1);
     const int64_t C = p.channels;
-    clear_free_places(p, D, out);
-    over_channels_and_edges<L>(p, [&](int64_t c, int64_t e, int64_t place, int64_t at) {
-        over_components<L>([&](int l, int m) { out[at + m] = w[(e * (L + 1) + l) * C + c] * y[place * D + m]; });
+    clear_empty_slots(p, D, out);
+    over_channels_and_edges<L>(p, [&](int64_t c, int64_t e, int64_t slot, int64_t at) {
+        over_components<L>([&](int l, int m) { out[at + m] = w[(e * (L + 1) + l) * C + c] * y[slot * D + m]; });
     });
 }
 
 template <class T, int L>
-void tensors_first(const Places& p, const T* w, const T* y, const T* g, T* by_w, T* by_y) {
+void tensors_first(const Sizes& p, const T* w, const T* y, const T* g, T* by_w, T* by_y) {
     constexpr int64_t D = (L + 1) * (L + 1);
     const int64_t C = p.channels;
-    over_channels_and_edges<L>(p, [&](int64_t c, int64_t e, int64_t place, int64_t at) {
+    over_channels_and_edges<L>(p, [&](int64_t c, int64_t e, int64_t slot, int64_t at) {
         T dot[L + 1] = {};
         over_components<L>([&](int l, int m) {
-            dot[l] += g[at + m] * y[place * D + m];
-            by_y[place * D + m] += g[at + m] * w[(e * (L + 1) + l) * C + c];
+            dot[l] += g[at + m] * y[slot * D + m];
+            by_y[slot * D + m] += g[at + m] * w[(e * (L + 1) + l) * C + c];
         });
         for (int l = 0; l <= L; l++) by_w[(e * (L + 1) + l) * C + c] = dot[l];
     });
 }
 
 template <class T, int L>
-void tensors_second(const Places& p, const T* w, const T* y, const T* wt, const T* yt, const T* g, T* by_g, T* by_w,
+void tensors_second(const Sizes& p, const T* w, const T* y, const T* wt, const T* yt, const T* g, T* by_g, T* by_w,
                     T* by_y) {
     constexpr int64_t D = (L + 1) * (L + 1);
     const int64_t C = p.channels;
-    clear_free_places(p, D, by_g);
-    over_channels_and_edges<L>(p, [&](int64_t c, int64_t e, int64_t place, int64_t at) {
+    clear_empty_slots(p, D, by_g);
+    over_channels_and_edges<L>(p, [&](int64_t c, int64_t e, int64_t slot, int64_t at) {
         T dot[L + 1] = {};
         over_components<L>([&](int l, int m) {
             const int64_t k = (e * (L + 1) + l) * C + c;
-            by_g[at + m] = wt[k] * y[place * D + m] + w[k] * yt[place * D + m];
-            dot[l] += g[at + m] * yt[place * D + m];
-            by_y[place * D + m] += g[at + m] * wt[k];
+            by_g[at + m] = wt[k] * y[slot * D + m] + w[k] * yt[slot * D + m];
+            dot[l] += g[at + m] * yt[slot * D + m];
+            by_y[slot * D + m] += g[at + m] * wt[k];
         });
         for (int l = 0; l <= L; l++) by_w[(e * (L + 1) + l) * C + c] = dot[l];
     });
@@ -101,7 +101,7 @@ using namespace scalarpath;
 
 // moved and g may be null: the tensors alone; derivatives by the inputs; these where the inputs move
 template <class T>
-void run(const Places& p, int64_t degree, const T* const* in, const T* const* moved, const T* const* g,
+void run(const Sizes& p, int64_t degree, const T* const* in, const T* const* moved, const T* const* g,
          T* const* out, T* const* by) {
     if (!g)
         OF_DEGREE(tensors, p, in[0], in[1], *out)
@@ -112,7 +112,7 @@ void run(const Places& p, int64_t degree, const T* const* in, const T* const* mo
 }
 
 #define FOR_TYPE(T, type)                                                                                          \
-    extern "C" void two_body_tensors_##type(const Places* p, int64_t degree, const T* const* in,                   \
+    extern "C" void two_body_tensors_##type(const Sizes* p, int64_t degree, const T* const* in,                   \
                                             const T* const* moved, const T* const* g, T* const* out,               \
                                             T* const* by) {                                                        \
         run(*p, degree, in, moved, g, out, by);                                                                    \

@@ -16,7 +16,7 @@ from scalarpath.nn.cpu.twice_differentiable import Call, Inputs
 
 
 def kernel_two_body_tensors(weights: Tensor, harmonics: Tensor, geometry: EdgeGeometry) -> Tensor:
-    """w Y: weights [E, (L + 1) C], harmonics [N, K, (L + 1)^2] (padded) -> [C, N, K, (L + 1)^2], zero in free places.
+    """w Y: weights [E, (L + 1) C], harmonics [N, K, (L + 1)^2] (padded) -> [C, N, K, (L + 1)^2], zero in empty slots.
 
     The weights of one degree lie together.
     """
@@ -25,9 +25,9 @@ def kernel_two_body_tensors(weights: Tensor, harmonics: Tensor, geometry: EdgeGe
     return values
 
 
-class _Places(ctypes.Structure):
+class _Sizes(ctypes.Structure):
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("atoms", "places", "channels", "threads")),
+        *((name, ctypes.c_int64) for name in ("atoms", "slots", "channels", "threads")),
         *((name, ctypes.c_void_p) for name in ("first_edge", "slot")),
     ]
 
@@ -52,5 +52,5 @@ class _Tensors:
         geometry, weights = self.geometry, call.inputs[0]
         indices = [x.contiguous() for x in (geometry.first_edge, geometry.slot)]
         channels, threads = weights.shape[1] // (self.degree + 1), library.threads_for(len(geometry.centre))
-        places = _Places(geometry.n_atoms, geometry.max_degree, channels, threads, *addresses(indices))
-        function("two_body_tensors", weights.dtype)(ctypes.byref(places), ctypes.c_int64(self.degree), *call.pointers())
+        sizes = _Sizes(geometry.n_atoms, geometry.max_degree, channels, threads, *addresses(indices))
+        function("two_body_tensors", weights.dtype)(ctypes.byref(sizes), ctypes.c_int64(self.degree), *call.pointers())

@@ -30,7 +30,7 @@ struct Graph {
     const int64_t *first_edge, *neighbour, *slot, *pair, *pair_edge;
 };
 
-// Y [places, D], gate [places] or null, per block W [rows, stride], per source h [atoms, M, C].
+// Y [slots, D], gate [slots] or null, per block W [rows, stride], per source h [atoms, M, C].
 template <class T>
 struct Factors {
     const T *y, *gate;

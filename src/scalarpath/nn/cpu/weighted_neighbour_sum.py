@@ -92,7 +92,7 @@ class _Sum:
 
     def derivatives(self, inputs: Inputs, wanted: Sequence[bool]) -> list[Tensor | None]:
         """Room for the derivatives by harmonics, gate, weights and those features that are wanted."""
-        # free places, and rows of no pair, are not written to
+        # empty slots and the zero row are not written to
         factors = [None if x is None else torch.zeros_like(x) for x in inputs[:2]]
         weights = [torch.empty_like(x) for x in inputs[2 : 2 + self.n_blocks]]
         for values in weights:

@@ -1,4 +1,4 @@
-"""Values of pairs of edges on the padded layout, where both edges of a pair and their gradients meet."""
+"""Pair layout to padded layout: both edges of a pair read one row, and their gradients meet there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from samples import batch_of, quartz_like, silanol
 from torch.autograd import gradcheck, gradgradcheck
 
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.pair_values import on_slots, with_null_pair
+from scalarpath.graph.layout import pairs_to_padded, with_zero_row
 
 
 def geometry_of(*frames: Atoms, paired: bool = True) -> EdgeGeometry:
@@ -24,21 +24,21 @@ def geometry_of(*frames: Atoms, paired: bool = True) -> EdgeGeometry:
 
 CASES = {
     "dense": geometry_of(bulk("Cu", a=3.6)),
-    "with free places": geometry_of(silanol()),
+    "with empty slots": geometry_of(silanol()),
     "several frames": geometry_of(quartz_like(), silanol()),
     "every edge by itself": geometry_of(silanol(), paired=False),
 }
 
 
 @pytest.mark.parametrize("geometry", CASES.values(), ids=CASES)
-def test_both_edges_of_a_pair_read_its_values_and_free_places_nothing(geometry):
+def test_both_edges_of_a_pair_read_its_values_and_empty_slots_nothing(geometry):
     n_pairs = len(geometry.pair_edge)
     values = torch.arange(1.0, n_pairs + 1, dtype=torch.float64)[:, None] * torch.tensor([1.0, 10.0]).double()
-    flat = on_slots(with_null_pair(values, geometry), geometry).flatten(0, 1)
+    flat = pairs_to_padded(with_zero_row(values, geometry), geometry).flatten(0, 1)
     assert torch.equal(flat[geometry.slot], values[geometry.edge_pair])
-    free = torch.ones(len(flat), dtype=torch.bool).index_fill(0, geometry.slot, False)
-    assert not flat[free].any()
-    assert geometry.dense == (not free.any())
+    empty = torch.ones(len(flat), dtype=torch.bool).index_fill(0, geometry.slot, False)
+    assert not flat[empty].any()
+    assert geometry.dense == (not empty.any())
 
 
 @pytest.mark.parametrize("geometry", CASES.values(), ids=CASES)
@@ -47,7 +47,7 @@ def test_gradients_of_a_pair_are_those_of_both_edges(geometry):
     values = torch.rand(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
 
     def padded(x: torch.Tensor) -> torch.Tensor:
-        return on_slots(with_null_pair(x, geometry), geometry).square().flatten(0, 1)
+        return pairs_to_padded(with_zero_row(x, geometry), geometry).square().flatten(0, 1)
 
     (gradient,) = torch.autograd.grad(padded(values).sum(), values)
     edges = torch.zeros_like(values).index_add(0, geometry.edge_pair, 2 * values[geometry.edge_pair])
@@ -58,7 +58,7 @@ def test_gradients_of_a_pair_are_those_of_both_edges(geometry):
 
 
 def test_with_one_pair_per_edge_nothing_is_folded():
-    assert CASES["every edge by itself"].pair_slots is None
-    there, back = CASES["with free places"].pair_slots
+    assert CASES["every edge by itself"].slots_of_pairs is None
+    there, back = CASES["with empty slots"].slots_of_pairs
     both = torch.cat([there, back]).sort().values
-    assert torch.equal(both, CASES["with free places"].slot)
+    assert torch.equal(both, CASES["with empty slots"].slot)
