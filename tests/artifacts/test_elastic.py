@@ -9,7 +9,7 @@ from ase import units
 from ase.calculators.emt import EMT
 from static_potentials import Altered, WithoutStress, closing_lennard_jones, morse, springs
 
-from scalarpath.artifacts.materials import MATERIALS, Reference
+from scalarpath.artifacts.materials import MATERIALS
 from scalarpath.artifacts.measures.elastic import (
     SCALES,
     ElasticSettings,
@@ -19,6 +19,7 @@ from scalarpath.artifacts.measures.elastic import (
     measure_elastic,
 )
 from scalarpath.artifacts.oracles import oracle
+from scalarpath.artifacts.stored_values import StoredValues
 from scalarpath.core.errors import ArtifactError
 
 SILVER = ElasticSettings("ag")
@@ -72,7 +73,7 @@ def test_a_softened_crystal_is_softer_by_as_much_and_keeps_its_lattice_constant(
 
 def test_signed_errors_are_model_minus_stored_reference():
     state = {"lattice_constant_A": 4.0, "energy_eV_atom": 0.1, "bulk_modulus_GPa": 50.0}
-    result = measure_elastic(EMT(), SILVER, Reference("ag", "", equation_of_state=state))
+    result = measure_elastic(EMT(), SILVER, StoredValues("ag", "", equation_of_state=state))
     found = result.equation_of_state
     assert result.lattice_constant_error_A == pytest.approx(found.lattice_constant_A - 4.0)
     assert result.energy_error_meV_atom == pytest.approx(1e3 * (found.energy_eV_atom - 0.1))

@@ -10,10 +10,11 @@ from ase.calculators.emt import EMT
 from ase.vibrations import VibrationsData
 from static_potentials import Altered, Network, PairPotential, morse, springs
 
-from scalarpath.artifacts.materials import MATERIALS, Reference
+from scalarpath.artifacts.materials import MATERIALS
 from scalarpath.artifacts.measures.harmonic import HarmonicSettings, harmonic_frequencies, measure_harmonic
 from scalarpath.artifacts.measures.phonons import PhononSettings, measure_phonons
 from scalarpath.artifacts.oracles import oracle
+from scalarpath.artifacts.stored_values import StoredValues
 from scalarpath.core.errors import ArtifactError
 from scalarpath.labelling.curves import frozen_phonon_frequency, phonon_patterns
 from scalarpath.labelling.settings import CRYSTALS
@@ -99,7 +100,7 @@ def test_own_lattice_removes_the_error_of_the_lattice_constant():
 def test_stored_values_serve_as_reference_and_unknown_modes_are_nan():
     state = {"lattice_constant_A": 4.15, "energy_eV_atom": 0.0, "bulk_modulus_GPa": 1.0}
     mass = MATERIALS["ag"].conventional_cell().get_masses()[0]
-    stored = Reference("ag", "", modes_THz={"X_L": thz(8 * STIFFNESS / mass) / 1.1}, equation_of_state=state)
+    stored = StoredValues("ag", "", modes_THz={"X_L": thz(8 * STIFFNESS / mass) / 1.1}, equation_of_state=state)
     found = modes(measure_phonons(spring_crystal("ag"), SILVER, stored))
     assert found["X_L"].relative_shift == pytest.approx(0.1, abs=1e-3)
     assert found["X_L"].own_lattice_relative_shift == pytest.approx(0.1, abs=2e-3)
@@ -186,7 +187,7 @@ def test_stored_frequencies_of_a_molecule_serve_as_reference_in_any_order():
     settings = replace(HarmonicSettings.smoke(), displacement_A=1e-3)
     found = measure_harmonic(elastic_network(), settings).frequency_THz
     stored = {f"mode_{number}": value / 0.98 for number, value in reversed(list(enumerate(found)))}
-    result = measure_harmonic(elastic_network(), settings, Reference("ethanol", "", modes_THz=stored))
+    result = measure_harmonic(elastic_network(), settings, StoredValues("ethanol", "", modes_THz=stored))
     assert result.relative_shift == pytest.approx([-0.02] * 21)
 
 

@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.geometry.rdf import get_rdf
 
-from scalarpath.artifacts.dynamics import Run
+from scalarpath.artifacts.dynamics import Trajectory
 from scalarpath.artifacts.measures.pair_distribution import (
     count_pairs,
     difference_measures,
@@ -166,7 +166,7 @@ def test_the_way_of_the_atoms_leaves_out_that_of_the_whole():
     snapshots[1:] += 100.0
     snapshots[2, 0, 0] += 19.0
     heavy, light = atoms.get_masses()[[1, 0]] / atoms.get_masses().sum() * 19.0
-    run = Run(np.zeros(0), np.zeros(0), np.zeros(0), snapshots, 1.0, None, atoms)
+    run = Trajectory(np.zeros(0), np.zeros(0), np.zeros(0), snapshots, 1.0, None, atoms)
     assert square_displacement(run) == pytest.approx((heavy**2 + light**2) / 2)
 
 

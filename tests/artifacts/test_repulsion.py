@@ -11,7 +11,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from static_potentials import Altered, PairPotential, WithoutStress, lennard_jones, morse
 
-from scalarpath.artifacts.materials import MATERIALS, Reference
+from scalarpath.artifacts.materials import MATERIALS
 from scalarpath.artifacts.measures.repulsion import (
     RepulsionSettings,
     measure_repulsion,
@@ -27,6 +27,7 @@ from scalarpath.artifacts.measures.walls import (
     wall_distances,
     wall_scans,
 )
+from scalarpath.artifacts.stored_values import StoredValues
 from scalarpath.core.errors import ArtifactError
 
 SILVER = RepulsionSettings.smoke("ag")
@@ -148,7 +149,7 @@ def test_stored_curves_serve_as_reference_and_missing_ones_are_nan_with_a_note()
     settings = RepulsionSettings("ag")
     dimer = free_pair("Ag", "Ag", 2.58)
     curve = wall_curve(dimer, morse(), np.array([1.9, 2.1, 2.3, 2.5, 2.8]))
-    result = measure_repulsion(Altered(morse(), 0.7), settings, Reference("ag", "", walls={"dimer_AgAg": curve}))
+    result = measure_repulsion(Altered(morse(), 0.7), settings, StoredValues("ag", "", walls={"dimer_AgAg": curve}))
     assert wall(result, "dimer_AgAg").wall.softening_slope == pytest.approx(0.7)
     assert result.softening_slope == pytest.approx(0.7)
     assert np.isnan(wall(result, "crystal").wall.softening_slope)

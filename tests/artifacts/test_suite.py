@@ -103,7 +103,7 @@ def test_a_measure_that_fails_does_not_lose_the_others() -> None:
     assert flat_summary(list(found.values()))["artifact/failed"] == "repulsion, nve"
 
 
-def test_dynamics_without_an_exact_reference_say_so() -> None:
+def test_dynamics_without_an_reference_calculator_say_so() -> None:
     found = outcomes(bench(TightBindingSilver(), "ag"), "rdf", "nve")
     peak = rows(found["rdf"])["first_peak_A_total"]
     assert np.isnan(peak.reference)

@@ -10,8 +10,9 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from scalarpath.artifacts.dynamics import Forces
-from scalarpath.artifacts.materials import MATERIALS, Material, Reference, material, stored_reference
+from scalarpath.artifacts.materials import MATERIALS, Material, material
 from scalarpath.artifacts.oracles import ORACLES, oracle
+from scalarpath.artifacts.stored_values import Reference, stored_values
 from scalarpath.core.errors import ArtifactError
 
 
@@ -48,18 +49,18 @@ class Bench:
     material: Material
     calculator: Calculator
     dynamics: dict[str, Forces | Calculator]
-    reference: Reference | Calculator | None
+    reference: Reference | None
     reference_name: str
     min_train_distance_A: dict[str, float] | None = None
     test_frames: Sequence[Atoms] = field(default_factory=tuple)
 
     @property
-    def exact_reference(self) -> Calculator | None:
+    def reference_calculator(self) -> Calculator | None:
         """The reference for dynamics, which no stored value can be."""
         return self.reference if isinstance(self.reference, Calculator) else None
 
 
-def bench_reference(name: str) -> tuple[Material, Reference | Calculator, str]:
+def bench_reference(name: str) -> tuple[Material, Reference, str]:
     """Material, reference and name of the reference of an entry of ``BENCHES``.
 
     Raises:
@@ -69,7 +70,7 @@ def bench_reference(name: str) -> tuple[Material, Reference | Calculator, str]:
         reference = oracle(name)()
         return material(name.split("_")[0]), reference, f"{type(reference).__name__} (exact: it made the labels)"
     if name in MATERIALS:
-        stored = stored_reference(name)
+        stored = stored_values(name)
         return material(name), stored, stored.provenance.split(";")[0]
     raise ArtifactError(f"material = {name} is unknown; use one of: {', '.join(BENCHES)}.")
 

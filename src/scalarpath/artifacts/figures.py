@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator
 from scipy.interpolate import CubicHermiteSpline
 
-from scalarpath.artifacts.materials import WallCurve
 from scalarpath.artifacts.measures.harmonic import HarmonicResult
 from scalarpath.artifacts.measures.nve import NveResult
 from scalarpath.artifacts.measures.pair_distribution import ONSET_LEVELS
@@ -21,6 +20,7 @@ from scalarpath.artifacts.measures.phonons import PhononResult
 from scalarpath.artifacts.measures.rdf import RdfResult
 from scalarpath.artifacts.measures.repulsion import RepulsionResult, WallResult
 from scalarpath.artifacts.measures.smoothness import SmoothnessResult
+from scalarpath.artifacts.stored_values import WallCurve
 from scalarpath.artifacts.suite import Measurement
 
 REFERENCE, MODEL = "#33475b", "#d1495b"

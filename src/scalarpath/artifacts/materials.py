@@ -1,8 +1,6 @@
-"""The materials whose artifacts are measured, and the reference values that are stored for them."""
+"""The materials whose artifacts are measured."""
 
-import json
-from dataclasses import asdict, dataclass, field
-from importlib.resources import files
+from dataclasses import dataclass, field
 
 from ase import Atoms
 from ase.build import bulk
@@ -130,61 +128,3 @@ def material(name: str) -> Material:
     if name not in MATERIALS:
         raise ArtifactError(f"material '{name}' is unknown; use one of: {', '.join(MATERIALS)}.")
     return MATERIALS[name]
-
-
-@dataclass(frozen=True)
-class WallCurve:
-    """Energy and force along one distance, in increasing order of the distance.
-
-    Attributes:
-        distance_A: Distance of the pair, or of nearest neighbours in a compressed crystal.
-        energy_eV: Of the pair's structure; of a compressed crystal per atom.
-        force_eV_A: -dE/dr as the calculator's forces (pair) or stress (crystal) give it; positive pushes apart.
-    """
-
-    distance_A: list[float]
-    energy_eV: list[float]
-    force_eV_A: list[float]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Values of the method that made the labels of a material; what is not known is absent.
-
-    Attributes:
-        material: Its name.
-        provenance: Engine, settings and how each value was derived.
-        walls: Repulsion curves by the name of the scan.
-        modes_THz: Frequencies at the reference lattice constant, or of the relaxed molecule.
-        equation_of_state: ``lattice_constant_A``, ``energy_eV_atom`` and ``bulk_modulus_GPa`` at the minimum.
-        elastic_GPa: Elastic constants at the minimum.
-        spread_THz: How far a mode's frequency moves with the amplitude at which it is taken, where that was checked.
-    """
-
-    material: str
-    provenance: str
-    walls: dict[str, WallCurve] = field(default_factory=dict)
-    modes_THz: dict[str, float] = field(default_factory=dict)
-    equation_of_state: dict[str, float] = field(default_factory=dict)
-    elastic_GPa: dict[str, float] = field(default_factory=dict)
-    spread_THz: dict[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> str:
-        """The text of a reference file."""
-        return json.dumps(asdict(self), indent=1) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> "Reference":
-        """Read what ``to_json`` wrote."""
-        fields = json.loads(text)
-        return cls(**(fields | {"walls": {name: WallCurve(**curve) for name, curve in fields["walls"].items()}}))
-
-
-def stored_reference(name: str) -> Reference:
-    """The reference that comes with the package for a material of the table.
-
-    Raises:
-        ArtifactError: The material is unknown.
-    """
-    path = files("scalarpath.artifacts") / "references" / f"{material(name).name}.json"
-    return Reference.from_json(path.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from scipy.special import erfc
 
-from scalarpath.artifacts.pairs import Pairs, pairs_within
+from scalarpath.artifacts.pair_search import Pairs, pairs_within
 from scalarpath.core.errors import ArtifactError
 
 COULOMB = units.Hartree * units.Bohr  # e^2 / (4 pi epsilon_0), eV Å

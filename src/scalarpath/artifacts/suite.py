@@ -128,8 +128,8 @@ def _phonons(bench: Bench, settings: SuiteSettings, report: Report, _trajectorie
         return Measurement({"model": model}, asdict(molecular))
     used = replace(settings.phonons, material=bench.material.name)
     results = {"model": measure_phonons(bench.calculator, used, bench.reference)}
-    if bench.exact_reference is not None:
-        results["reference"] = measure_phonons(bench.exact_reference, used)
+    if bench.reference_calculator is not None:
+        results["reference"] = measure_phonons(bench.reference_calculator, used)
     return Measurement(results, asdict(used))
 
 
@@ -152,9 +152,9 @@ def _nve(bench: Bench, settings: SuiteSettings, report: Report, trajectories: Pa
         folder = _folder(trajectories, label)
         progress = partial(report, f"energy conservation {label}")
         results[label] = measure_nve(forces, atoms, settings.nve, progress=progress, trajectories=folder)
-    if bench.exact_reference is not None:
+    if bench.reference_calculator is not None:
         progress = partial(report, "energy conservation of the reference")
-        results["reference"] = measure_nve(bench.exact_reference, atoms, settings.nve, progress=progress)
+        results["reference"] = measure_nve(bench.reference_calculator, atoms, settings.nve, progress=progress)
     return Measurement(results, asdict(settings.nve) | {"min_cell_A": settings.nve_cell_A})
 
 
@@ -166,9 +166,9 @@ def _rdf(bench: Bench, settings: SuiteSettings, report: Report, trajectories: Pa
     folder = _folder(trajectories, "liquid")
     model = measure_rdf(forces, atoms, used, progress=partial(report, "liquid"), trajectories=folder)
     results: dict[str, Any] = {"model": model}
-    if bench.exact_reference is not None:
+    if bench.reference_calculator is not None:
         progress = partial(report, "liquid of the reference")
-        results["reference"] = measure_rdf(bench.exact_reference, atoms, used, progress=progress)
+        results["reference"] = measure_rdf(bench.reference_calculator, atoms, used, progress=progress)
         results["comparison"] = compare_rdf(model, results["reference"], used.bootstrap_samples)
     return Measurement(results, asdict(used) | {"min_cell_A": settings.rdf_cell_A})
 

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ase.calculators.calculator import Calculator
 
 from scalarpath.artifacts.bench import Bench
-from scalarpath.artifacts.materials import Reference
 from scalarpath.artifacts.measures.elastic import ElasticResult
 from scalarpath.artifacts.measures.harmonic import HarmonicResult
 from scalarpath.artifacts.measures.nve import NveLine, NveResult
@@ -21,6 +19,7 @@ from scalarpath.artifacts.measures.rdf_comparison import DISTANCES, RdfCompariso
 from scalarpath.artifacts.measures.repulsion import RepulsionResult, WallResult
 from scalarpath.artifacts.measures.smoothness import SmoothnessResult
 from scalarpath.artifacts.measures.softening import TopForceResult
+from scalarpath.artifacts.stored_values import Reference, StoredValues
 
 NAN = float("nan")
 NO_REFERENCE = "no reference: model only"
@@ -112,8 +111,8 @@ def _wall(wall: WallResult) -> Row:
     return _against(key, f"{wall.name} wall at {level[3:-2]} eV", "Å", *distances, note="; ".join(notes))
 
 
-def _phonons(result: PhononResult, reference: Reference | Calculator | None) -> Iterator[Row]:
-    spread = reference.spread_THz if isinstance(reference, Reference) else {}
+def _phonons(result: PhononResult, reference: Reference | None) -> Iterator[Row]:
+    spread = reference.spread_THz if isinstance(reference, StoredValues) else {}
     for mode in result.modes:
         note = "" if np.isfinite(mode.reference_THz) else NO_REFERENCE
         if mode.name in spread:

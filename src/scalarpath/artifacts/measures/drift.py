@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import nnls
 
-from scalarpath.artifacts.dynamics import Run
+from scalarpath.artifacts.dynamics import Trajectory
 from scalarpath.core.units import EV_TO_MEV
 
 
-def energy_rows(run: Run, seed: int) -> np.ndarray:
+def energy_rows(run: Trajectory, seed: int) -> np.ndarray:
     """[records, 3]: seed, time in ps, total energy in meV/atom."""
     energy = (run.potential_energy_eV + run.kinetic_energy_eV) * EV_TO_MEV / len(run.atoms)
     return np.column_stack([np.full_like(energy, seed), run.time_fs * 1e-3, energy])

@@ -9,7 +9,8 @@ from ase.calculators.calculator import Calculator
 from ase.optimize import BFGS
 from numpy.polynomial import Polynomial
 
-from scalarpath.artifacts.materials import Material, Reference, material
+from scalarpath.artifacts.materials import Material, material
+from scalarpath.artifacts.stored_values import Reference, StoredValues
 from scalarpath.core.errors import ArtifactError
 
 NAN = float("nan")
@@ -80,7 +81,7 @@ class ElasticResult:
 
 
 def measure_elastic(
-    calculator: Calculator, settings: ElasticSettings, reference: Reference | Calculator | None = None
+    calculator: Calculator, settings: ElasticSettings, reference: Reference | None = None
 ) -> ElasticResult:
     """Equation of state and elastic constants.
 
@@ -97,7 +98,7 @@ def measure_elastic(
         raise ArtifactError(f"strain = {settings.strain} is not usable for elastic constants; choose 0.001 to 0.02.")
     state, elastic, notes = _measured(calculator, crystal, settings)
     expected_state, expected = {"lattice_constant_A": NAN, "energy_eV_atom": NAN, "bulk_modulus_GPa": NAN}, {}
-    if isinstance(reference, Reference):
+    if isinstance(reference, StoredValues):
         expected_state |= reference.equation_of_state
         expected = reference.elastic_GPa
     elif reference is not None:

@@ -7,7 +7,8 @@ from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 from ase.optimize import BFGS
 
-from scalarpath.artifacts.materials import Reference, material
+from scalarpath.artifacts.materials import material
+from scalarpath.artifacts.stored_values import Reference, StoredValues
 from scalarpath.core.errors import ArtifactError
 
 NAN = float("nan")
@@ -67,7 +68,7 @@ class HarmonicResult:
 
 
 def measure_harmonic(
-    calculator: Calculator, settings: HarmonicSettings, reference: Reference | Calculator | None = None
+    calculator: Calculator, settings: HarmonicSettings, reference: Reference | None = None
 ) -> HarmonicResult:
     """Relax a molecule and compare its harmonic frequencies.
 
@@ -86,7 +87,7 @@ def measure_harmonic(
     notes = []
     if np.isnan(found).any():
         notes.append(f"the molecule did not relax within {settings.relaxation_steps} steps")
-    if isinstance(reference, Reference):
+    if isinstance(reference, StoredValues):
         expected = np.sort(list(reference.modes_THz.values()))
     elif reference is not None:
         expected = relaxed_frequencies(reference, molecule, settings)

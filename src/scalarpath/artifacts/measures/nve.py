@@ -19,10 +19,10 @@ from scalarpath.artifacts.bootstrap import block_bootstrap
 from scalarpath.artifacts.dynamics import (
     Failure,
     Forces,
-    Progress,
     Replica,
-    Run,
+    StepsDone,
     Thermostat,
+    Trajectory,
     as_forces,
     limits_for,
     run_dynamics,
@@ -146,7 +146,7 @@ def measure_nve(
     atoms: Atoms,
     settings: NveSettings | None = None,
     *,
-    progress: Progress | None = None,
+    progress: StepsDone | None = None,
     trajectories: Path | None = None,
 ) -> NveResult:
     """Drift and fluctuation of the total energy of ``atoms`` (a supercell near its minimum) under ``calculator``.
@@ -237,7 +237,7 @@ def _failure(failure: Failure, stage: str, temperature: float, step: float, seed
     return NveFailure(stage, failure.kind, temperature, step, seed, failure.time_fs, failure.reason)
 
 
-def _line(settings: NveSettings, runs: dict[Key, Run], temperature: float, step: float) -> NveLine:
+def _line(settings: NveSettings, runs: dict[Key, Trajectory], temperature: float, step: float) -> NveLine:
     """Statistics of one (temperature, time step) over the seeds that lasted."""
     lasting = {s: r for s in settings.seeds if (r := runs.get((temperature, step, s))) and r.failure is None}
     series = [energy_rows(run, seed) for seed, run in lasting.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
-from scalarpath.artifacts.pairs import pairs_within
+from scalarpath.artifacts.pair_search import pairs_within
 
 TOTAL = "total"
 ONSET_LEVELS = (0.01, 0.05, 0.1)

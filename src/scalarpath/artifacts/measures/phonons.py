@@ -14,8 +14,9 @@ from phonopy import Phonopy
 from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
 from phonopy.structure.atoms import PhonopyAtoms
 
-from scalarpath.artifacts.materials import Material, Reference, material
+from scalarpath.artifacts.materials import Material, material
 from scalarpath.artifacts.measures.elastic import equation_of_state
+from scalarpath.artifacts.stored_values import Reference, StoredValues
 from scalarpath.core.errors import ArtifactError
 
 NAN = float("nan")
@@ -107,7 +108,7 @@ class PhononResult:
 
 
 def measure_phonons(
-    calculator: Calculator, settings: PhononSettings, reference: Reference | Calculator | None = None
+    calculator: Calculator, settings: PhononSettings, reference: Reference | None = None
 ) -> PhononResult:
     """Phonons of a crystal at the reference lattice constant and at the model's own.
 
@@ -206,13 +207,13 @@ def _reference_and_own_lattice(
     calculator: Calculator,
     crystal: Material,
     settings: PhononSettings,
-    reference: Reference | Calculator | None,
+    reference: Reference | None,
 ) -> tuple[dict[str, float], float, list[str]]:
     own = equation_of_state(calculator, crystal).lattice_constant_A
     notes = [] if np.isfinite(own) else ["the model has no equilibrium lattice constant near the reference's"]
     if reference is None:
         return {}, own, [*notes, "no reference, so no shifts"]
-    if isinstance(reference, Reference):
+    if isinstance(reference, StoredValues):
         expected = reference.modes_THz
         equilibrium = reference.equation_of_state.get("lattice_constant_A", NAN)
     else:

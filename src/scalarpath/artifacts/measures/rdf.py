@@ -16,10 +16,10 @@ from ase.calculators.calculator import Calculator
 from scalarpath.artifacts.bootstrap import block_resamples, interval
 from scalarpath.artifacts.dynamics import (
     Forces,
-    Progress,
     Replica,
-    Run,
+    StepsDone,
     Thermostat,
+    Trajectory,
     as_forces,
     limits_for,
     run_dynamics,
@@ -141,7 +141,7 @@ def measure_rdf(
     atoms: Atoms,
     settings: RdfSettings | None = None,
     *,
-    progress: Progress | None = None,
+    progress: StepsDone | None = None,
     trajectories: Path | None = None,
 ) -> RdfResult:
     """Radial distribution functions of the liquid that ``atoms``, a supercell at its density, becomes.
@@ -156,7 +156,7 @@ def measure_rdf(
     living = {seed: atoms.copy() for seed in settings.seeds}
     for seed, start in living.items():
         start.set_momenta(thermal_momenta(start, settings.melt_factor * settings.temperature_K, seed))
-    runs: dict[int, Run] = {}
+    runs: dict[int, Trajectory] = {}
     for number, stage in enumerate(_stages(settings)):
         replicas = [
             _replica(atoms, start, settings, stage, number, seed, trajectories) for seed, start in living.items()
@@ -220,7 +220,7 @@ def _replica(
 
 
 def _result(
-    atoms: Atoms, settings: RdfSettings, edges: np.ndarray, runs: dict[int, Run], failures: list[RdfFailure]
+    atoms: Atoms, settings: RdfSettings, edges: np.ndarray, runs: dict[int, Trajectory], failures: list[RdfFailure]
 ) -> RdfResult:
     lasting = {seed: run for seed, run in runs.items() if run.failure is None}
     r = (edges[1:] + edges[:-1]) / 2
@@ -253,7 +253,7 @@ def _result(
     )
 
 
-def _block_counts(atoms: Atoms, run: Run, edges: np.ndarray, block: int) -> np.ndarray:
+def _block_counts(atoms: Atoms, run: Trajectory, edges: np.ndarray, block: int) -> np.ndarray:
     """[blocks, labels, bins], without the first frame (the end of the stage before) and an incomplete last block."""
     frame, counts = atoms.copy(), []
     for positions in run.snapshots_A[1:]:
@@ -263,7 +263,7 @@ def _block_counts(atoms: Atoms, run: Run, edges: np.ndarray, block: int) -> np.n
     return np.array(counts[:whole]).reshape(-1, block, *counts[0].shape).sum(axis=1)
 
 
-def square_displacement(run: Run) -> float:
+def square_displacement(run: Trajectory) -> float:
     """Mean over atoms of the squared way from the first to the last snapshot, less that of the centre of mass, Å^2."""
     moved = run.snapshots_A[-1] - run.snapshots_A[0]
     moved = moved - np.average(moved, axis=0, weights=run.atoms.get_masses())

@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.neighborlist import neighbor_list
 
-from scalarpath.artifacts.materials import Reference, WallCurve, material, pair_name
+from scalarpath.artifacts.materials import material, pair_name
 from scalarpath.artifacts.measures.softening import softening_slope
 from scalarpath.artifacts.measures.walls import (
     EQUILIBRIUM_FRACTIONS,
@@ -23,6 +23,7 @@ from scalarpath.artifacts.measures.walls import (
     wall_distances,
     wall_scans,
 )
+from scalarpath.artifacts.stored_values import Reference, StoredValues, WallCurve
 from scalarpath.core.errors import ArtifactError
 
 NAN = float("nan")
@@ -131,7 +132,7 @@ class RepulsionResult:
 
 
 def measure_repulsion(
-    calculator: Calculator, settings: RepulsionSettings, reference: Reference | Calculator | None = None
+    calculator: Calculator, settings: RepulsionSettings, reference: Reference | None = None
 ) -> RepulsionResult:
     """Scan all walls of a material.
 
@@ -147,7 +148,7 @@ def measure_repulsion(
     walls = []
     for scan in wall_scans(material(settings.material), settings.bulk_repeat):
         grid = scan_distances(scan, settings)
-        if isinstance(reference, Reference):
+        if isinstance(reference, StoredValues):
             known = reference.walls.get(scan.name)
         else:
             known = None if reference is None else wall_curve(scan, reference, grid)

@@ -8,7 +8,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from scipy.interpolate import CubicHermiteSpline
 
-from scalarpath.artifacts.materials import Bond, Material, WallCurve, pair_name
+from scalarpath.artifacts.materials import Bond, Material, pair_name
+from scalarpath.artifacts.stored_values import WallCurve
 from scalarpath.core.errors import ArtifactError
 
 _DENSE_POINTS = 4000
