@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from synthetic_runs import SPREAD, about, frame, report_of, write_arm, write_run
 
-from scalarpath.artifacts.table_rows import Row
+from scalarpath.artifacts.rows import Row
 from scalarpath.report.effects import ALL_DATA
 from scalarpath.report.verdicts import NOT_REPLICATED, REPLICATED, UNDECIDED, Verdict, judge
 

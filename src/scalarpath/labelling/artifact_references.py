@@ -15,9 +15,10 @@ from ase.io.formats import UnknownFileTypeError
 
 from scalarpath.artifacts.materials import MATERIALS, Material, material
 from scalarpath.artifacts.measures.elastic import SCALES, fit_equation_of_state
-from scalarpath.artifacts.measures.harmonic import HarmonicSettings, relaxed_frequencies
-from scalarpath.artifacts.measures.repulsion import RepulsionSettings, scan_distances
+from scalarpath.artifacts.measures.harmonic import relaxed_frequencies
+from scalarpath.artifacts.measures.repulsion import scan_distances
 from scalarpath.artifacts.measures.walls import crystal_force, free_pair, wall_curve, wall_scans
+from scalarpath.artifacts.registry import measure_settings, preset
 from scalarpath.artifacts.stored_values import StoredValues, WallCurve
 from scalarpath.core.errors import DataError
 from scalarpath.labelling.curves import CURVES, frozen_phonon_frequency, phonon_patterns
@@ -86,13 +87,13 @@ def molecule_reference(item: Material, calculator: Calculator) -> StoredValues:
     Raises:
         DataError: The molecule did not relax.
     """
-    settings = RepulsionSettings(item.name)
-    frequencies = relaxed_frequencies(calculator, item.molecule(), HarmonicSettings(item.name))
+    settings = measure_settings(preset("full"), ("repulsion", "phonons"))
+    frequencies = relaxed_frequencies(calculator, item.molecule(), settings["harmonic"])
     if np.isnan(frequencies).any():
         raise DataError(f"{item.name} did not relax, so it has no harmonic frequencies; allow more steps.")
     walls = {
-        scan.name: _rounded(wall_curve(scan, calculator, scan_distances(scan, settings)))
-        for scan in wall_scans(item, settings.bulk_repeat)
+        scan.name: _rounded(wall_curve(scan, calculator, scan_distances(scan, settings["repulsion"])))
+        for scan in wall_scans(item, settings["repulsion"].bulk_repeat)
     }
     return StoredValues(
         material=item.name,
