@@ -84,6 +84,20 @@ def test_the_potential_that_made_the_labels_has_no_errors(perfect: dict[str, Out
     assert rows(perfect["smoothness"])["max_force_energy_mismatch_eV_A"].model < 1e-6
 
 
+def test_a_claim_is_about_the_rows_that_it_names_and_about_no_others(perfect: dict[str, Outcome]) -> None:
+    counted = {
+        name: [row.key for row in outcome.rows if outcome.measure.claim.counts(row)]
+        for name, outcome in perfect.items()
+        if outcome.measure.claim is not None
+    }
+    assert counted == {
+        "repulsion": ["softening_slope"],
+        "phonons": ["X_L_THz", "X_T_THz"],
+        "nve": ["drift_meV_atom_ps_300K_float64_1fs"],
+        "rdf": ["onset_A_at_0.05_total"],
+    }
+
+
 def test_a_soft_potential_is_shown_as_soft_with_the_right_size() -> None:
     found = outcomes(bench(Scaled(0.8)), "repulsion", "phonons", "elastic")
     assert rows(found["repulsion"])["softening_slope"].error == pytest.approx(-0.2)

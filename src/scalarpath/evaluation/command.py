@@ -48,7 +48,12 @@ def run(settings: EvaluationSettings) -> list[Outcome]:
 
 
 def bench_of_training(config: Mapping[str, Any]) -> str:
-    """Name of the bench of a training configuration; ConfigError where its data belong to none."""
+    """Name of the bench of a training configuration.
+
+    Raises ConfigError where its data belong to none, or where the settings of its size (conf/size) are wrong: a
+    training asks for it before it starts.
+    """
+    measure_settings(preset(config["artifacts"]))
     name = bench_name(config["data"])
     if name is None:
         raise ConfigError(

@@ -36,7 +36,7 @@ from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
 from scalarpath.artifacts.measures.drift import NveLine, NveScaling, drift_line, drift_scaling
 from scalarpath.artifacts.rows import Row, compared
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import Count, NonNegative, Positive
+from scalarpath.core.settings import Count, NonNegative, Positive, Whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ class NveSettings:
     temperatures_K: tuple[Positive, ...]
     time_steps_fs: tuple[Positive, ...]
     durations_ps: tuple[Positive, ...]
-    seeds: tuple[int, ...]
+    seeds: tuple[Whole, ...]
     thermostat_ps: NonNegative
     thermostat_time_step_fs: Positive
     thermostat_friction_per_ps: NonNegative

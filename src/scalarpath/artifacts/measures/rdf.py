@@ -48,7 +48,7 @@ from scalarpath.artifacts.measures.rdf_comparison import (
 )
 from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
 from scalarpath.core.errors import ArtifactError, ConfigError
-from scalarpath.core.settings import Count, NonNegative, Positive
+from scalarpath.core.settings import Count, NonNegative, Positive, Whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,7 +78,7 @@ class RdfSettings:
     duration_ps: Positive
     time_step_fs: Positive
     friction_per_ps: NonNegative
-    seeds: tuple[int, ...]
+    seeds: tuple[Whole, ...]
     snapshot_interval_fs: Positive
     bin_A: Positive
     r_max_A: Positive
