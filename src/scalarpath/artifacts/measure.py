@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
@@ -61,8 +61,8 @@ class Measure(ABC, Generic[Settings]):
     for_crystals: ClassVar[bool] = True
     for_molecules: ClassVar[bool] = True
     claim: ClassVar[Claim | None] = None
-    charts: ClassVar[Mapping[str, str]] = {}
-    """Bar charts of the dashboard: key of a row by title."""
+    charts: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Bar charts of the dashboard: title, and key of the row that is shown."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

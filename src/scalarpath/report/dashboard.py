@@ -38,9 +38,7 @@ BARS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "parameters of the head": "parameters/head",
         },
         "Artifacts": {
-            title: f"artifact/{measure.name}/{key}"
-            for measure in all_measures()
-            for title, key in measure.charts.items()
+            title: f"artifact/{measure.name}/{key}" for measure in all_measures() for title, key in measure.charts
         },
     }
 )

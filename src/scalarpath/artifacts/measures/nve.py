@@ -124,7 +124,7 @@ class EnergyConservation(Measure[NveSettings]):
     name = "nve"
     settings = NveSettings
     claim = Claim("less energy drift", "largest |drift|, meV/atom/ps", "drift_meV_atom_ps_.+", "model", over_rows=max)
-    charts = {"energy conservation: failed runs": "failed_runs_float64"}  # noqa: RUF012
+    charts = (("energy conservation: failed runs", "failed_runs_float64"),)
 
     def measure(
         self, bench: Bench, settings: NveSettings, progress: Progress, trajectories: Path | None

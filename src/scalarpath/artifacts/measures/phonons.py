@@ -110,7 +110,7 @@ class Phonons(Measure[PhononSettings]):
         "error",
         over_rows=np.mean,
     )
-    charts = {"phonons: imaginary modes": "imaginary_modes"}  # noqa: RUF012
+    charts = (("phonons: imaginary modes", "imaginary_modes"),)
 
     def measure(
         self, bench: Bench, settings: PhononSettings, progress: Progress, trajectories: Path | None

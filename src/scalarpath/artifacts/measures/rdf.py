@@ -118,7 +118,7 @@ class LiquidStructure(Measure[RdfSettings]):
         "error",
         over_rows=np.mean,
     )
-    charts = {"liquid: failed runs": "failed_liquids"}  # noqa: RUF012
+    charts = (("liquid: failed runs", "failed_liquids"),)
 
     def measure(
         self, bench: Bench, settings: RdfSettings, progress: Progress, trajectories: Path | None

@@ -84,10 +84,10 @@ class Repulsion(Measure[RepulsionSettings]):
     name = "repulsion"
     settings = RepulsionSettings
     claim = Claim("less softened repulsion", "|slope - 1|", "softening_slope", "error", over_rows=np.mean)
-    charts = {  # noqa: RUF012
-        "repulsion: softening slope (1 is right)": "softening_slope",
-        "repulsion: share of a wall that rises": "monotonic_fraction",
-    }
+    charts = (
+        ("repulsion: softening slope (1 is right)", "softening_slope"),
+        ("repulsion: share of a wall that rises", "monotonic_fraction"),
+    )
 
     def measure(
         self, bench: Bench, settings: RepulsionSettings, progress: Progress, trajectories: Path | None

@@ -103,7 +103,7 @@ class Smoothness(Measure[SmoothnessSettings]):
 
     name = "smoothness"
     settings = SmoothnessSettings
-    charts = {"smoothness: largest force jump": "worst_force_jump"}  # noqa: RUF012
+    charts = (("smoothness: largest force jump", "worst_force_jump"),)
 
     def measure(
         self, bench: Bench, settings: SmoothnessSettings, progress: Progress, trajectories: Path | None
