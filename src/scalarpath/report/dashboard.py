@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from scalarpath.artifacts.registry import all_measures
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.metrics import metric_name
 from scalarpath.core.quantities import PRIMARY_FIRST
@@ -35,12 +36,7 @@ BARS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "parameters of the head": "parameters/head",
         },
         "Artifacts": {
-            "repulsion: softening slope (1 is right)": "artifact/repulsion/softening_slope",
-            "repulsion: share of a wall that rises": "artifact/repulsion/monotonic_fraction",
-            "phonons: imaginary modes": "artifact/phonons/imaginary_modes",
-            "smoothness: largest force jump": "artifact/smoothness/worst_force_jump",
-            "energy conservation: failed runs": "artifact/nve/failed_runs_float64",
-            "liquid: failed runs": "artifact/rdf/failed_liquids",
+            title: f"artifact/{measure.name}/{key}" for measure in all_measures() for title, key in measure.charts
         },
     }
 )
@@ -63,7 +59,7 @@ CURVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 LOGARITHMIC = ("MAE", "loss", "gradient", "rate")
-FIGURES = tuple(f"artifact/{name}" for name in ("repulsion", "phonons", "smoothness", "nve", "rdf"))
+FIGURES = tuple(dict.fromkeys(f"artifact/{measure.name}" for measure in all_measures() if measure.has_figure()))
 SECTIONS = ("Errors", "Learning curves", "Cost", "Training health", "Artifacts")
 
 
