@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -11,15 +12,15 @@ from e3nn import o3
 from samples import batch_of, make_potential, quartz_like, silanol
 from torch.autograd import gradcheck, gradgradcheck
 
+from scalarpath.backbones.allegro import two_body_tensors
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded, with_zero_row
 from scalarpath.heads import PathwaySpec, build_head, descriptors
 from scalarpath.heads.descriptors import LocalDescriptors
 from scalarpath.heads.interface import PathwayInputs
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
-from scalarpath.nn.cpu import gates, library
+from scalarpath.nn.cpu import choice, gates, library
 from scalarpath.nn.cpu.gates import kernel_node_gates
-from scalarpath.nn.cpu.two_body_tensors import kernel_two_body_tensors
 from scalarpath.potential.flop_count import flops
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler here")
@@ -102,7 +103,7 @@ def test_sum_and_derivatives_are_those_of_torch_operations(case, paired, gated):
     geometry = geometry_of(quartz_like(), silanol(), paired=paired)
     inputs = arguments(convolution, geometry, gated)
     ours = derivatives(convolution, geometry, gated, inputs)
-    with library.in_torch_operations():
+    with choice.in_torch_operations():
         theirs = derivatives(convolution, geometry, gated, inputs)
     for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11 * float(b.detach().abs().max() + 1), msg=f"{case} {k}")
@@ -157,7 +158,6 @@ def test_atoms_without_neighbours_add_nothing(dtype):
 
 def test_degrees_beyond_the_kernel_run_in_torch_operations():
     convolution, geometry = convolution_of("2x0e", 5, "0e+5o"), geometry_of(silanol())
-    assert not convolution.plan.fits
     out = called(convolution, geometry, False, *arguments(convolution, geometry, False))
     assert [x.shape[1] for x in out] == [1, 11]
 
@@ -166,7 +166,7 @@ def test_degrees_beyond_the_kernel_run_in_torch_operations():
 def test_operations_are_counted_as_without_kernels(kind):
     potential, batch = make_potential("panpgs", kind=kind, dtype="float64"), batch_of(quartz_like())
     counted = flops(lambda: potential(batch))
-    with library.in_torch_operations():
+    with choice.in_torch_operations():
         assert counted == flops(lambda: potential(batch)) > 0
 
 
@@ -205,7 +205,7 @@ def with_derivatives(function, inputs) -> list[torch.Tensor]:
 
 def assert_same_in_torch_operations(function, inputs, tolerance: float = 1e-12) -> None:
     ours = with_derivatives(function, inputs)
-    with library.in_torch_operations():
+    with choice.in_torch_operations():
         theirs = with_derivatives(function, inputs)
     for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         atol = tolerance * float(b.detach().abs().max())
@@ -280,7 +280,7 @@ def test_gates_of_any_argument_stay_within_their_bounds():
     for dtype, tolerance in ((torch.float32, 1e-6), (torch.float64, 1e-14)):
         o = torch.tensor([-1e30, -700.0, -20.0, -1e-3, 0.0, 1e-3, 3.0, 89.0, 1e30], dtype=dtype)
         networks = [torch.zeros(n, 1), torch.zeros(1, 1), torch.full((1, 1), 50.0), o[None] / 50.0]
-        (gates,) = kernel_node_gates(geometry, 2.0, [x.to(dtype) for x in networks])
+        (gates,) = kernel_node_gates(geometry, [x.to(dtype) for x in networks], 2.0)
         torch.testing.assert_close(gates[0], torch.exp(2.0 * torch.tanh(o)), rtol=tolerance, atol=0.0)
         assert gates[0, 4] == 1.0
 
@@ -293,15 +293,8 @@ def test_two_body_tensors_and_derivatives_are_those_of_torch_operations(degree, 
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     weights = draw(len(geometry.centre), (degree + 1) * 3).requires_grad_()
     harmonics = to_padded(draw(len(geometry.centre), (degree + 1) ** 2), geometry).requires_grad_()
-    degree_of = torch.repeat_interleave(torch.arange(degree + 1), 2 * torch.arange(degree + 1) + 1)
 
-    def tensors() -> list[torch.Tensor]:
-        if library.usable(weights):
-            return [kernel_two_body_tensors(weights, harmonics, geometry)]
-        every = to_padded(weights, geometry).unflatten(2, (degree + 1, 3))[:, :, degree_of]
-        return [torch.einsum("nkmc,nkm->cnkm", every, harmonics)]
-
-    assert_same_in_torch_operations(tensors, [weights, harmonics])
+    assert_same_in_torch_operations(lambda: [two_body_tensors(weights, harmonics, geometry)], [weights, harmonics])
 
 
 def test_forces_ask_for_no_derivatives_by_parameters(monkeypatch):
@@ -323,15 +316,22 @@ def test_forces_ask_for_no_derivatives_by_parameters(monkeypatch):
 
 PROBE = """
 import warnings, torch
-from scalarpath.nn.cpu import library
+from scalarpath.nn.cpu import choice
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    print(library.usable(torch.zeros(2)), library.usable(torch.zeros(2)), [str(w.message) for w in caught])
+    print(choice.usable(torch.zeros(2)), choice.usable(torch.zeros(2)), [str(w.message) for w in caught])
 """
 
 
 def probe(tmp_path, **environment: str) -> str:
-    given = {"PATH": "/nowhere", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), **environment}
+    package = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    given = {
+        "PATH": "/nowhere",
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        **package,
+        **environment,
+    }
     return subprocess.run([sys.executable, "-c", PROBE], env=given, capture_output=True, text=True, check=True).stdout
 
 

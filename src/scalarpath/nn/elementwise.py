@@ -73,7 +73,7 @@ class Envelope:
 
 
 @dataclass(frozen=True)
-class Gate:
+class ExpTanh:
     """exp(s tanh x), between exp(-s) and exp(s), one at zero; with t = tanh x = ln(y) / s: f' = s y (1 - t^2)."""
 
     strength: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
@@ -16,14 +17,23 @@ from scalarpath.nn.cpu.twice_differentiable import Call, Inputs, empty_like_want
 MOST_SHELLS = 16  # room for so many in the kernel
 
 
-def kernel_descriptors(
-    geometry: EdgeGeometry, radii: Tensor, inverse_widths: Tensor, weights: Tensor, statistics: Sequence[Tensor]
-) -> Tensor:
-    """Standardised descriptors [N, K + 3] from radii [K], inverse widths [K] and neighbour weights [K, S] of shells.
+class Shells(Protocol):
+    """What the kernel reads of ``NeighbourhoodDescriptors``: K shells, S species; the statistics get no derivatives."""
 
-    ``statistics``: mean coordination [S, K], mean and spread [S, K + 3], which get no derivatives.
-    """
-    inputs = (geometry.distances, geometry.units, radii, inverse_widths, weights)
+    radii: Tensor  # [K]
+    inverse_widths: Tensor  # [K]
+    weights: Tensor  # [K, S]
+    mean_coordination: Tensor  # [S, K]
+    mean: Tensor  # [S, K + 3]
+    spread: Tensor  # [S, K + 3]
+
+
+def kernel_descriptors(shells: Shells, geometry: EdgeGeometry) -> Tensor | None:
+    """Standardised descriptors [N, K + 3]; None for more than MOST_SHELLS shells."""
+    if len(shells.radii) > MOST_SHELLS:
+        return None
+    inputs = (geometry.distances, geometry.units, shells.radii, shells.inverse_widths, shells.weights)
+    statistics = (shells.mean_coordination, shells.mean, shells.spread)
     (values,) = twice_differentiable.apply(_Descriptors(geometry, statistics), *inputs)
     return values
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,13 +16,10 @@ from scalarpath.nn.cpu.twice_differentiable import Call, Inputs, empty_like_want
 
 
 def kernel_edge_band(
-    geometry: EdgeDistances, first: int, mix: Tensor, amplitudes: Tensor, kind: Tensor | None
+    geometry: EdgeDistances, frequencies: Tensor, mix: Tensor, amplitudes: Tensor, kind: Tensor | None
 ) -> Tensor:
-    """a_q sum_m sin(k_m s) u / s A_mq with k_m = (first + m) pi / cutoff, m = 1..size: [P, rank].
-
-    mix A [size, rank]; amplitudes a [kinds, rank], of which ``kind`` [P] says the row, None where there is but one.
-    """
-    (values,) = twice_differentiable.apply(_Band(geometry, first, kind), geometry.distances, mix, amplitudes)
+    """Features [P, rank], see ``band_features`` in ``heads/pgs.py``; it relies on neighbouring multiples of pi / rc."""
+    (values,) = twice_differentiable.apply(_Band(geometry, frequencies, kind), geometry.distances, mix, amplitudes)
     return values
 
 
@@ -35,7 +33,7 @@ class _Sizes(ctypes.Structure):
 @dataclass
 class _Band:
     geometry: EdgeDistances
-    first: int
+    frequencies: Tensor
     kind: Tensor | None
 
     def values(self, inputs: Inputs) -> list[Tensor]:
@@ -53,8 +51,8 @@ class _Band:
         kind = None if self.kind is None else self.kind.contiguous()
         given = self.geometry.edge_cutoff
         cutoffs = None if given is None else given.contiguous()
-        pairs = distances.shape[0]
-        sizes = _Sizes(pairs, *mix.shape, len(amplitudes), self.first, library.threads_for(pairs), address(kind))
+        pairs, first = distances.shape[0], round(float(self.frequencies[0]) * self.geometry.cutoff / math.pi) - 1
+        sizes = _Sizes(pairs, *mix.shape, len(amplitudes), first, library.threads_for(pairs), address(kind))
         function("edge_band", distances.dtype)(
             ctypes.byref(sizes), address(cutoffs), ctypes.c_double(self.geometry.cutoff), *call.pointers()
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
@@ -14,15 +15,17 @@ from scalarpath.nn.cpu.library import address, addresses, function
 from scalarpath.nn.cpu.twice_differentiable import Call, Inputs, empty_like_wanted
 
 
-def kernel_embedding_energy(
-    geometry: EdgeGeometry, descriptors: Tensor, coefficients: Tensor, weight: Tensor, origin: Tensor
-) -> Tensor:
-    """sum over c and k of w_k [a_ck sin(omega_k t_c) + b_ck (cos(omega_k t_c) - 1)], t = tanh(d / 2) - t0: [N].
+class Weighted(Protocol):
+    """What the kernel reads of ``SpectralExpansion``: weights of sines and cosines of omega_k = k pi / 2."""
 
-    omega_k = k pi / 2; descriptors d [N, C]; coefficients (a, b) [S, C, 2 orders] and origin t0 [S, C] of every
-    species, weight [2 orders]; the last two get no derivatives.
-    """
-    (values,) = twice_differentiable.apply(_Energies(geometry, weight, origin), descriptors, coefficients)
+    weight: Tensor  # [2 orders]
+
+
+def kernel_embedding_energy(
+    geometry: EdgeGeometry, descriptors: Tensor, coefficients: Tensor, expansion: Weighted, origin: Tensor
+) -> Tensor:
+    """Energies [N], see ``embedding_energy`` in ``heads/pgs.py``; weights and origin get no derivatives."""
+    (values,) = twice_differentiable.apply(_Energies(geometry, expansion.weight, origin), descriptors, coefficients)
     return values
 
 

@@ -15,22 +15,15 @@ from scalarpath.nn.cpu.library import addresses, function
 from scalarpath.nn.cpu.twice_differentiable import Call, Inputs
 
 
-def kernel_node_gates(geometry: EdgeGeometry, strength: float, networks: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """exp(strength tanh(o)) of every layer and atom [N, width] each.
-
-    networks: descriptors [N, D], W1 [D, L H], embedding [S, L H], then W2 [H, width] of every layer.
-    """
+def kernel_node_gates(geometry: EdgeGeometry, networks: Sequence[Tensor], strength: float) -> tuple[Tensor, ...]:
+    """Gates of every layer and atom [N, width] each, see ``node_gates`` in ``heads/pan.py``."""
     return twice_differentiable.apply(_Gates(geometry, strength), *networks)
 
 
 def kernel_edge_gates(
-    geometry: EdgeGeometry, strength: float, networks: Sequence[Tensor], radial: Tensor, per_pair: bool
+    geometry: EdgeGeometry, networks: Sequence[Tensor], strength: float, radial: Tensor, per_pair: bool
 ) -> tuple[Tensor, ...]:
-    """exp(strength tanh(c_0 + sum_b c_b R_b)) of every layer and edge, on the padded layout [N, K, 1] each.
-
-    networks as for ``kernel_node_gates``, with coefficients (c_0, c) for every species of the neighbour one after the
-    other; radial [R, B], its rows being those of pairs, of which the ones beyond the last are of no account, or edges.
-    """
+    """Gates of every layer and edge on the padded layout [N, K, 1] each, see ``edge_gates`` in ``heads/pan.py``."""
     return twice_differentiable.apply(_Gates(geometry, strength, on_edges=True, per_pair=per_pair), *networks, radial)
 
 

@@ -12,8 +12,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,36 +31,8 @@ EDGES_PER_THREAD = 128  # at least; with fewer a second thread costs more than i
 TYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 
-_suspended = False
-
-
-def usable(values: Tensor) -> bool:
-    """Whether the kernels can take ``values``: on a CPU, of one of their types, and with nobody watching.
-
-    A tracer or a counter of operations sees torch's operations only, so it gets these.
-    """
-    return (
-        values.device.type == "cpu"
-        and values.dtype in TYPES
-        and not _suspended
-        and torch._C._len_torch_dispatch_stack() == 0
-        and library() is not None
-    )
-
-
-@contextmanager
-def in_torch_operations() -> Iterator[None]:
-    """Without kernels, for a comparison."""
-    global _suspended
-    before, _suspended = _suspended, True
-    try:
-        yield
-    finally:
-        _suspended = before
-
-
 def function(name: str, dtype: torch.dtype) -> ctypes._NamedFuncPointer:
-    """A function of the library, for numbers of this type; only after ``usable``."""
+    """A function of the library, for numbers of this type; only where ``library`` gave one."""
     loaded = library()
     assert loaded is not None
     return getattr(loaded, f"{name}_{TYPES[dtype]}")

@@ -14,13 +14,14 @@ from scalarpath.nn.cpu import library, twice_differentiable
 from scalarpath.nn.cpu.library import addresses, function
 from scalarpath.nn.cpu.twice_differentiable import Call, Inputs
 
+MOST_DEGREE = 4  # functions for so many in the kernel
 
-def kernel_two_body_tensors(weights: Tensor, harmonics: Tensor, geometry: EdgeGeometry) -> Tensor:
-    """w Y: weights [E, (L + 1) C], harmonics [N, K, (L + 1)^2] (padded) -> [C, N, K, (L + 1)^2], zero in empty slots.
 
-    The weights of one degree lie together.
-    """
+def kernel_two_body_tensors(weights: Tensor, harmonics: Tensor, geometry: EdgeGeometry) -> Tensor | None:
+    """[C, N, K, (L + 1)^2], see ``two_body_tensors`` in ``backbones/allegro.py``; None beyond MOST_DEGREE."""
     degree = round(harmonics.shape[2] ** 0.5) - 1
+    if degree > MOST_DEGREE:
+        return None
     (values,) = twice_differentiable.apply(_Tensors(geometry, degree), weights, harmonics)
     return values
 

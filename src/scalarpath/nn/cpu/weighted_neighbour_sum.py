@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ class Plan:
         channels: Sequence[int],
         components: Sequence[int],
     ):
-        self.n_harmonics, self.fits = n_harmonics, n_harmonics <= MOST_HARMONICS
+        self.n_harmonics = n_harmonics
         self.used = [any(group.source == source for group in groups) for source in range(len(channels))]
         rows, column, self.shapes = [], [0, 0], []
         for k, group in enumerate(groups):
@@ -50,21 +51,32 @@ class Plan:
         self.table = torch.tensor(rows, dtype=torch.int64)
 
 
-def kernel_neighbour_sum(
-    plan: Plan,
-    geometry: EdgeGeometry,
-    harmonics: Tensor,
-    gate: Tensor | None,
-    weights: Sequence[Tensor],
-    features: Sequence[Tensor],
-) -> tuple[Tensor, ...]:
-    """Sums of every group: [N, P, (2l + 1) M, C], or [N, 1, 1, C] for a trace.
+class Planned(Protocol):
+    """What the kernel reads of ``ChannelwiseConvolution``."""
 
-    harmonics [N, K, D] and gate [N, K, 1] on the padded layout, weights [R, ..] per block, rows being pairs, of which
-    those beyond the last are of no account, features [N, M, C] per input.
+    plan: Plan
+
+
+def kernel_neighbour_sum(
+    convolution: Planned,
+    features: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    harmonics: Tensor,
+    geometry: EdgeGeometry,
+    gate: Tensor | None,
+) -> list[Sequence[Tensor]] | None:
+    """Sums of every group and path, see ``ChannelwiseConvolution``; None beyond MOST_HARMONICS.
+
+    harmonics [N, K, D] and gate [N, K, 1] on the padded layout, weights per block on the pair layout (see
+    ``with_zero_row``), features [N, M, C] per input.
     """
+    plan = convolution.plan
+    if plan.n_harmonics > MOST_HARMONICS:
+        return None
     kernel = _Sum(plan, geometry, len(weights))
-    return twice_differentiable.apply(kernel, harmonics, gate, *weights, *features)
+    # per group [N, P, (2l + 1) M, C], or [N, 1, 1, C] for a trace
+    sums = twice_differentiable.apply(kernel, harmonics, gate, *weights, *features)
+    return [values.unbind(1) for values in sums]
 
 
 class _Graph(ctypes.Structure):
