@@ -315,24 +315,40 @@ def test_forces_ask_for_no_derivatives_by_parameters(monkeypatch):
 
 
 PROBE = """
-import warnings, torch
-from scalarpath.nn.cpu import choice
+import warnings
+from scalarpath.nn.cpu.library import library
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    print(choice.usable(torch.zeros(2)), choice.usable(torch.zeros(2)), [str(w.message) for w in caught])
+    print(library() is not None, library() is not None, [str(w.message) for w in caught])
 """
 
 
 def probe(tmp_path, **environment: str) -> str:
-    package = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    """What a new process prints about the kernels, on both streams."""
     given = {
         "PATH": "/nowhere",
         "HOME": str(tmp_path),
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        **package,
-        **environment,
+        "TMPDIR": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    return subprocess.run([sys.executable, "-c", PROBE], env=given, capture_output=True, text=True, check=True).stdout
+    given["SCALARPATH_CACHE"] = str(tmp_path / "cache")
+    command = [sys.executable, "-W", "ignore", "-c", PROBE]
+    finished = subprocess.run(command, env=given | environment, capture_output=True, text=True, check=True)
+    return finished.stdout + finished.stderr
+
+
+def compiler(tmp_path, body: str) -> dict[str, str]:
+    """An environment with this shell script in place of a compiler."""
+    script = tmp_path / "compiler"
+    script.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exit 0\n{body}\n')
+    script.chmod(0o755)
+    return {"CXX": str(script), "PATH": "/bin:/usr/bin"}
+
+
+def copier(tmp_path) -> dict[str, str]:
+    """The same with a quick compiler: it copies the library of this process."""
+    find_output = 'while [ "$1" != -o ]; do shift; done'
+    return compiler(tmp_path, f'{find_output}\ncp "{library.library()._name}" "$2"')
 
 
 def test_without_a_compiler_one_warning_says_what_to_do(tmp_path):
@@ -343,14 +359,38 @@ def test_without_a_compiler_one_warning_says_what_to_do(tmp_path):
 
 
 def test_a_compiler_that_fails_leaves_nothing_behind(tmp_path):
-    broken = tmp_path / "broken"
-    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\necho "x.cpp:1: error: no such flag" >&2\nexit 1\n')
-    broken.chmod(0o755)
-    out = probe(tmp_path, CXX=str(broken), PATH="/bin:/usr/bin")
+    out = probe(tmp_path, **compiler(tmp_path, 'echo "x.cpp:1: error: no such flag" >&2\nexit 1'))
     assert out.startswith("False False")
     assert "error: no such flag" in out
-    assert not list((tmp_path / "cache" / "scalarpath").iterdir())
+    assert not list((tmp_path / "cache" / "kernels").iterdir())
 
 
 def test_they_can_be_left_out(tmp_path):
     assert probe(tmp_path, SCALARPATH_CPU_KERNELS="0").strip() == "False False []"
+
+
+def test_they_are_kept_in_the_cache_and_found_again(tmp_path):
+    quick = copier(tmp_path)
+    assert f"to {tmp_path / 'cache' / 'kernels'}\n" in probe(tmp_path, **quick)
+    assert len(list((tmp_path / "cache" / "kernels").iterdir())) == 1
+    assert probe(tmp_path, **quick).strip() == "True True []"
+
+
+def test_without_a_cache_they_are_kept_in_a_temporary_folder(tmp_path):
+    (tmp_path / "file").touch()
+    quick = {**copier(tmp_path), "SCALARPATH_CACHE": str(tmp_path / "file")}
+    out = probe(tmp_path, **quick)
+    assert out.startswith("True True []")
+    assert f"since {tmp_path / 'file' / 'kernels'}: Not a directory; set SCALARPATH_CACHE" in out
+    assert probe(tmp_path, **quick).strip() == "True True []"
+
+
+def test_a_folder_of_somebody_else_is_not_trusted(tmp_path):
+    folders = [tmp_path / "cache" / "kernels", tmp_path / f"scalarpath-kernels-{os.getuid()}"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        folder.chmod(0o777)
+    out = probe(tmp_path, **copier(tmp_path))
+    assert out.startswith("False False")
+    assert all(f"{folder}: it is no folder that belongs to you alone" in out for folder in folders)
+    assert "Set SCALARPATH_CACHE" in out
