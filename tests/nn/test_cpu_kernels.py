@@ -19,7 +19,7 @@ from scalarpath.heads import PathwaySpec, build_head, descriptors
 from scalarpath.heads.descriptors import LocalDescriptors
 from scalarpath.heads.interface import PathwayInputs
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
-from scalarpath.nn.cpu import choice, gates, library
+from scalarpath.nn.cpu import choice, gates, library, structs
 from scalarpath.nn.cpu.gates import kernel_node_gates
 from scalarpath.potential.flop_count import flops
 
@@ -299,13 +299,13 @@ def test_two_body_tensors_and_derivatives_are_those_of_torch_operations(degree, 
 
 def test_forces_ask_for_no_derivatives_by_parameters(monkeypatch):
     asked = []
-    derivatives = gates._Gates.derivatives
+    derivatives = gates.Gates.derivatives
 
     def spy(self, inputs, wanted):
         asked.append(list(wanted))
         return derivatives(self, inputs, wanted)
 
-    monkeypatch.setattr(gates._Gates, "derivatives", spy)
+    monkeypatch.setattr(gates.Gates, "derivatives", spy)
     potential = make_potential("pan_node", dtype="float64").eval()
     potential(batch_of(silanol()))
     assert asked.pop() == [True] + [False] * (len(potential.head.parts["node_gate"].w2) + 2)
@@ -314,12 +314,26 @@ def test_forces_ask_for_no_derivatives_by_parameters(monkeypatch):
     assert potential.head.parts["node_gate"].w1.grad.isfinite().all()
 
 
+def test_a_struct_that_differs_from_what_its_source_reads_is_refused(tmp_path, monkeypatch):
+    """The compiler gets the description of Python; and this is part of the key under which a library is kept."""
+    header, source = tmp_path / "structs.h", library.SOURCES / "edge_band.cpp"
+    command = ["c++", "-fsyntax-only", "-fopenmp", "-std=gnu++17", "-w", f"-I{tmp_path}", str(source)]
+    header.write_text(structs.declarations())
+    assert subprocess.run(command).returncode == 0
+    members = structs._kinds
+    monkeypatch.setattr(structs, "_kinds", lambda cls: [(n.replace("rank", "width"), kind) for n, kind in members(cls)])
+    header.write_text(structs.declarations())
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode != 0
+    assert "rank" in refused.stderr
+
+
 PROBE = """
 import warnings
 from scalarpath.nn.cpu.library import library
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    print(library() is not None, library() is not None, [str(w.message) for w in caught])
+    print(library() is not None, library() is not None, [str(w.message) for w in caught if 'kernels' in str(w.message)])
 """
 
 

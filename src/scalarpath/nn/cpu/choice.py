@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,12 +13,13 @@ from torch import Tensor
 from scalarpath.graph.geometry import EdgeDistances
 from scalarpath.nn.cpu.library import TYPES, library
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _suspended = False
 
 
-def with_cpu_kernel(kernel: Callable[P, R | None]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def with_cpu_kernel(kernel: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator of a step that is written in torch's operations, and has a kernel for CPUs.
 
     The kernel takes the same arguments and gives the same values up to rounding. It returns None for sizes that it

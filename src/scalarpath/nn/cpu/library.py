@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import importlib
 import os
 import platform
 import shutil
@@ -13,14 +14,12 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from scalarpath.core.resources import cache_root
+from scalarpath.nn.cpu import structs
 
 SOURCES = Path(__file__).parent
 COMPILERS = ("c++", "g++", "clang++")
@@ -38,18 +37,6 @@ def function(name: str, dtype: torch.dtype) -> ctypes._NamedFuncPointer:
     loaded = library()
     assert loaded is not None
     return getattr(loaded, f"{name}_{TYPES[dtype]}")
-
-
-def address(tensor: Tensor | None) -> ctypes.c_void_p:
-    """Where the numbers of a contiguous tensor lie; null for None."""
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
-
-
-def addresses(tensors: Sequence[Tensor | None] | None) -> Any:
-    """The same of several, for an array of pointers; null for None."""
-    if tensors is None:
-        return None
-    return (ctypes.c_void_p * len(tensors))(*(None if x is None else x.data_ptr() for x in tensors))
 
 
 def threads_for(edges: int) -> int:
@@ -95,7 +82,10 @@ def _compiled() -> Path:
         raise FileNotFoundError(f"no C++ compiler found, tried {', '.join(COMPILERS)}")
     run = functools.partial(subprocess.run, capture_output=True, text=True, check=True)
     sources = sorted(SOURCES.glob("*.cpp"))
-    parts = [path.read_text() for path in (*sources, *sorted(SOURCES.glob("*.h")))]
+    for path in sources:  # the module of the same name describes the structs that the source reads
+        importlib.import_module(f"{__package__}.{path.stem}")
+    header = structs.declarations()
+    parts = [header, *(path.read_text() for path in (*sources, *sorted(SOURCES.glob("*.h"))))]
     parts += [*FLAGS, run([compiler, "--version"]).stdout, platform.machine(), _instructions()]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     problems: list[str] = []
@@ -111,7 +101,8 @@ def _compiled() -> Path:
                         file=sys.stderr, flush=True,
                     )  # fmt: skip
                     fresh = Path(scratch) / path.name
-                    run([compiler, *FLAGS, "-o", str(fresh), *map(str, sources)])
+                    (Path(scratch) / "structs.h").write_text(header)
+                    run([compiler, *FLAGS, f"-I{scratch}", "-o", str(fresh), *map(str, sources)])
                     fresh.replace(path)  # at once: other processes may compile the same
             return path
         except OSError as error:
