@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from scalarpath.core.errors import ConfigError, ReportError
-from scalarpath.runs.job import SINCE_FIRST_RUNS, plain_config
+from scalarpath.runs.job import stored_config
 from scalarpath.runs.run_directory import RunDirectory
 
 METRIC_UNITS = {"forces": "meV_A", "energy": "meV_atom", "stress": "meV_A3"}
@@ -101,7 +99,7 @@ def find_runs(places: Sequence[str], where: Mapping[str, Any]) -> tuple[list[Run
     known: set[str] = set()
     for path in _run_directories(places):
         directory = RunDirectory(path)
-        config = read_config(path)
+        config = stored_config(path)
         settings = flat(config)
         known |= set(settings)
         if not all(_selected(settings.get(key), value) for key, value in wanted.items()):
@@ -121,11 +119,6 @@ def find_runs(places: Sequence[str], where: Mapping[str, Any]) -> tuple[list[Run
             "name directories of finished runs."
         )
     return finished, unfinished
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """config.yaml of a run as plain values, with what the oldest runs do not have."""
-    return {**SINCE_FIRST_RUNS, **plain_config(OmegaConf.load(path / "config.yaml"))}
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
