@@ -3,7 +3,7 @@
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
-from scalarpath.artifacts.pairs import pairs_within
+from scalarpath.artifacts.pair_search import pairs_within
 
 
 class PairPotential(Calculator):

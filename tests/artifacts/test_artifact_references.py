@@ -7,8 +7,9 @@ import pytest
 from ase.io import read, write
 from static_potentials import Altered, Network
 
-from scalarpath.artifacts.materials import MATERIALS, Reference, material, pair_name, stored_reference
+from scalarpath.artifacts.materials import MATERIALS, material, pair_name
 from scalarpath.artifacts.measures.walls import wall_scans
+from scalarpath.artifacts.stored_values import StoredValues, stored_values
 from scalarpath.core.errors import ArtifactError, DataError
 from scalarpath.labelling.artifact_references import (
     crystal_reference,
@@ -25,13 +26,13 @@ THZ_TO_CM = 33.35641
 @pytest.mark.parametrize("name", CRYSTAL_NAMES)
 def test_the_recipe_makes_the_stored_reference_of_a_crystal_from_the_bundled_labels(name, tmp_path):
     (path,) = write_artifact_references(DATA, tmp_path, (name,))
-    assert Reference.from_json(path.read_text(encoding="utf-8")) == stored_reference(name)
+    assert StoredValues.from_json(path.read_text(encoding="utf-8")) == stored_values(name)
     assert path.stat().st_size < 30_000
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_frequencies_are_those_of_the_data_sets():
-    silicon, fluoride, silver = (stored_reference(name).modes_THz for name in ("si", "lif", "ag"))
+    silicon, fluoride, silver = (stored_values(name).modes_THz for name in ("si", "lif", "ag"))
     assert silicon["Gamma_O"] * THZ_TO_CM == pytest.approx(499.7, abs=0.1)
     assert fluoride["Gamma_TO"] * THZ_TO_CM == pytest.approx(309.3, abs=0.1)
     assert silver == pytest.approx({"X_T": 2.96, "X_L": 4.52}, abs=0.005)
@@ -41,14 +42,14 @@ def test_frequencies_are_those_of_the_data_sets():
     ("name", "lattice_constant", "modulus"), [("si", 5.477, 88.6), ("lif", 4.095, 69.1), ("ag", 4.166, 83.2)]
 )
 def test_equations_of_state_are_those_of_the_data_sets(name, lattice_constant, modulus):
-    state = stored_reference(name).equation_of_state
+    state = stored_values(name).equation_of_state
     assert state["lattice_constant_A"] == pytest.approx(lattice_constant, abs=1e-3)
     assert state["bulk_modulus_GPa"] == pytest.approx(modulus, abs=0.1)
 
 
 @pytest.mark.parametrize("name", CRYSTAL_NAMES)
 def test_the_force_of_a_compressed_crystal_is_the_slope_of_its_energy(name):
-    wall = stored_reference(name).walls["crystal"]
+    wall = stored_values(name).walls["crystal"]
     slope = np.diff(wall.energy_eV) / np.diff(wall.distance_A)
     between = (np.array(wall.force_eV_A)[1:] + wall.force_eV_A[:-1]) / 2
     assert -slope == pytest.approx(between, rel=0.06, abs=0.1)
@@ -57,7 +58,7 @@ def test_the_force_of_a_compressed_crystal_is_the_slope_of_its_energy(name):
 @pytest.mark.parametrize("name", MATERIALS)
 def test_walls_are_named_as_the_scans_are_and_rise_inwards(name):
     names = {scan.name for scan in wall_scans(material(name), 2)}
-    for wall_name, wall in stored_reference(name).walls.items():
+    for wall_name, wall in stored_values(name).walls.items():
         assert wall_name in names
         assert np.all(np.diff(wall.distance_A) > 0)
         assert wall.force_eV_A[0] > 3.0
@@ -78,19 +79,19 @@ def test_usual_distances_of_pairs_are_near_the_minima_of_the_labels():
     for name in CRYSTAL_NAMES:
         for scan in wall_scans(material(name), 2):
             if scan.name.startswith("dimer"):
-                wall = stored_reference(name).walls[scan.name]
+                wall = stored_values(name).walls[scan.name]
                 rest = np.interp(0.0, wall.force_eV_A[::-1], wall.distance_A[::-1])
                 assert scan.usual_distance == pytest.approx(rest, rel=0.06), scan.name
 
 
 def test_every_reference_tells_its_origin():
     for name in MATERIALS:
-        provenance = stored_reference(name).provenance
+        provenance = stored_values(name).provenance
         assert "GPAW 26.7.0" in provenance if name in CRYSTALS else "GFN2-xTB" in provenance
 
 
 def test_ethanol_has_all_its_modes_and_bonds():
-    reference = stored_reference("ethanol")
+    reference = stored_values("ethanol")
     frequencies = np.array(list(reference.modes_THz.values())) * THZ_TO_CM
     assert len(frequencies) == 3 * 9 - 6
     assert np.all(np.diff(frequencies) > 0)
@@ -131,7 +132,7 @@ def test_a_mode_without_both_signs_is_refused(tmp_path):
 
 def test_an_unknown_material_is_refused_with_the_known_ones():
     with pytest.raises(ArtifactError, match="si, lif, ag, ethanol"):
-        stored_reference("gold")
+        stored_values("gold")
 
 
 def test_pairs_are_named_by_the_lighter_element_first():

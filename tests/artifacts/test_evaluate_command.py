@@ -43,7 +43,7 @@ def finished(tmp_path_factory) -> Path:
     """A short training that measures phonons at the end."""
     path = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "MEASURE_NAMES", ("phonons",))
+        patch.setattr(command, "MEASURES", ("phonons",))
         training.run(composed("train", *TRAIN, "artifacts=smoke", f"output_dir={path}"))
     return path
 
@@ -107,12 +107,17 @@ def test_any_ase_calculator_can_be_measured(tmp_path: Path, capsys: pytest.Captu
     assert "bulk modulus" in capsys.readouterr().out
 
 
-def test_a_failed_measure_is_an_error_after_the_others_are_written(tmp_path: Path) -> None:
-    impossible = ("settings.nve.block_ps=99", "artifact=[nve,elastic]")
+def test_a_failed_measure_is_an_error_after_the_others_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ArtifactError("nothing moves.")
+
+    monkeypatch.setattr("scalarpath.artifacts.measures.nve.measure_nve", fail)
     with pytest.raises(ArtifactError, match="1 of 2 measures failed: nve; the others are written"):
-        evaluate(*EMT, *impossible, "material=ag", f"output_dir={tmp_path}")
+        evaluate(*EMT, "artifact=[nve,elastic]", "material=ag", f"output_dir={tmp_path}")
     assert read(tmp_path / "artifacts/elastic.json")["rows"]
-    assert "block_ps" in read(tmp_path / "artifacts/nve.json")["error"]
+    assert read(tmp_path / "artifacts/nve.json")["error"] == "nothing moves."
 
 
 @pytest.mark.parametrize(
@@ -127,6 +132,11 @@ def test_a_failed_measure_is_an_error_after_the_others_are_written(tmp_path: Pat
         ((*EMT, "material=si"), ArtifactError, r"EMT cannot compute Si .*choose a material whose elements"),
         ((*EMT, "material=ag", "artifact=sound"), ConfigError, "artifact must be one of repulsion, .*'sound'"),
         ((*EMT, "material=ag", "settings.nve.block_ps=long"), ConfigError, r"settings\.nve\.block_ps must be a number"),
+        (
+            (*EMT, "material=ag", "settings.nve.block_ps=99"),
+            ConfigError,
+            r"settings\.nve\.block_ps = 99\.0 does not lie",
+        ),
         (("calculator=EMT", "material=ag"), ConfigError, "calculator = EMT is not of the form package.module:factory"),
         (("calculator=no.such:EMT", "material=ag"), ConfigError, "no.such cannot be imported"),
         (("calculator=ase.calculators.emt:XYZ", "material=ag"), ConfigError, "ase.calculators.emt has no 'XYZ'"),

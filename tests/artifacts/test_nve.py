@@ -12,11 +12,14 @@ from ase.build import bulk
 from ase.io import read
 
 from scalarpath.artifacts.measures.drift import energy_slope, step_dependence
-from scalarpath.artifacts.measures.nve import NveResult, NveSettings, measure_nve
+from scalarpath.artifacts.measures.nve import NveResult, measure_nve
 from scalarpath.artifacts.oracles import oracle
-from scalarpath.core.errors import ArtifactError
+from scalarpath.artifacts.registry import measure_settings, preset
+from scalarpath.core.errors import ConfigError
 
-SHORT = NveSettings(
+SMOKE, FULL = (measure_settings(preset(size))["nve"] for size in ("smoke", "full"))
+SHORT = replace(
+    FULL,
     temperatures_K=(300.0,),
     time_steps_fs=(0.5, 1.0, 1.5, 2.0),
     durations_ps=(0.6, 1.2, 0.6, 0.6),
@@ -159,9 +162,8 @@ def test_a_surface_on_which_nothing_lasts_has_no_drift_at_all():
 
 def test_stillinger_weber_silicon_conserves_energy_at_the_smoke_preset(tmp_path):
     calls = []
-    settings = NveSettings.smoke()
     result = measure_nve(
-        oracle("si_sw")(), CRYSTAL, settings, progress=lambda *done: calls.append(done), trajectories=tmp_path
+        oracle("si_sw")(), CRYSTAL, SMOKE, progress=lambda *done: calls.append(done), trajectories=tmp_path
     )
     assert result.failed_runs == 0
     assert result.scalings[0].fluctuation_exponent == pytest.approx(2.0, abs=0.1)
@@ -191,14 +193,15 @@ def test_exponent_residual_and_coefficient_are_those_of_a_made_up_law():
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
         ({"durations_ps": (1.0,)}, "4 time steps but 1 durations"),
         ({"sample_interval_fs": 4.0}, "no multiple of the time step 1.5"),
         ({"block_ps": 0.5}, "block_ps = 0.5"),
         ({"block_ps": 0.001}, "block_ps = 0.001"),
+        ({"seeds": ()}, "seeds is empty"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(change, complaint):
-    with pytest.raises(ArtifactError, match=complaint):
-        measure_nve(HarmonicCrystal(), CRYSTAL, replace(SHORT, **change))
+def test_settings_that_contradict_each_other_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        replace(SHORT, **change)

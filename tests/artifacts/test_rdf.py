@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.geometry.rdf import get_rdf
 
-from scalarpath.artifacts.dynamics import Run
+from scalarpath.artifacts.dynamics import Trajectory
 from scalarpath.artifacts.measures.pair_distribution import (
     count_pairs,
     difference_measures,
@@ -19,15 +19,17 @@ from scalarpath.artifacts.measures.pair_distribution import (
     pair_labels,
     structure_measures,
 )
-from scalarpath.artifacts.measures.rdf import RdfResult, RdfSettings, measure_rdf, square_displacement
-from scalarpath.artifacts.measures.rdf_comparison import compare_rdf
+from scalarpath.artifacts.measures.rdf import measure_rdf, square_displacement
+from scalarpath.artifacts.measures.rdf_comparison import RdfResult, compare_rdf
 from scalarpath.artifacts.oracles import Oracle, switch
-from scalarpath.core.errors import ArtifactError
+from scalarpath.artifacts.registry import measure_settings, preset
+from scalarpath.core.errors import ArtifactError, ConfigError
 
 EDGES = 0.05 * np.arange(101)
 CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
 EXACT = np.zeros(100)  # resolved_g of noiseless distributions
-LIQUID = RdfSettings(
+LIQUID = replace(
+    measure_settings(preset("full"))["rdf"],
     temperature_K=300.0,
     melt_factor=3.0,
     melt_ps=1.0,
@@ -166,7 +168,7 @@ def test_the_way_of_the_atoms_leaves_out_that_of_the_whole():
     snapshots[1:] += 100.0
     snapshots[2, 0, 0] += 19.0
     heavy, light = atoms.get_masses()[[1, 0]] / atoms.get_masses().sum() * 19.0
-    run = Run(np.zeros(0), np.zeros(0), np.zeros(0), snapshots, 1.0, None, atoms)
+    run = Trajectory(np.zeros(0), np.zeros(0), np.zeros(0), snapshots, 1.0, None, atoms)
     assert square_displacement(run) == pytest.approx((heavy**2 + light**2) / 2)
 
 
@@ -188,7 +190,7 @@ def test_a_melt_is_a_liquid_at_its_temperature_with_a_first_peak_between_contact
 def test_softer_atoms_come_too_close_and_harder_ones_stay_too_far(reference):
     for sigma, sign in ((3.2, -1), (3.55, 1)):
         model = measure_rdf(LennardJones(sigma), ARGON_LIKE, LIQUID)
-        comparison = compare_rdf(model, reference)
+        comparison = compare_rdf(model, reference, 500)
         difference, intervals = comparison.differences["total"], comparison.intervals["total"]
         expected = sigma - 3.4  # a wall moves with its sigma
         for name in ("onset_shift_A_at_0.05", "onset_shift_A_at_0.1"):
@@ -203,7 +205,7 @@ def test_softer_atoms_come_too_close_and_harder_ones_stay_too_far(reference):
 
 def test_the_same_liquid_from_another_seed_differs_by_no_more_than_the_floor_and_the_intervals_hold_zero(reference):
     other = measure_rdf(LennardJones(), ARGON_LIKE, replace(LIQUID, seeds=(5,)))
-    comparison = compare_rdf(other, reference)
+    comparison = compare_rdf(other, reference, 500)
     for name in ("onset_shift_A_at_0.1", "first_peak_shift_A", "first_peak_height_change"):
         low, high = comparison.intervals["total"][name]
         assert low < 0 < high, name
@@ -234,7 +236,7 @@ def test_a_liquid_that_flies_apart_is_a_failure_without_numbers(reference):
     assert {failure.stage for failure in result.failures} == {"melt"}
     assert result.pairs == {}
     assert np.isnan([result.mean_temperature_K, result.diffusion_A2_ps, result.minimum_distance_A]).all()
-    comparison = compare_rdf(result, reference)
+    comparison = compare_rdf(result, reference, 500)
     assert comparison.differences == {}
     assert np.isnan(comparison.minimum_distance_change_A)
     assert any("No liquid to compare" in note for note in comparison.notes)
@@ -243,7 +245,7 @@ def test_a_liquid_that_flies_apart_is_a_failure_without_numbers(reference):
 def test_a_result_survives_the_way_through_json(reference):
     again = RdfResult.from_dict(json.loads(json.dumps(asdict(reference))))
     assert json.dumps(asdict(again)) == json.dumps(asdict(reference))
-    comparison = compare_rdf(again, reference)
+    comparison = compare_rdf(again, reference, 500)
     assert comparison.differences["total"]["g_mae"] == 0.0
     assert comparison.intervals["total"]["g_mae"] == [0.0, 0.0]  # what noise adds to a distance is taken off
 
@@ -255,20 +257,34 @@ def test_the_sampled_frames_can_be_kept(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("atoms", "change", "complaint"),
+    ("atoms", "change", "message"),
     [
         (ARGON_LIKE, {"r_max_A": 5.7}, "more than half the height of the cell, 5.60 Å"),
+        (ARGON_LIKE, {"temperature_K": None}, "temperature of this liquid is not known"),
         (Atoms("Ar2", [[0, 0, 0], [0, 0, 4]]), {}, "periodic in all directions"),
-        (ARGON_LIKE, {"block_ps": 3.0}, "block_ps = 3.0"),
-        (ARGON_LIKE, {"block_ps": 0.01}, "block_ps = 0.01"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(atoms, change, complaint):
-    with pytest.raises(ArtifactError, match=complaint):
+def test_what_cannot_be_measured_is_refused(atoms, change, message):
+    with pytest.raises(ArtifactError, match=message):
         measure_rdf(LennardJones(), atoms, replace(LIQUID, **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"block_ps": 3.0}, "block_ps = 3.0"),
+        ({"block_ps": 0.01}, "block_ps = 0.01"),
+        ({"r_max_A": 7.0}, "r_max_A = 7.0 is more than half of min_cell_A = 13.5"),
+        ({"bin_A": 6.0}, "bin_A = 6.0 is more than r_max_A"),
+        ({"seeds": ()}, "seeds is empty"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        replace(LIQUID, **change)
 
 
 @pytest.mark.parametrize("change", [{"temperature_K": 310.0}, {"r_A": [1.0]}, {"atoms": 5}])
 def test_liquids_of_another_protocol_are_not_compared(reference, change):
     with pytest.raises(ArtifactError, match=f"differ in {next(iter(change))}"):
-        compare_rdf(replace(reference, **change), reference)
+        compare_rdf(replace(reference, **change), reference, 500)

@@ -11,13 +11,8 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from static_potentials import Altered, PairPotential, WithoutStress, lennard_jones, morse
 
-from scalarpath.artifacts.materials import MATERIALS, Reference
-from scalarpath.artifacts.measures.repulsion import (
-    RepulsionSettings,
-    measure_repulsion,
-    scan_distances,
-    shortest_distances,
-)
+from scalarpath.artifacts.materials import MATERIALS
+from scalarpath.artifacts.measures.repulsion import measure_repulsion, scan_distances, shortest_distances
 from scalarpath.artifacts.measures.softening import softening_of_top_forces
 from scalarpath.artifacts.measures.walls import (
     CompressedCrystal,
@@ -27,9 +22,12 @@ from scalarpath.artifacts.measures.walls import (
     wall_distances,
     wall_scans,
 )
+from scalarpath.artifacts.registry import measure_settings, preset
+from scalarpath.artifacts.stored_values import StoredValues
 from scalarpath.core.errors import ArtifactError
 
-SILVER = RepulsionSettings.smoke("ag")
+SILVER = MATERIALS["ag"]
+SMOKE, FULL = (measure_settings(preset(size))["repulsion"] for size in ("smoke", "full"))
 ARGON_LIKE = lennard_jones(sigma=2.5)  # a crystal of about the lattice constant of silver
 
 
@@ -38,7 +36,7 @@ def wall(result, name):
 
 
 def test_a_perfect_model_has_slope_one_and_no_error_on_every_wall():
-    result = measure_repulsion(EMT(), SILVER, EMT())
+    result = measure_repulsion(EMT(), SILVER, SMOKE, EMT())
     assert [item.name for item in result.walls] == ["dimer_AgAg", "crystal", "pair_in_crystal"]
     assert result.softening_slope == pytest.approx(1.0, abs=1e-12)
     for item in result.walls:
@@ -47,7 +45,7 @@ def test_a_perfect_model_has_slope_one_and_no_error_on_every_wall():
 
 
 def test_a_wall_scaled_by_0_8_has_slope_0_8_exactly_and_lets_atoms_come_closer():
-    result = measure_repulsion(Altered(ARGON_LIKE, 0.8), SILVER, ARGON_LIKE)
+    result = measure_repulsion(Altered(ARGON_LIKE, 0.8), SILVER, SMOKE, ARGON_LIKE)
     assert result.softening_slope == pytest.approx(0.8, abs=1e-12)
     for item in result.walls:
         assert item.wall.softening_slope == pytest.approx(0.8, abs=1e-12)
@@ -56,27 +54,27 @@ def test_a_wall_scaled_by_0_8_has_slope_0_8_exactly_and_lets_atoms_come_closer()
 
 
 def test_a_wall_scaled_by_1_25_is_too_hard_and_the_sign_says_so():
-    result = measure_repulsion(Altered(ARGON_LIKE, 1.25), SILVER, ARGON_LIKE)
+    result = measure_repulsion(Altered(ARGON_LIKE, 1.25), SILVER, SMOKE, ARGON_LIKE)
     assert result.softening_slope == pytest.approx(1.25)
     assert wall(result, "dimer_AgAg").wall_distance_error_A["at_1eV"] > 0.005
 
 
 def test_turning_points_of_a_morse_dimer_are_the_analytic_ones():
-    result = measure_repulsion(morse(depth=2.0, width=1.5, minimum=2.58), RepulsionSettings("ag"), None)
+    result = measure_repulsion(morse(depth=2.0, width=1.5, minimum=2.58), SILVER, FULL, None)
     found = wall(result, "dimer_AgAg").wall_distance_A
     for level in (1, 5, 10):
         assert found[f"at_{level}eV"] == pytest.approx(2.58 - np.log(1 + np.sqrt(level / 2.0)) / 1.5, abs=2e-4)
 
 
 def test_turning_points_of_a_lennard_jones_dimer_are_the_analytic_ones():
-    result = measure_repulsion(lennard_jones(epsilon=0.6, sigma=2.3), RepulsionSettings("ag"), None)
+    result = measure_repulsion(lennard_jones(epsilon=0.6, sigma=2.3), SILVER, FULL, None)
     for level, found in zip((1, 5), wall(result, "dimer_AgAg").wall_distance_A.values(), strict=False):
         sixth = (1 + np.sqrt(level / 0.6)) / 2  # 4 eps (x^2 - x) + eps = level, x = (sigma / r)^6
         assert found == pytest.approx(2.3 / sixth ** (1 / 6), abs=3e-4)
 
 
 def test_a_minimum_shifted_inwards_shifts_every_turning_point_by_as_much():
-    result = measure_repulsion(morse(minimum=2.50), RepulsionSettings("ag"), morse(minimum=2.58))
+    result = measure_repulsion(morse(minimum=2.50), SILVER, FULL, morse(minimum=2.58))
     errors = wall(result, "dimer_AgAg").wall_distance_error_A
     assert list(errors.values()) == pytest.approx([-0.08] * 3, abs=5e-4)
 
@@ -98,7 +96,7 @@ def test_a_hole_in_the_wall_is_seen_and_a_clean_wall_has_none():
     holed = PairPotential(
         lambda r: clean.energy_of(r) - well(r), lambda r: clean.slope_of(r) + 2 * (r - 1.9) / 0.12**2 * well(r), 6.0
     )
-    good, bad = (wall(measure_repulsion(model, SILVER), "dimer_AgAg").wall for model in (clean, holed))
+    good, bad = (wall(measure_repulsion(model, SILVER, SMOKE), "dimer_AgAg").wall for model in (clean, holed))
     assert (good.monotonic_fraction, good.force_sign_flips) == (1.0, 0)
     assert bad.monotonic_fraction < 0.95
     assert bad.force_sign_flips == 2
@@ -117,9 +115,9 @@ def test_forces_that_no_energy_has_are_caught_at_their_size():
     leaky = Altered(
         EMT(), force_change=lambda forces: forces + np.linspace(-0.05, 0.05, len(forces))[:, None] * [0, 0, 1]
     )
-    faults = measure_repulsion(leaky, SILVER)
+    faults = measure_repulsion(leaky, SILVER, SMOKE)
     assert wall(faults, "dimer_AgAg").wall.max_force_energy_mismatch_eV_A == pytest.approx(0.05, rel=0.02)
-    honest = measure_repulsion(EMT(), SILVER)
+    honest = measure_repulsion(EMT(), SILVER, SMOKE)
     assert all(item.wall.max_force_energy_mismatch_eV_A < 1e-5 for item in honest.walls)
 
 
@@ -145,10 +143,9 @@ def test_scans_reproduce_the_distance_they_are_asked_for(name):
 
 
 def test_stored_curves_serve_as_reference_and_missing_ones_are_nan_with_a_note():
-    settings = RepulsionSettings("ag")
     dimer = free_pair("Ag", "Ag", 2.58)
     curve = wall_curve(dimer, morse(), np.array([1.9, 2.1, 2.3, 2.5, 2.8]))
-    result = measure_repulsion(Altered(morse(), 0.7), settings, Reference("ag", "", walls={"dimer_AgAg": curve}))
+    result = measure_repulsion(Altered(morse(), 0.7), SILVER, FULL, StoredValues("ag", "", walls={"dimer_AgAg": curve}))
     assert wall(result, "dimer_AgAg").wall.softening_slope == pytest.approx(0.7)
     assert result.softening_slope == pytest.approx(0.7)
     assert np.isnan(wall(result, "crystal").wall.softening_slope)
@@ -157,7 +154,7 @@ def test_stored_curves_serve_as_reference_and_missing_ones_are_nan_with_a_note()
 
 
 def test_a_wall_so_soft_that_a_level_is_never_reached_is_nan_and_said():
-    result = measure_repulsion(Altered(morse(), 0.05), SILVER, morse())
+    result = measure_repulsion(Altered(morse(), 0.05), SILVER, SMOKE, morse())
     dimer = wall(result, "dimer_AgAg")
     assert np.isnan(dimer.wall_distance_error_A["at_5eV"])
     assert any("the model does not reach the level at_5eV down to 1.548 Å" in note for note in dimer.notes)
@@ -170,8 +167,7 @@ def test_training_range_is_reported_apart():
         return np.where(r < 2.0, 0.6, 1.0)
 
     model = PairPotential(reference.energy_of, lambda r: softer(r) * reference.slope_of(r), 6.0)
-    settings = replace(SILVER, min_train_distance_A={"AgAg": 2.0})
-    dimer = wall(measure_repulsion(model, settings, reference), "dimer_AgAg")
+    dimer = wall(measure_repulsion(model, SILVER, SMOKE, reference, {"AgAg": 2.0}), "dimer_AgAg")
     assert dimer.in_training_range.softening_slope == pytest.approx(1.0)
     assert dimer.out_of_training_range.softening_slope == pytest.approx(0.6)
     assert 0.6 < dimer.wall.softening_slope < 1.0
@@ -180,7 +176,7 @@ def test_training_range_is_reported_apart():
 
 
 def test_without_stress_only_the_compressed_crystal_is_without_force():
-    result = measure_repulsion(WithoutStress(EMT()), SILVER, EMT())
+    result = measure_repulsion(WithoutStress(EMT()), SILVER, SMOKE, EMT())
     assert np.isnan(wall(result, "crystal").wall.softening_slope)
     assert wall(result, "pair_in_crystal").wall.softening_slope == pytest.approx(1.0)
     assert any("gives no stress" in note for note in result.notes)
@@ -216,7 +212,7 @@ def test_only_the_softened_top_decile_moves_its_slope():
 def test_frames_without_reference_forces_are_refused():
     frames = _labelled_frames(2)
     frames[1].calc = None
-    with pytest.raises(ArtifactError, match="frame 1 of 2 has no reference forces"):
+    with pytest.raises(ArtifactError, match="frame 1 of 2 has no labelled forces"):
         softening_of_top_forces(EMT(), frames)
 
 
@@ -227,26 +223,12 @@ def test_shortest_distances_are_found_by_pair():
 
 
 def test_results_are_json():
-    result = measure_repulsion(EMT(), replace(SILVER, points=10), EMT())
+    result = measure_repulsion(EMT(), SILVER, replace(SMOKE, points=10), EMT())
     assert json.loads(json.dumps(asdict(result)))["material"] == "ag"
-    assert json.loads(json.dumps(asdict(SILVER)))["points"] == 26
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        replace(SILVER, material="gold"),
-        replace(SILVER, points=3),
-        replace(SILVER, wall_fraction=0.5),
-        replace(SILVER, bulk_repeat=1),
-    ],
-)
-def test_impossible_settings_are_refused(settings):
-    with pytest.raises(ArtifactError):
-        measure_repulsion(EMT(), settings)
+    assert json.loads(json.dumps(asdict(SMOKE)))["points"] == 26
 
 
 def test_scans_start_where_the_settings_say():
     scan = free_pair("Ag", "Ag", 2.5)
-    distances = scan_distances(scan, SILVER)
+    distances = scan_distances(scan, SMOKE)
     assert (distances[0], distances[-1]) == pytest.approx((1.5, 2.75))

@@ -10,10 +10,12 @@ from ase.calculators.emt import EMT
 from static_potentials import Altered, Network, PairPotential, closing_lennard_jones, lennard_jones
 
 from scalarpath.artifacts.materials import MATERIALS
-from scalarpath.artifacts.measures.smoothness import SmoothnessSettings, analyse_line, measure_smoothness
-from scalarpath.core.errors import ArtifactError
+from scalarpath.artifacts.measures.smoothness import analyse_line, measure_smoothness
+from scalarpath.artifacts.registry import measure_settings, preset
 
-SILVER = replace(SmoothnessSettings.smoke("ag"), points=401)
+SILVER = MATERIALS["ag"]
+SMOKE = measure_settings(preset("smoke"))["smoothness"]
+FINE = replace(SMOKE, points=401)
 POSITIONS = np.linspace(0.0, 2.0, 201)
 
 
@@ -27,7 +29,7 @@ def dimer(result):
 
 
 def test_a_smooth_potential_passes_every_measure():
-    result = measure_smoothness(closing_lennard_jones(sigma=2.7), SILVER)
+    result = measure_smoothness(closing_lennard_jones(sigma=2.7), SILVER, FINE)
     assert [item.name for item in result.lines] == ["dimer_AgAg", "atom_in_crystal"]
     for item in result.lines:
         assert item.energy_jump < 2e-3
@@ -41,7 +43,7 @@ def test_a_smooth_potential_passes_every_measure():
 
 def test_an_energy_that_stops_at_the_cutoff_is_a_step_of_known_size():
     energy_at_cutoff = 4 * 0.6 * ((2.6 / 5.0) ** 12 - (2.6 / 5.0) ** 6)
-    found = dimer(measure_smoothness(lennard_jones(cutoff=5.0), SILVER))
+    found = dimer(measure_smoothness(lennard_jones(cutoff=5.0), SILVER, FINE))
     # start after the wall, so that the step is a visible part of the range
     energies, positions = np.array(found.energy_eV), np.array(found.position_A)
     beyond = positions > 3.5
@@ -68,7 +70,7 @@ def test_a_kink_of_the_energy_has_order_one_and_is_a_step_of_the_force():
 
 def test_forces_that_are_not_the_slope_of_the_energy_are_caught_at_their_size():
     leaky = Altered(closing_lennard_jones(), force_change=lambda forces: 1.05 * forces)
-    found, honest = (dimer(measure_smoothness(model, SILVER)) for model in (leaky, closing_lennard_jones()))
+    found, honest = (dimer(measure_smoothness(model, SILVER, FINE)) for model in (leaky, closing_lennard_jones()))
     largest = np.abs(honest.force_eV_A).max()
     assert honest.max_force_energy_mismatch_eV_A < 1e-6
     assert found.max_force_energy_mismatch_eV_A == pytest.approx(0.05 * largest, rel=0.02)
@@ -83,7 +85,7 @@ def test_a_conservative_bump_narrower_than_the_grid_is_no_leak():
     narrow = PairPotential(
         lambda r: smooth.energy_of(r) + bump(r), lambda r: smooth.slope_of(r) - 2 * (r - 4.0) / 0.02**2 * bump(r), 5.0
     )
-    found = dimer(measure_smoothness(narrow, replace(SILVER, points=161)))
+    found = dimer(measure_smoothness(narrow, SILVER, replace(FINE, points=161)))
     assert found.energy_jump_order < 2.0
     assert found.max_force_energy_mismatch_eV_A < 1e-3
     assert found.spurious_minima == 1
@@ -98,7 +100,7 @@ def test_ripples_are_counted_as_spurious_minima_and_curvature_changes():
     rippled = PairPotential(
         lambda r: smooth.energy_of(r) + 0.3 * window(r) * np.cos(8 * np.pi * r), smooth.slope_of, 5.0
     )
-    found = dimer(measure_smoothness(rippled, SILVER))
+    found = dimer(measure_smoothness(rippled, SILVER, FINE))
     assert found.spurious_minima >= 5
     assert found.minima == found.spurious_minima + 1
 
@@ -112,33 +114,26 @@ def test_noise_below_the_threshold_is_no_minimum():
 
 def test_a_constant_energy_has_no_scale_and_is_said():
     nothing = PairPotential(lambda r: 0 * r, lambda r: 0 * r, 5.0)
-    result = measure_smoothness(nothing, SmoothnessSettings.smoke("ag"))
+    result = measure_smoothness(nothing, SILVER, SMOKE)
     assert np.isnan(dimer(result).energy_jump)
     assert np.isnan(result.worst_energy_jump)
     assert "dimer_AgAg: the energy is constant" in result.notes
 
 
 def test_one_constant_line_does_not_hide_the_others():
-    smoke = SmoothnessSettings.smoke("ag")
     beyond = PairPotential(lambda r: np.where(r > 2.9, 0.1 * (r - 2.9) ** 2, 0.0), lambda r: 0 * r, 5.0)
-    result = measure_smoothness(beyond, replace(smoke, highest_pair_distance_A=2.8))
+    result = measure_smoothness(beyond, SILVER, replace(SMOKE, highest_pair_distance_A=2.8))
     assert np.isnan(dimer(result).energy_jump)
     assert np.isfinite(result.worst_energy_jump)
 
 
 def test_every_bond_of_a_molecule_is_stretched():
-    result = measure_smoothness(Network(MATERIALS["ethanol"].molecule(), 2.0), SmoothnessSettings.smoke("ethanol"))
+    result = measure_smoothness(Network(MATERIALS["ethanol"].molecule(), 2.0), MATERIALS["ethanol"], SMOKE)
     assert [item.name for item in result.lines] == ["bond_CC", "bond_CO", "bond_HO", "bond_HC"]
     assert result.spurious_minima == 0
 
 
 def test_smoke_keeps_the_scan_of_a_crystal_short():
-    result = measure_smoothness(EMT(), SmoothnessSettings.smoke("ag"))
+    result = measure_smoothness(EMT(), SILVER, SMOKE)
     assert all(len(item.energy_eV) == 121 for item in result.lines)
     assert json.loads(json.dumps(asdict(result)))["material"] == "ag"
-
-
-@pytest.mark.parametrize("settings", [replace(SILVER, points=5), replace(SILVER, pair_range=(2.0, 1.0))])
-def test_impossible_settings_are_refused(settings):
-    with pytest.raises(ArtifactError):
-        measure_smoothness(EMT(), settings)

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.calculators.calculator import Calculator, all_changes
 
-from scalarpath.artifacts.bench import LIQUIDS, Bench, bench_reference, supercell
-from scalarpath.artifacts.figures import draw
+from scalarpath.artifacts.bench import Bench, bench_reference
+from scalarpath.artifacts.figures import drawn
 from scalarpath.artifacts.materials import material
-from scalarpath.artifacts.measures.elastic import ElasticSettings
-from scalarpath.artifacts.measures.harmonic import HarmonicSettings
-from scalarpath.artifacts.measures.nve import NveSettings
-from scalarpath.artifacts.measures.phonons import PhononSettings
-from scalarpath.artifacts.measures.rdf import RdfSettings
-from scalarpath.artifacts.measures.repulsion import RepulsionSettings
-from scalarpath.artifacts.measures.smoothness import SmoothnessSettings
+from scalarpath.artifacts.measure import Measure, Measurement
 from scalarpath.artifacts.oracles import TightBindingSilver
-from scalarpath.artifacts.suite import MEASURES, Outcome, SuiteSettings, run_suite
+from scalarpath.artifacts.registry import MEASURES, measure_settings, preset
+from scalarpath.artifacts.rows import Row
+from scalarpath.artifacts.suite import Outcome, run_suite
 from scalarpath.core.errors import ArtifactError, ConfigError
+from scalarpath.core.settings import Positive
 from scalarpath.evaluation.output import flat_summary, plain, results_table
-from scalarpath.evaluation.settings import MEASURE_NAMES, preset, suite_settings
 
-TINY = SuiteSettings(
-    repulsion=RepulsionSettings(points=12, consistency_points=2),
-    phonons=PhononSettings(supercell_repeat=2, band_points=11),
-    harmonic=HarmonicSettings.smoke(),
-    elastic=ElasticSettings.smoke(),
-    smoothness=SmoothnessSettings(points=41, bulk_repeat=1),
-    nve=replace(NveSettings.smoke(), durations_ps=(0.08, 0.08), thermostat_ps=0.02),
-    rdf=replace(RdfSettings.smoke(), melt_ps=0.05, equilibrate_ps=0.05, duration_ps=0.2, block_ps=0.05),
-    rdf_cell_A=8.0,
-)
+SMOKE = measure_settings(preset("smoke"))
+TINY = SMOKE | {
+    "repulsion": replace(SMOKE["repulsion"], points=12, consistency_points=2),
+    "phonons": replace(SMOKE["phonons"], band_points=11),
+    "smoothness": replace(SMOKE["smoothness"], points=41),
+    "nve": replace(SMOKE["nve"], durations_ps=(0.08, 0.08), thermostat_ps=0.02),
+    "rdf": replace(SMOKE["rdf"], melt_ps=0.05, equilibrate_ps=0.05, duration_ps=0.2, block_ps=0.05),
+}
 
 
 class Scaled(Calculator):
@@ -61,7 +59,7 @@ def bench(calculator: Calculator, name: str = "ag_eam") -> Bench:
 
 
 def outcomes(subject: Bench, *measures: str) -> dict[str, Outcome]:
-    return {outcome.measure: outcome for outcome in run_suite(subject, TINY, measures or list(MEASURES))}
+    return {outcome.name: outcome for outcome in run_suite(subject, TINY, measures or list(MEASURES))}
 
 
 def rows(outcome: Outcome) -> dict:
@@ -75,7 +73,7 @@ def perfect() -> dict[str, Outcome]:
 
 
 def test_the_potential_that_made_the_labels_has_no_errors(perfect: dict[str, Outcome]) -> None:
-    assert list(perfect) == list(MEASURES) == list(MEASURE_NAMES)
+    assert list(perfect) == list(MEASURES)
     for measure in ("repulsion", "phonons", "elastic"):
         for row in rows(perfect[measure]).values():
             assert row.error == pytest.approx(0.0, abs=1e-5), row
@@ -84,6 +82,20 @@ def test_the_potential_that_made_the_labels_has_no_errors(perfect: dict[str, Out
     assert liquid["g_mae_total"].model == 0.0
     assert rows(perfect["nve"])["fluctuation_exponent_300K_float64"].model == pytest.approx(2.0, abs=0.2)
     assert rows(perfect["smoothness"])["max_force_energy_mismatch_eV_A"].model < 1e-6
+
+
+def test_a_claim_is_about_the_rows_that_it_names_and_about_no_others(perfect: dict[str, Outcome]) -> None:
+    counted = {
+        name: [row.key for row in outcome.rows if outcome.measure.claim.counts(row)]
+        for name, outcome in perfect.items()
+        if outcome.measure.claim is not None
+    }
+    assert counted == {
+        "repulsion": ["softening_slope"],
+        "phonons": ["X_L_THz", "X_T_THz"],
+        "nve": ["drift_meV_atom_ps_300K_float64_1fs"],
+        "rdf": ["onset_A_at_0.05_total"],
+    }
 
 
 def test_a_soft_potential_is_shown_as_soft_with_the_right_size() -> None:
@@ -103,7 +115,7 @@ def test_a_measure_that_fails_does_not_lose_the_others() -> None:
     assert flat_summary(list(found.values()))["artifact/failed"] == "repulsion, nve"
 
 
-def test_dynamics_without_an_exact_reference_say_so() -> None:
+def test_dynamics_without_an_reference_calculator_say_so() -> None:
     found = outcomes(bench(TightBindingSilver(), "ag"), "rdf", "nve")
     peak = rows(found["rdf"])["first_peak_A_total"]
     assert np.isnan(peak.reference)
@@ -114,14 +126,14 @@ def test_dynamics_without_an_exact_reference_say_so() -> None:
 
 
 def test_what_does_not_exist_for_a_molecule_is_skipped_and_not_failed() -> None:
-    found = {o.measure: o for o in run_suite(bench(TightBindingSilver(), "ethanol"), TINY, ["elastic", "rdf"])}
+    found = {o.name: o for o in run_suite(bench(TightBindingSilver(), "ethanol"), TINY, ["elastic", "rdf"])}
     assert [outcome.skipped for outcome in found.values()] == ["ethanol is a molecule"] * 2
     assert flat_summary(list(found.values())) == {}
 
 
 def test_every_measure_with_curves_has_a_figure(perfect: dict[str, Outcome]) -> None:
     for name, outcome in perfect.items():
-        figure = draw(name, outcome.measurement)
+        figure = drawn(outcome.measure, outcome.measurement)
         assert (figure is None) == (name == "elastic")
         if figure is not None:
             assert all(axis.lines for axis in figure.axes)
@@ -129,10 +141,10 @@ def test_every_measure_with_curves_has_a_figure(perfect: dict[str, Outcome]) -> 
 
 
 def test_a_liquid_that_failed_has_rows_and_no_figure(perfect: dict[str, Outcome]) -> None:
-    settings = replace(TINY, rdf=replace(TINY.rdf, explosion_factor=0.1))
+    settings = TINY | {"rdf": replace(TINY["rdf"], explosion_factor=0.1)}
     (failed,) = run_suite(bench(TightBindingSilver(), "ag"), settings, ["rdf"])
     assert rows(failed)["failed_liquids"].model == 1.0
-    assert draw("rdf", failed.measurement) is None
+    assert drawn(failed.measure, failed.measurement) is None
 
 
 def test_files_hold_null_for_what_is_not_known_and_summaries_leave_it_out(perfect: dict[str, Outcome]) -> None:
@@ -153,27 +165,14 @@ def test_the_table_has_a_line_for_every_row_and_fits_a_narrow_screen_without_not
 
 def test_supercells_are_as_small_as_their_edge_allows() -> None:
     silver = material("ag")
-    assert len(supercell(silver, 4.15, 8.0)) == 32
-    assert len(supercell(silver, LIQUIDS["ag"].lattice_constant_A, 13.5)) == 256
-    assert len(supercell(material("ethanol"), 0.0, 8.0)) == 9
+    assert len(silver.supercell(8.0)) == 32
+    assert len(silver.supercell(13.5, silver.liquid.lattice_constant_A)) == 256
+    assert len(material("ethanol").supercell(8.0)) == 9
 
 
 def test_an_unknown_bench_is_refused() -> None:
     with pytest.raises(ArtifactError, match=r"material = gold is unknown; use one of: si, .*ag_eam"):
         bench_reference("gold")
-
-
-def test_the_presets_are_those_of_the_measures() -> None:
-    full, smoke = suite_settings(preset("full")), suite_settings(preset("smoke"))
-    assert full == SuiteSettings()
-    for section in fields(SuiteSettings):
-        if hasattr(getattr(smoke, section.name), "smoke"):
-            expected = type(getattr(full, section.name)).smoke()
-            assert replace_material(getattr(smoke, section.name)) == replace_material(expected), section.name
-
-
-def replace_material(settings):
-    return replace(settings, material="") if hasattr(settings, "material") else settings
 
 
 @pytest.mark.parametrize(
@@ -185,14 +184,77 @@ def replace_material(settings):
         ("nve", "min_cell_A", 0, r"settings\.nve\.min_cell_A must be greater than 0"),
         ("rdf", "temperature_K", "hot", r"settings\.rdf\.temperature_K must be a number"),
         ("smoothness", "pair_range", [1.0], r"settings\.smoothness\.pair_range must be a list of 2 values"),
+        ("smoothness", "pair_range", [2.0, 1.0], r"settings\.smoothness\.pair_range = \[2, 1\] does not rise"),
+        ("smoothness", "points", 5, r"settings\.smoothness\.points must be at least 20"),
         ("repulsion", "material", "si", r"settings\.repulsion has no setting 'material'"),
+        ("repulsion", "points", 3, r"settings\.repulsion\.points must be at least 10"),
+        ("repulsion", "wall_fraction", 0.5, r"settings\.repulsion\.wall_fraction = 0\.5 leaves no wall"),
+        ("repulsion", "levels_eV", [], r"settings\.repulsion\.levels_eV is empty"),
+        ("repulsion", "bulk_repeat", 1, r"settings\.repulsion\.bulk_repeat must be at least 2"),
+        ("phonons", "displacement_A", 0.0, r"settings\.phonons\.displacement_A must be greater than 0"),
+        ("harmonic", "top_modes", 0, r"settings\.harmonic\.top_modes must be at least 1"),
+        ("elastic", "strain", 0.0, r"settings\.elastic\.strain must be greater than 0"),
     ],
 )
 def test_an_unknown_or_impossible_setting_is_refused(section: str, key: str, value, message: str) -> None:
     sections = preset("smoke")
     sections[section][key] = value
     with pytest.raises(ConfigError, match=message):
-        suite_settings(sections)
+        measure_settings(sections)
+
+
+def test_only_the_settings_of_the_chosen_measures_are_needed_and_no_others_are_known() -> None:
+    sections = preset("smoke")
+    assert list(measure_settings({"elastic": sections["elastic"]}, ["elastic"])) == ["elastic"]
+    with pytest.raises(ConfigError, match=r"settings has no setting 'elastc' \(did you mean 'elastic'\?\)"):
+        measure_settings(sections | {"elastc": {}}, ["elastic"])
+    with pytest.raises(ConfigError, match="settings lacks the group 'harmonic'; choose size="):
+        measure_settings({"phonons": sections["phonons"]}, ["phonons"])
+
+
+@dataclass(frozen=True)
+class SiteEnergySettings:
+    """Nothing but a factor."""
+
+    factor: Positive
+
+
+class SiteEnergy(Measure[SiteEnergySettings]):
+    """A measure that the package does not know."""
+
+    name = "site_energy"
+    settings = SiteEnergySettings
+
+    def measure(self, bench, settings, progress, trajectories) -> Measurement:
+        energy = bench.calculator.get_potential_energy(bench.material.primitive_cell())
+        return Measurement({"model": settings.factor * energy}, asdict(settings))
+
+    def rows(self, measurement, bench):
+        yield Row("site_energy_eV", "site energy", "eV", measurement.results["model"])
+
+
+def test_a_measure_from_outside_is_chosen_by_where_it_lives() -> None:
+    location = "test_suite:SiteEnergy"
+    settings = measure_settings({"site_energy": {"factor": 2.0}}, [location])
+    (outcome,) = run_suite(bench(TightBindingSilver()), settings, [location])
+    assert flat_summary([outcome])["artifact/site_energy/site_energy_eV"] == pytest.approx(-5.9, abs=0.1)
+    with pytest.raises(ConfigError, match=r"settings\.site_energy\.factor must be greater than 0"):
+        measure_settings({"site_energy": {"factor": 0}}, [location])
+    with pytest.raises(ConfigError, match="artifact = test_suite:Nothing cannot be loaded"):
+        measure_settings({}, ["test_suite:Nothing"])
+    with pytest.raises(ConfigError, match="artifact = test_suite:Scaled is no subclass of"):
+        measure_settings({}, ["test_suite:Scaled"])
+
+
+def test_settings_are_read_without_what_computes_and_draws() -> None:
+    code = (
+        "import sys; from scalarpath.artifacts.registry import measure_settings, preset"
+        "; measure_settings(preset('full'))"
+        "; print({'torch', 'phonopy', 'matplotlib'} & set(sys.modules))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
 
 
 def test_an_unknown_size_is_refused() -> None:

@@ -1,9 +1,12 @@
+from collections import Counter
+
 import pytest
 import pytorch_lightning as pl
 import torch
 from ase import Atoms
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.data import datamodule
 from scalarpath.data.batches import EpochSampler
 from scalarpath.data.datamodule import AtomicDataModule
 
@@ -36,6 +39,15 @@ def test_setup_offers_everything_the_training_needs(module):
     assert batch.num_graphs == 2
     assert batch.stress.shape == (2, 3, 3)
     assert batch.max_degree > 10
+
+
+def test_the_labels_of_a_frame_are_read_once(module, monkeypatch):
+    read, extract = Counter(), datamodule.extract_labels
+    monkeypatch.setattr(
+        datamodule, "extract_labels", lambda frame, *rest: (read.update([frame.number]), extract(frame, *rest))[1]
+    )
+    module(e0s="mean")
+    assert read == dict.fromkeys(range(20), 1)
 
 
 def test_setup_is_idempotent(module):

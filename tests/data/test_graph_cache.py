@@ -1,3 +1,5 @@
+import hashlib
+import io
 import logging
 
 import numpy as np
@@ -8,6 +10,7 @@ from ase import Atoms
 from scalarpath.data import cache
 from scalarpath.data.cache import build_graphs, content_hash
 from scalarpath.data.config import DataConfig
+from scalarpath.data.graph_file import write_graphs
 from scalarpath.data.labels import extract_labels, find_keys
 from scalarpath.data.reading import Frame
 from scalarpath.graph import AtomicGraph
@@ -77,6 +80,14 @@ def test_cache_file_holds_numbers_only(labelled_set, tmp_path):
     (path,) = tmp_path.iterdir()  # one file, nothing temporary left
     records = 22 * graphs.sizes["edges"] + 50 * graphs.sizes["atoms"] + 155
     assert path.stat().st_size == sum(-(-n // 8) * 8 + 32 for n in records) + 16
+
+
+def test_the_layout_of_the_file_is_that_of_its_format():
+    stream = io.BytesIO()
+    atoms = Atoms("OH", [[0, 0, 0], [0, 0, 1]], cell=[4, 4, 4], pbc=[True, True, False])
+    write_graphs(stream, [AtomicGraph.from_atoms(atoms, 4.5, energy=-1.0)])
+    digest = hashlib.sha256(stream.getvalue()).hexdigest()
+    assert (cache.FORMAT, digest) == (3, "2e9cb15e175466354708857b465b1e3a4162fd57ecdacda320be1cf3ff9560bd")
 
 
 def test_any_change_of_content_changes_the_hash(labelled_set):

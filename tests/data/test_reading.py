@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scalarpath.core.errors import ConfigError, DataError
-from scalarpath.data import reading
-from scalarpath.data.reading import FrameStore, read_frames
+from scalarpath.data import lazy
+from scalarpath.data.lazy import PackedItems
+from scalarpath.data.reading import read_frames
 
 
 def test_frames_carry_file_and_number(write, make_silicon):
@@ -67,9 +68,9 @@ def test_slice_without_frames_is_refused(write, make_silicon):
 
 @pytest.mark.parametrize("limit", [100, 2**26])
 def test_stored_frames_are_those_that_were_read_in_any_order(write, make_silicon, monkeypatch, limit):
-    monkeypatch.setattr(reading, "KEPT_IN_MEMORY", limit)  # a tiny one moves them to a file
+    monkeypatch.setattr(lazy, "KEPT_IN_MEMORY", limit)  # a tiny one moves them to a file
     frames = list(read_frames(write(make_silicon(5))))
-    store = FrameStore()
+    store = PackedItems()
     assert store.extend(frames[:2]) == [0, 1]
     assert store[0].where == frames[0].where  # reading does not disturb what is appended next
     assert store.extend(iter(frames[2:])) == [2, 3, 4]

@@ -13,7 +13,7 @@ def test_a_batch_is_the_one_of_torch_geometric():
     frames = [molecule("H2O"), bulk("Si") * (2, 1, 1), molecule("CH4")]
     graphs = [AtomicGraph.from_atoms(atoms, 3.0, energy=float(k), frame=k) for k, atoms in enumerate(frames)]
     batch, expected = collate(graphs), Batch.from_data_list(graphs)
-    assert type(batch) is type(expected)
+    assert isinstance(batch, Batch)
     assert (batch.num_graphs, batch.num_nodes) == (3, 12)
     assert batch.max_degree == int(batch.edge_slot.max()) + 1
     for key in expected.keys():  # noqa: SIM118

@@ -8,7 +8,7 @@ import pytest
 from ase.calculators.emt import EMT
 from ase.io import read
 
-from scalarpath.artifacts.materials import Reference, stored_reference
+from scalarpath.artifacts.stored_values import StoredValues, stored_values
 from scalarpath.core.resources import BUNDLED_DIR
 from scalarpath.labelling import __main__ as command_line
 from scalarpath.labelling.frames import stored_frame_list
@@ -104,7 +104,7 @@ def test_artifacts_writes_the_references_that_come_with_the_package(tmp_path, ca
     options = ["--data", str(BUNDLED_DIR), "--out", str(tmp_path), "--material", "si", "--material", "ag"]
     assert command_line.main(["artifacts", *options]) == 0
     assert capsys.readouterr().out.split() == [str(tmp_path / "si.json"), str(tmp_path / "ag.json")]
-    assert Reference.from_json((tmp_path / "ag.json").read_text()) == stored_reference("ag")
+    assert StoredValues.from_json((tmp_path / "ag.json").read_text()) == stored_values("ag")
 
 
 @pytest.mark.parametrize(("option", "value"), [("--material", "gold"), ("--data", "nowhere")])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-from samples import SMALL_ALLEGRO, SMALL_MACE, SMALL_NEQUIP
+import inspect
 
+import pytest
+import torch
+from samples import SMALL, SMALL_ALLEGRO, SMALL_MACE, SMALL_NEQUIP, group
+
+from scalarpath.backbones.interface import backbone_class
 from scalarpath.core.errors import ConfigError
 from scalarpath.potential import build_potential, check_settings
 
@@ -45,7 +49,7 @@ GOOD = {
             {"backbone": SMALL_MACE | {"radial_type": "gaussian", "num_bessel": 1}},
             "num_bessel must be at least 2 with backbone.radial_type=gaussian",
         ),
-        ({"backbone": SMALL_NEQUIP | {"num_features": [4, 3, 2]}}, "3 entries for degrees 0..1"),
+        ({"backbone": SMALL_NEQUIP | {"num_features": [4, 3, 2]}}, "3 entries for 2 degrees"),
         ({"backbone": SMALL_NEQUIP | {"parity": "odd"}}, "parity must be true or false, not 'odd'"),
         ({"backbone": SMALL_NEQUIP | {"l_max": 9}}, "l_max must be at most 4, not 9"),
         ({"backbone": SMALL_NEQUIP | {"polynomial_cutoff_p": 1}}, "polynomial_cutoff_p must be at least 2, not 1"),
@@ -84,3 +88,19 @@ def test_impossible_settings_are_refused_in_one_sentence(change, complaint):
 
 def test_the_good_one_is_built():
     assert build_potential(GOOD).species == [14]
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_an_option_that_is_left_out_has_the_value_of_the_yaml_file(kind):
+    """Checkpoints from before an option was there, and callers from Python, leave some out."""
+    spelled = {key: value for key, value in group("backbone", kind).items() if key not in ("cutoff", "pair_cutoffs")}
+    full, bare = (build_potential(GOOD | {"backbone": backbone}) for backbone in (spelled, {"kind": kind}))
+    assert bare.config["backbone"] == {"kind": kind}
+    assert full.state_dict().keys() == bare.state_dict().keys()
+    assert all(torch.equal(value, bare.state_dict()[key]) for key, value in full.state_dict().items())
+
+
+def test_no_constructor_of_a_backbone_has_a_default():
+    for kind in SMALL:
+        parameters = inspect.signature(backbone_class(kind)).parameters.values()
+        assert all(parameter.default is parameter.empty for parameter in parameters), kind

@@ -20,7 +20,7 @@ from hydra.core.global_hydra import GlobalHydra
 from synthetic_runs import SPREAD, about, frame, write_arm, write_run, write_unfinished
 
 from scalarpath import report
-from scalarpath.artifacts.table_rows import Row
+from scalarpath.artifacts.rows import Row
 from scalarpath.core.errors import ConfigError, ReportError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.report import dashboard

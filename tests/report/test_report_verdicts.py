@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from synthetic_runs import SPREAD, about, frame, report_of, write_arm, write_run
 
-from scalarpath.artifacts.table_rows import Row
+from scalarpath.artifacts.rows import Row
 from scalarpath.report.effects import ALL_DATA
 from scalarpath.report.verdicts import NOT_REPLICATED, REPLICATED, UNDECIDED, Verdict, judge
 
@@ -261,3 +261,10 @@ def test_the_size_of_the_drift_is_its_largest_and_of_phonons_the_mean_without_th
         write_rows(tmp_path / "phonons", arm, "phonons", [*modes, own])
     assert ": 4 with panpgs, 8 with baseline" in verdict(tmp_path / "nve", "less energy drift").reason
     assert ": 0.15 with panpgs, 0.3 with baseline" in verdict(tmp_path / "phonons", "less shifted phonons").reason
+
+
+def test_the_highest_mode_of_a_molecule_counts_as_a_phonon(tmp_path: Path) -> None:
+    for arm, error in {"baseline": -0.04, "panpgs": 0.01}.items():
+        highest = Row("highest_mode_THz", "", "THz", 1.0, 1.0, error, relative=True)
+        write_rows(tmp_path, arm, "phonons", [highest, Row("imaginary_modes", "", "", 5.0, 0.0, 5.0)])
+    assert ": 0.01 with panpgs, 0.04 with baseline" in verdict(tmp_path, "less shifted phonons").reason

@@ -23,10 +23,10 @@ from ase.calculators.calculator import CalculationFailed, Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
-from scalarpath.artifacts.pairs import pairs_within
+from scalarpath.artifacts.pair_search import pairs_within
 from scalarpath.core.errors import ArtifactError, GraphError
 
-Progress = Callable[[int, int], None]  # replica steps done, replica steps in all
+StepsDone = Callable[[int, int], None]  # replica steps done, replica steps in all
 
 
 @runtime_checkable
@@ -119,7 +119,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Run:
+class Trajectory:
     """What a replica did until it ended or failed.
 
     time_fs, potential_energy_eV, kinetic_energy_eV: [records]; snapshots_A: [snapshots, atoms, 3], not wrapped into the
@@ -163,13 +163,13 @@ def limits_for(atoms: Atoms, temperature_K: float, explosion_factor: float, evap
     )
 
 
-def smallest_distance(runs: Iterable[Run]) -> float:
+def smallest_distance(runs: Iterable[Trajectory]) -> float:
     """Smallest pair distance (Å) that any of the runs saw, failed ones included; NaN where none saw a pair."""
     seen = [run.minimum_distance_A for run in runs if np.isfinite(run.minimum_distance_A)]
     return min(seen, default=np.nan)
 
 
-def run_dynamics(replicas: Sequence[Replica], forces: Forces, progress: Progress | None = None) -> list[Run]:
+def run_dynamics(replicas: Sequence[Replica], forces: Forces, progress: StepsDone | None = None) -> list[Trajectory]:
     """Run all replicas side by side, each until its last step or its failure; one evaluation of forces a step.
 
     Raises ArtifactError for a time step or a number of steps that is not positive.
@@ -306,9 +306,9 @@ class _State:
         elif self.minimum_distance < self.replica.limits.contact_distance_A:
             self.fail("collapsed", f"two atoms are {self.minimum_distance:.3g} Å apart")
 
-    def result(self) -> Run:
+    def result(self) -> Trajectory:
         self.atoms.set_momenta(self.momenta)
         time, potential, kinetic = np.array(self.records).reshape(-1, 3).T
         snapshots = np.array(self.snapshots).reshape(-1, len(self.atoms), 3)
         smallest = float(self.minimum_distance) if np.isfinite(self.minimum_distance) else np.nan
-        return Run(time, potential, kinetic, snapshots, smallest, self.failure, self.atoms)
+        return Trajectory(time, potential, kinetic, snapshots, smallest, self.failure, self.atoms)

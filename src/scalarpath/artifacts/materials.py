@@ -1,8 +1,7 @@
-"""The materials whose artifacts are measured, and the reference values that are stored for them."""
+"""The materials whose artifacts are measured."""
 
-import json
-from dataclasses import asdict, dataclass, field
-from importlib.resources import files
+import math
+from dataclasses import dataclass, field
 
 from ase import Atoms
 from ase.build import bulk
@@ -19,9 +18,7 @@ _NEIGHBOUR_IN_LATTICE_CONSTANTS = {"fcc": 0.5**0.5, "diamond": 3**0.5 / 4, "rock
 class Bond:
     """A bond of a molecule along which two rigid parts are moved.
 
-    Attributes:
-        first, second: Atoms of the parts; the first of each is an end of the bond.
-        length_A: Usual length.
+    first, second: atoms of the parts, the first of each is an end of the bond; length_A: usual length.
     """
 
     first: tuple[int, ...]
@@ -30,16 +27,21 @@ class Bond:
 
 
 @dataclass(frozen=True)
+class Liquid:
+    """Where a material is molten: temperature, and lattice constant of the conventional cell with its density."""
+
+    temperature_K: float
+    lattice_constant_A: float
+
+
+@dataclass(frozen=True)
 class Material:
     """A crystal or a molecule with everything that does not depend on the calculator.
 
-    Attributes:
-        name: Key of ``MATERIALS`` and name of the data set.
-        formula: As ``ase.build.bulk`` or ``ase.build.molecule`` takes it.
-        structure: ``fcc``, ``diamond``, ``rocksalt`` or ``molecule``.
-        lattice_constant_A: Of the conventional cubic cell at which references are given; 0 for a molecule.
-        dimers: Usual distance (Å) of free pairs by their two symbols; it sets the range of a scan.
-        bonds: Bonds of a molecule by their two symbols.
+    name: key of ``MATERIALS`` and name of the data set; formula: as ``ase.build.bulk`` or ``ase.build.molecule`` takes
+    it; structure: ``fcc``, ``diamond``, ``rocksalt`` or ``molecule``; lattice_constant_A: of the conventional cubic
+    cell at which values are stored, 0 for a molecule; dimers: usual distance (Å) of free pairs by their two symbols, it
+    sets the range of a scan; bonds: those of a molecule by their two symbols; liquid: of a crystal.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Material:
     lattice_constant_A: float = 0.0
     dimers: dict[tuple[str, str], float] = field(default_factory=dict)
     bonds: dict[tuple[str, str], Bond] = field(default_factory=dict)
+    liquid: Liquid | None = None
 
     @property
     def is_crystal(self) -> bool:
@@ -56,34 +59,29 @@ class Material:
 
     @property
     def nearest_neighbour(self) -> float:
-        """Nearest-neighbour distance of the crystal at its reference lattice constant, Å."""
+        """Nearest-neighbour distance of the crystal at its lattice constant, Å."""
         return self.lattice_constant_A * _NEIGHBOUR_IN_LATTICE_CONSTANTS[self._crystal_structure()]
 
     def conventional_cell(self, lattice_constant_A: float | None = None) -> Atoms:
-        """The perfect cubic cell.
-
-        Raises:
-            ArtifactError: The material is a molecule.
-        """
+        """The perfect cubic cell. Raises ArtifactError for a molecule."""
         return self._bulk(lattice_constant_A, cubic=True)
 
     def primitive_cell(self, lattice_constant_A: float | None = None) -> Atoms:
-        """The perfect primitive cell of the face-centred lattice.
-
-        Raises:
-            ArtifactError: The material is a molecule.
-        """
+        """The perfect primitive cell of the face-centred lattice. Raises ArtifactError for a molecule."""
         return self._bulk(lattice_constant_A, cubic=False)
 
     def molecule(self) -> Atoms:
-        """The molecule in the geometry of ASE's G2 set, in vacuum.
-
-        Raises:
-            ArtifactError: The material is a crystal.
-        """
+        """The molecule in the geometry of ASE's G2 set, in vacuum. Raises ArtifactError for a crystal."""
         if self.is_crystal:
             raise ArtifactError(f"material '{self.name}' is a crystal, so it has no molecular geometry.")
         return build_molecule(self.formula)
+
+    def supercell(self, min_cell_A: float, lattice_constant_A: float | None = None) -> Atoms:
+        """Cubic supercell of a crystal with an edge of at least ``min_cell_A``; a molecule as it is."""
+        if not self.is_crystal:
+            return self.molecule()
+        repeat = math.ceil(min_cell_A / (lattice_constant_A or self.lattice_constant_A))
+        return self.conventional_cell(lattice_constant_A).repeat(repeat)
 
     def _bulk(self, lattice_constant_A: float | None, *, cubic: bool) -> Atoms:
         lattice_constant = lattice_constant_A or self.lattice_constant_A
@@ -103,9 +101,17 @@ def pair_name(first: str, second: str) -> str:
 MATERIALS: dict[str, Material] = {
     item.name: item
     for item in (
-        Material("si", "Si", "diamond", 5.47, {("Si", "Si"): 2.26}),
-        Material("lif", "LiF", "rocksalt", 4.07, {("Li", "F"): 1.60, ("Li", "Li"): 2.85, ("F", "F"): 1.42}),
-        Material("ag", "Ag", "fcc", 4.15, {("Ag", "Ag"): 2.58}),
+        # densities of the liquids near those measured at ambient pressure: Si 2.53, LiF 1.72, Ag 9.2 g/cm^3
+        Material("si", "Si", "diamond", 5.47, {("Si", "Si"): 2.26}, liquid=Liquid(1800.0, 5.28)),
+        Material(
+            "lif",
+            "LiF",
+            "rocksalt",
+            4.07,
+            {("Li", "F"): 1.60, ("Li", "Li"): 2.85, ("F", "F"): 1.42},
+            liquid=Liquid(1300.0, 4.64),
+        ),
+        Material("ag", "Ag", "fcc", 4.15, {("Ag", "Ag"): 2.58}, liquid=Liquid(1400.0, 4.27)),
         Material(
             "ethanol",
             "CH3CH2OH",
@@ -122,69 +128,7 @@ MATERIALS: dict[str, Material] = {
 
 
 def material(name: str) -> Material:
-    """A material of the table.
-
-    Raises:
-        ArtifactError: ``name`` is not one of them.
-    """
+    """A material of the table. Raises ArtifactError for an unknown name."""
     if name not in MATERIALS:
         raise ArtifactError(f"material '{name}' is unknown; use one of: {', '.join(MATERIALS)}.")
     return MATERIALS[name]
-
-
-@dataclass(frozen=True)
-class WallCurve:
-    """Energy and force along one distance, in increasing order of the distance.
-
-    Attributes:
-        distance_A: Distance of the pair, or of nearest neighbours in a compressed crystal.
-        energy_eV: Of the pair's structure; of a compressed crystal per atom.
-        force_eV_A: -dE/dr as the calculator's forces (pair) or stress (crystal) give it; positive pushes apart.
-    """
-
-    distance_A: list[float]
-    energy_eV: list[float]
-    force_eV_A: list[float]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Values of the method that made the labels of a material; what is not known is absent.
-
-    Attributes:
-        material: Its name.
-        provenance: Engine, settings and how each value was derived.
-        walls: Repulsion curves by the name of the scan.
-        modes_THz: Frequencies at the reference lattice constant, or of the relaxed molecule.
-        equation_of_state: ``lattice_constant_A``, ``energy_eV_atom`` and ``bulk_modulus_GPa`` at the minimum.
-        elastic_GPa: Elastic constants at the minimum.
-        spread_THz: How far a mode's frequency moves with the amplitude at which it is taken, where that was checked.
-    """
-
-    material: str
-    provenance: str
-    walls: dict[str, WallCurve] = field(default_factory=dict)
-    modes_THz: dict[str, float] = field(default_factory=dict)
-    equation_of_state: dict[str, float] = field(default_factory=dict)
-    elastic_GPa: dict[str, float] = field(default_factory=dict)
-    spread_THz: dict[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> str:
-        """The text of a reference file."""
-        return json.dumps(asdict(self), indent=1) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> "Reference":
-        """Read what ``to_json`` wrote."""
-        fields = json.loads(text)
-        return cls(**(fields | {"walls": {name: WallCurve(**curve) for name, curve in fields["walls"].items()}}))
-
-
-def stored_reference(name: str) -> Reference:
-    """The reference that comes with the package for a material of the table.
-
-    Raises:
-        ArtifactError: The material is unknown.
-    """
-    path = files("scalarpath.artifacts") / "references" / f"{material(name).name}.json"
-    return Reference.from_json(path.read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
-"""Exact analytic reference potentials: short-ranged, with continuous second derivatives, cheap in long dynamics.
+"""Exact analytic potentials: short-ranged, with continuous second derivatives, cheap in long dynamics.
 
-Labels made by an oracle have a reference for everything: phonons, energy conservation, the structure of the liquid.
+Labels that an oracle made have a reference for everything: phonons, energy conservation, the structure of the liquid.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 from scipy.special import erfc
 
-from scalarpath.artifacts.pairs import Pairs, pairs_within
+from scalarpath.artifacts.pair_search import Pairs, pairs_within
 from scalarpath.core.errors import ArtifactError
 
 COULOMB = units.Hartree * units.Bohr  # e^2 / (4 pi epsilon_0), eV Å
@@ -36,6 +36,7 @@ class Oracle(Calculator):
         "stress",
     ]
     elements: ClassVar[tuple[str, ...]]
+    material: ClassVar[str]  # whose labels it made
     cutoff: float  # Å
     both_directions: ClassVar[bool] = False  # whether every pair is wanted from both of its atoms
 
@@ -91,7 +92,7 @@ class StillingerWeberSilicon(Oracle):
     from which the terms j = k, (4/3)^2 sum g^2, are taken, and half of the rest is the sum over angles.
     """
 
-    elements = ("Si",)
+    elements, material = ("Si",), "si"
     both_directions = True
     epsilon, sigma, a, lam, gamma = 2.1683, 2.0951, 1.80, 21.0, 1.20
     A, B = 7.049556277, 0.6022245584
@@ -136,7 +137,7 @@ class TightBindingSilver(Oracle):
     Å: switching h, not h^2, keeps the root smooth where a lone neighbour leaves.
     """
 
-    elements = ("Ag",)
+    elements, material = ("Ag",), "ag"
     A, xi, p, q = 0.1028, 1.178, 10.928, 3.139
     r0 = 4.085 / np.sqrt(2)  # nearest neighbours of the crystal they fitted
     switch_start, cutoff = 5.5, 6.5
@@ -175,7 +176,7 @@ class BornMayerLithiumFluoride(Oracle):
     -10.64 eV for LiF at its lattice constant of 4.044 Å, where the full sum has -10.76 eV and 4.038 Å.
     """
 
-    elements = ("Li", "F")
+    elements, material = ("Li", "F"), "lif"
     # of the pairs Li-Li, Li-F, F-F
     charges = np.array([1.0, -1.0, 1.0])  # q_i q_j
     pauling = np.array([2.0, 1.375, 0.75])  # 1 + z_i/n_i + z_j/n_j with n = 2 (Li), 8 (F) outer electrons
@@ -231,7 +232,7 @@ ORACLES: dict[str, Callable[[], Oracle]] = {
 
 
 def oracle(name: str) -> Callable[[], Oracle]:
-    """Factory of the calculator of a reference potential: si_sw, ag_eam or lif_bm.
+    """Factory of the calculator of an exact potential: si_sw, ag_eam or lif_bm.
 
     Raises ArtifactError for another name.
     """

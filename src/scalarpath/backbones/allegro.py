@@ -100,17 +100,11 @@ class _Network:
 
 
 class Allegro(Backbone):
-    """Allegro. Options carry upstream's names and meaning.
-
-    num_layers tensor products with harmonics up to l_max, tracking both parities with ``parity``, else natural parity;
-    num_scalar_features and num_tensor_features per edge (tp_path_channel_coupling: product weights per channel and
-    path, else per path); MLPs scalar_embed_mlp, allegro_mlp and readout_mlp, each with _hidden_layers_depth,
-    _hidden_layers_width and _nonlinearity silu | mish | gelu | tanh | null; two_body bessel (num_bessels functions,
-    bessel_trainable frequencies, envelope exponent polynomial_cutoff_p) or spline (num_splines, spline_span of which
-    overlap), radial_chemical_embed_dim wide (null: num_scalar_features).
+    """Allegro. Options carry upstream's names and meaning; conf/backbone/allegro.yaml explains each.
 
     Every edge quantity vanishes with its edge, so an atom without neighbours has network energy zero, and an atomic
-    energy depends on the neighbours within one cutoff only. Raises ConfigError for a value out of range.
+    energy depends on the neighbours within one cutoff only. Raises ConfigError for options that do not
+    fit one another.
     """
 
     degree_of: Tensor
@@ -207,7 +201,7 @@ class Allegro(Backbone):
         tensors = self._two_body_tensors(hidden, harmonics, geometry)
         scalars: list[Tensor] = []
         for t, (product, latent) in enumerate(zip(self.products, cast(Sequence[MLP], self.latents), strict=True)):
-            # 3. scalars and environment weights; the head has its say on those of l = 0     [E, S], per l [E, C]
+            # 3. scalars and environment weights; the head changes those of l = 0            [E, S], per l [E, C]
             blocks, gate = head.edge_weights(t, hidden, matrix, sum(self.widths[:2]), context)
             new, *weights = self._columns(blocks)
             scalars.append(new)

@@ -13,6 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from scalarpath.core.errors import ConfigError
 from scalarpath.core.imports import class_named
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.settings import Among, Range, read_settings
@@ -97,8 +98,21 @@ def backbone_class(kind: Any) -> type[Backbone]:
     return class_named(kind, BACKBONES, Backbone, "backbone")  # type: ignore[type-abstract]
 
 
+def one_per(name: str, value: int | Sequence[int], count: int, what: str) -> list[int]:
+    """The option ``name`` for each of ``count`` layers or degrees (``what``): one number for all, or a list.
+
+    Raises ConfigError for a list of another length.
+    """
+    values = [value] * count if isinstance(value, int) else list(value)
+    if len(values) != count:
+        raise ConfigError(
+            f"backbone.{name} has {len(values)} entries for {count} {what}s; give one number, or one per {what}."
+        )
+    return values
+
+
 def option_names(kind: Any) -> set[str]:
-    """The options of the backbone called ``kind``; raises ConfigError where there is none."""
+    """The names of the options of the backbone called ``kind``; raises ConfigError where there is none."""
     return set(inspect.signature(backbone_class(kind)).parameters) - set(GIVEN)
 
 

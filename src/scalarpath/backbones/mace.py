@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from scalarpath.backbones.interface import Backbone, Degree, Exponent, LayerInputs, Nonlinearity
+from scalarpath.backbones.interface import Backbone, Degree, Exponent, LayerInputs, Nonlinearity, one_per
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.settings import Among, Count, Range
 from scalarpath.graph.geometry import EdgeGeometry
@@ -76,7 +76,7 @@ class MACELayer(nn.Module):
         radial, groups, head, context = inputs.radial, inputs.groups, inputs.head, inputs.context
         # 1. linear map of the features                                             per l [N, 2l + 1, C]
         up = self.linear_up(features)
-        # 2. weights of every path and channel; the head has its say on the scalar ones   [P, scalar], [P, other]
+        # 2. weights of every path and channel; the head changes the scalar ones    [P, scalar], [P, other]
         conv, hidden = self.convolution, self.radial_mlp.hidden(radial)
         if envelope is not None:
             hidden = hidden * envelope
@@ -113,14 +113,10 @@ class MACELayer(nn.Module):
 class MACE(Backbone):
     """MACE with hidden irreps ``num_channels`` x (0e + 1o + ... up to ``max_L``), natural parity.
 
-    Options carry upstream's meaning: num_interactions layers, harmonics up to max_ell, body order correlation + 1 (one
-    number or one per layer), num_bessel radial functions (radial_type bessel | gaussian) with a polynomial
-    envelope of exponent num_polynomial_cutoff, radial_mlp hidden widths, readout_mlp hidden width of the last readout,
-    gate its activation (silu | tanh | abs | null), interaction_first and interaction one of plain | residual |
-    density | density_residual, distance_transform null | agnesi | soft, envelope_on features | weights.
+    Options carry upstream's names and meaning; conf/backbone/mace.yaml explains each.
 
     With interaction_first = plain or density an atom without neighbours has network energy zero, so that E = E0.
-    Raises ConfigError for a value out of range.
+    Raises ConfigError for options that do not fit one another.
     """
 
     def __init__(
@@ -148,7 +144,7 @@ class MACE(Backbone):
         super().__init__()
         if radial_type == "gaussian" and num_bessel == 1:
             raise ConfigError("backbone.num_bessel must be at least 2 with backbone.radial_type=gaussian.")
-        orders = _correlation_per_layer(correlation, num_interactions)
+        orders = one_per("correlation", correlation, num_interactions, "interaction")
         n_species, c = len(atomic_numbers), num_channels
         self.n_species, self.envelope_on = n_species, envelope_on
         self.hidden_widths = {"radial_mlp": list(radial_mlp), "readout_mlp": readout_mlp}
@@ -213,14 +209,3 @@ class MACE(Backbone):
             if extra is not None:
                 energy = energy + extra
         return energy
-
-
-def _correlation_per_layer(correlation: int | Sequence[int], layers: int) -> list[int]:
-    """One correlation for every layer, or the given ones; raises ConfigError."""
-    orders = [correlation] * layers if isinstance(correlation, int) else list(correlation)
-    if len(orders) != layers:
-        raise ConfigError(
-            f"backbone.correlation has {len(orders)} entries for {layers} interactions; give one number, or one per "
-            "interaction."
-        )
-    return orders

@@ -8,8 +8,7 @@ import torch
 from e3nn import o3
 from torch import Tensor, nn
 
-from scalarpath.backbones.interface import Backbone, Degree, Exponent, LayerInputs, Nonlinearity
-from scalarpath.core.errors import ConfigError
+from scalarpath.backbones.interface import Backbone, Degree, Exponent, LayerInputs, Nonlinearity, one_per
 from scalarpath.core.settings import Count, Whole
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded, with_zero_row
@@ -95,7 +94,7 @@ class NequIPLayer(nn.Module):
         skipped = self.skip([features[s] for s, _ in self.shared], attributes, groups)
         # 2. linear map of the features, over the root of the mean degree                 per irrep [N, 2l + 1, C]
         up = [values * norm for values in self.linear_up(features)]
-        # 3. weights of every path; the head has its say on those with scalar output      [P, scalar], [P, other]
+        # 3. weights of every path; the head changes those with scalar output             [P, scalar], [P, other]
         conv = self.convolution
         hidden, matrix = self.radial_mlp.hidden(inputs.radial), conv.by_group(self.radial_mlp.last())
         weights, gate = head.edge_weights(self.layer, hidden, matrix, conv.scalar_width, context)
@@ -113,16 +112,12 @@ class NequIPLayer(nn.Module):
 
 
 class NequIP(Backbone):
-    """NequIP. Options carry upstream's names and meaning.
+    """NequIP. Options carry upstream's names and meaning; conf/backbone/nequip.yaml explains each.
 
-    num_layers layers with features up to l_max, of both parities with ``parity``, else natural parity; num_features
-    channels (one number, or one per l); type_embed_num_features width of the species embedding (null: as l = 0);
-    radial network with radial_mlp_depth hidden layers of radial_mlp_width (one number, or one per layer of the network,
-    which upstream has not); num_bessels radial functions (bessel_trainable: with trainable frequencies) under a
-    polynomial envelope of exponent polynomial_cutoff_p; readout with readout_mlp_hidden_layers_depth hidden layers of
-    readout_mlp_hidden_layers_width (null: as l = 0) and readout_mlp_nonlinearity silu | mish | gelu | tanh | null.
+    radial_mlp_width may be a list, one width per layer, which upstream does not have.
 
-    An atom without neighbours has network energy zero, so that E = E0. Raises ConfigError for a value out of range.
+    An atom without neighbours has network energy zero, so that E = E0. Raises ConfigError for a list
+    of the wrong length.
     """
 
     def __init__(
@@ -146,8 +141,8 @@ class NequIP(Backbone):
         readout_mlp_nonlinearity: Nonlinearity,
     ):
         super().__init__()
-        channels = _one_per("num_features", num_features, l_max + 1, f"degrees 0..{l_max}", "degree")
-        radial_widths = _one_per("radial_mlp_width", radial_mlp_width, num_layers, f"{num_layers} layers", "layer")
+        channels = one_per("num_features", num_features, l_max + 1, "degree")
+        radial_widths = one_per("radial_mlp_width", radial_mlp_width, num_layers, "layer")
         attributes = channels[0] if type_embed_num_features is None else type_embed_num_features
         width = channels[0] if readout_mlp_hidden_layers_width is None else readout_mlp_hidden_layers_width
         self.n_species = len(atomic_numbers)
@@ -206,11 +201,3 @@ class NequIP(Backbone):
         energy = self.readout(scalars).squeeze(1)
         extra = head.readout(0, scalars, context)
         return energy if extra is None else energy + extra
-
-
-def _one_per(name: str, value: int | Sequence[int], count: int, of: str, one: str) -> list[int]:
-    """One number for each of ``count`` degrees or layers; raises ConfigError for a list of another length."""
-    values = [value] * count if isinstance(value, int) else list(value)
-    if len(values) != count:
-        raise ConfigError(f"backbone.{name} has {len(values)} entries for {of}; give one number, or one per {one}.")
-    return values

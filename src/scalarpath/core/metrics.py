@@ -20,8 +20,8 @@ class Statistic:
 
     ``terms`` are elementwise functions of the error (prediction minus label) and the label, both zero where there is no
     label; each is added up over all labels. ``value`` makes the number from ``factor`` (of the quantity, to its shown
-    unit), the number of labels and the sums. ``has_unit`` says that it is the size of an error in the unit of the
-    quantity; such statistics are what reports compare. ``only``: the quantities that have it; empty: all.
+    unit), the number of labels and the sums. ``has_unit``: whether it is in the unit of the quantity. ``only``: the
+    quantities that have it; empty: all.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Statistic:
     only: tuple[str, ...] = ()
 
 
-STATISTICS = (
+_TABLE = (
     Statistic(
         "mae",
         terms=(lambda error, label: abs(error),),
@@ -44,16 +44,29 @@ STATISTICS = (
     ),
 )
 
+STATISTICS = {statistic.name: statistic for statistic in _TABLE}
+"""By name: those of an epoch and of a test set."""
+
+FRAME_STATISTICS = STATISTICS | {
+    "error": Statistic(
+        "error", terms=(lambda error, label: error,), value=lambda factor, labels, total: factor * total / labels
+    )
+}
+"""By name: those of a single structure, where the sign of an error tells something too."""
+
+ERROR_SIZES = tuple(statistic.name for statistic in _TABLE if statistic.has_unit)
+"""The statistics that are sizes of errors in the unit of the quantity, which reports compare."""
+
 
 def statistics_of(quantity: str) -> list[Statistic]:
     """The statistics that the quantity of this name has."""
-    return [statistic for statistic in STATISTICS if not statistic.only or quantity in statistic.only]
+    return [statistic for statistic in _TABLE if not statistic.only or quantity in statistic.only]
 
 
 def metric_name(quantity: str, statistic: str = "mae") -> str:
     """Name of a metric in summary.json and metrics.csv, for example ``forces_mae_meV_A``."""
-    has_unit = next(known.has_unit for known in STATISTICS if known.name == statistic)
-    return QUANTITIES[quantity].name_of(statistic) if has_unit else f"{quantity}_{statistic}"
+    unit = f"_{QUANTITIES[quantity].unit_in_names}" if FRAME_STATISTICS[statistic].has_unit else ""
+    return f"{quantity}_{statistic}{unit}"
 
 
 def labels_name(quantity: str) -> str:

@@ -21,7 +21,7 @@ class Quantity:
     errors are divided by the number of atoms of the structure, as for a total energy.
 
     ``keys`` are the names under which files carry the label. ``frame_columns`` are the statistics of every single test
-    structure in test_frames.csv: ``error`` is prediction minus label, the others are those of ``core.metrics``.
+    structure in test_frames.csv (``core.metrics.FRAME_STATISTICS``); reports read the size of the first one.
     """
 
     name: str
@@ -35,10 +35,6 @@ class Quantity:
     per_atom: bool
     keys: tuple[str, ...]
     frame_columns: tuple[str, ...]
-
-    def name_of(self, statistic: str) -> str:
-        """Name of a statistic in the shown unit, for example ``forces_mae_meV_A``."""
-        return f"{self.name}_{statistic}_{self.unit_in_names}"
 
 
 _TABLE = (

@@ -29,15 +29,12 @@ FACTS = np.dtype(
         ("atoms", "i8"),
         ("unperiodic", "?"),
         ("dropped_stress", "?"),
-        ("energy", "f8"),  # eV
         ("free_energy_gap", "f8"),  # eV, |free energy - energy|; NaN without a free energy
-        ("forces", "f8", 2),  # smallest and largest component, eV/Å
         ("largest_force", "f8"),
         ("net_force", "f8"),
-        ("stress", "f8", 2),  # smallest and largest component, eV/Å^3
+        *((name, "f8", 2) for name in QUANTITIES),  # smallest and largest component
     ]
 )
-INTERNAL_UNITS = {"energy": "eV/atom", "forces": "eV/A", "stress": "eV/A^3"}
 
 
 @dataclass(frozen=True)
@@ -143,12 +140,10 @@ def _facts(
             len(frame.atoms),
             not np.all(frame.atoms.pbc),
             label.dropped_stress,
-            label.energy,
             abs(free - results.get("energy", free)) if free else np.nan,
-            (label.forces.min(), label.forces.max()),
             np.linalg.norm(label.forces, axis=1).max(),
             np.linalg.norm(label.forces.sum(axis=0)),
-            (label.stress.min(), label.stress.max()),
+            *((np.min(values), np.max(values)) for values in (getattr(label, name) for name in QUANTITIES)),
         )
 
 
@@ -187,13 +182,13 @@ def _property(name: str, facts: np.ndarray, keys: LabelKeys, spec: LabelSettings
         sign = spec.stress_sign
         if keys.virial:
             key, source_unit, sign = keys.virial, spec.energy_unit, "virial = -V stress"
-    values = facts["energy"] / facts["atoms"] if name == "energy" else facts[name]
+    values = facts[name] / facts["atoms"][:, None] if QUANTITIES[name].per_atom else facts[name]
     known = values[np.isfinite(values)]
     return PropertyAudit(
         name=name,
         key=key,
-        frames=int(np.isfinite(values.reshape(len(facts), -1)).all(axis=1).sum()),
-        unit=INTERNAL_UNITS[name],
+        frames=int(np.isfinite(values).all(axis=1).sum()),
+        unit=QUANTITIES[name].unit,
         source_unit=source_unit,
         sign=sign,
         minimum=float(known.min()) if known.size else None,
@@ -223,7 +218,7 @@ def _check_forces(audit: LabelAudit, frames: Sequence[Frame], facts: np.ndarray,
 def _check_energies(
     audit: LabelAudit, frames: Sequence[Frame], facts: np.ndarray, keys: LabelKeys, weighed: bool
 ) -> None:
-    zero = np.flatnonzero((facts["energy"] == 0.0) & (facts["atoms"] > 1))
+    zero = np.flatnonzero((facts["energy"][:, 0] == 0.0) & (facts["atoms"] > 1))
     if zero.size:
         audit.suspect(
             f"{frames[zero[0]].where}: the energy is exactly 0 ({zero.size} such frames); "

@@ -55,9 +55,9 @@ def build_graphs(
         if file is None and _write(path, _fresh(frames, labels, indices, cutoff)):
             file = GraphFile(path)
         if file is not None:
-            return GraphSet(file, file.sizes, numbers)
+            return GraphSet(file.graph, file.sizes, numbers)
     graphs = list(_fresh(frames, labels, indices, cutoff))
-    return GraphSet(graphs, np.array([graph_sizes(graph) for graph in graphs], dtype=SIZES), numbers)
+    return GraphSet(graphs.__getitem__, np.array([graph_sizes(graph) for graph in graphs], dtype=SIZES), numbers)
 
 
 def _fresh(

@@ -20,7 +20,8 @@ from scalarpath.data.cache import build_graphs, content_hash
 from scalarpath.data.config import DataConfig
 from scalarpath.data.e0s import isolated_atom_frames, reference_energies
 from scalarpath.data.graph_file import GraphSet
-from scalarpath.data.labels import FrameLabels, Labels, find_keys
+from scalarpath.data.labels import Labels, extract_labels, find_keys
+from scalarpath.data.lazy import PackedItems
 from scalarpath.data.reading import Frame
 from scalarpath.data.sources import load_dataset
 from scalarpath.data.splits import split_frames
@@ -84,7 +85,7 @@ class AtomicDataModule(pl.LightningDataModule):
         config, loaded = self.config, load_dataset(self.config)
         frames = loaded.frames
         keys = find_keys(frames, config)
-        labels = FrameLabels(frames, keys, config, self.required)
+        labels = PackedItems(extract_labels(frame, keys, config, self.required) for frame in frames)
         self.data_hash = content_hash(frames, labels)
         self.audit = audit_labels(frames, labels, keys, config, self.required)
         if self.audit.suspicions and config.on_suspicious == "error":

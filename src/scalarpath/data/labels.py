@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from scalarpath.core.errors import DataError
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_SIGNS, STRESS_TO_EV_A3
 from scalarpath.data.config import LabelSettings
 from scalarpath.data.reading import Frame, available_keys
 
 AUTOMATIC_KEYS: dict[str, tuple[str, ...]] = {
-    "energy": ("energy", "REF_energy", "ref_energy", "DFT_energy", "dft_energy"),
-    "forces": ("forces", "REF_forces", "ref_forces", "DFT_forces", "dft_forces", "force", "DFT_force", "dft_force"),
-    "stress": ("stress", "REF_stress", "ref_stress", "DFT_stress", "dft_stress"),
+    **{name: quantity.keys for name, quantity in QUANTITIES.items()},
     "virial": ("virial", "virials", "REF_virial", "ref_virial", "DFT_virial", "dft_virial"),
 }
 ASYMMETRY = 0.05  # largest |s_ij - s_ji| relative to max |s| that is still taken for noise
@@ -45,29 +44,6 @@ class Labels(NamedTuple):
     def has(self, name: str) -> bool:
         """Whether the frame carries the property ``name``."""
         return bool(np.isfinite(getattr(self, name)).all())
-
-
-class FrameLabels(Sequence[Labels]):
-    """Labels of ``frames``, extracted anew whenever they are asked for (see ``extract_labels``)."""
-
-    def __init__(
-        self, frames: Sequence[Frame], keys: LabelKeys, spec: LabelSettings, required: frozenset[str] = frozenset()
-    ) -> None:
-        self._frames, self._rest = frames, (keys, spec, required)
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    @overload
-    def __getitem__(self, index: int) -> Labels: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Labels]: ...
-
-    def __getitem__(self, index: int | slice) -> Labels | list[Labels]:
-        if isinstance(index, slice):
-            return [self[k] for k in range(*index.indices(len(self)))]
-        return extract_labels(self._frames[index], *self._rest)
 
 
 def find_keys(frames: Sequence[Frame], spec: LabelSettings) -> LabelKeys:

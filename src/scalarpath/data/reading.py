@@ -5,14 +5,13 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import pickle
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import ase.io
 from ase import Atoms
@@ -21,7 +20,6 @@ from ase.io.formats import UnknownFileTypeError, string2index
 from scalarpath.core.errors import ConfigError, DataError
 
 DECOMPRESS: dict[str, Any] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
-KEPT_IN_MEMORY = 2**26  # bytes of frames beyond which they move to a temporary file
 
 
 @dataclass(frozen=True)
@@ -36,46 +34,6 @@ class Frame:
     def where(self) -> str:
         """File and frame, as they appear in every message."""
         return f"{self.file}, frame {self.number}"
-
-
-class FrameStore(Sequence[Frame]):
-    """Frames, packed; a large set lies in a temporary file instead of in memory.
-
-    A frame is made anew when it is asked for (the last one is kept), so a change to it is not remembered. The file has
-    no name and goes with the process, which alone reads what it pickled there.
-    """
-
-    def __init__(self, frames: Iterable[Frame] = ()) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=KEPT_IN_MEMORY)  # noqa: SIM115 (lives as long as the store)
-        self._starts = [0]
-        self._last: tuple[int, Frame] | None = None
-        self.extend(frames)
-
-    def extend(self, frames: Iterable[Frame]) -> list[int]:
-        """Append ``frames`` one by one and return their indices."""
-        first = len(self)
-        self._file.seek(self._starts[-1])
-        for frame in frames:
-            self._starts.append(self._starts[-1] + self._file.write(pickle.dumps(frame, pickle.HIGHEST_PROTOCOL)))
-        return list(range(first, len(self)))
-
-    def __len__(self) -> int:
-        return len(self._starts) - 1
-
-    @overload
-    def __getitem__(self, index: int) -> Frame: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Frame]: ...
-
-    def __getitem__(self, index: int | slice) -> Frame | list[Frame]:
-        if isinstance(index, slice):
-            return [self[k] for k in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
-        if self._last is None or self._last[0] != number:
-            self._file.seek(self._starts[number])
-            self._last = number, pickle.loads(self._file.read(self._starts[number + 1] - self._starts[number]))
-        return self._last[1]
 
 
 def available_keys(frames: Iterable[Frame]) -> list[str]:

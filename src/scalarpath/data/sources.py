@@ -9,8 +9,9 @@ from typing import Any
 
 from scalarpath.core.resources import BUNDLED_DIR
 from scalarpath.data.config import DataConfig
+from scalarpath.data.lazy import PackedItems
 from scalarpath.data.md17 import load_md17, load_rmd17
-from scalarpath.data.reading import Frame, FrameStore, read_frames
+from scalarpath.data.reading import Frame, read_frames
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,6 @@ def load_dataset(config: DataConfig | Mapping[str, Any]) -> LoadedFrames:
 def _join(
     pool: Iterable[Frame], test: Iterable[Frame] | None = None, valid: Iterable[Frame] | None = None
 ) -> LoadedFrames:
-    frames = FrameStore()
+    frames = PackedItems[Frame]()
     indices = [None if part is None else frames.extend(part) for part in (pool, valid, test)]
     return LoadedFrames(frames, indices[0] or [], *indices[1:])

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from ase import Atoms
-from torch_geometric.data import Data
+from torch_geometric.data import Batch
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.graph import neighbour_list
+from scalarpath.graph import NeighbourList, neighbour_list
+from scalarpath.graph.atomic_graph import graph_tensors, join
 from scalarpath.graph.neighbours import MIN_DISTANCE
-from scalarpath.graph.pairs import undirected_pairs
 from scalarpath.potential import Potential, load_potential
 
 DEFAULT_SKIN_A = 1.0
@@ -30,20 +30,16 @@ class VerletList:
         self.cutoff, self.skin = cutoff, skin
         self._atoms: Atoms | None = None  # as they were at the last search
 
-    def edges(self, atoms: Atoms, where: str = "the structure") -> tuple[np.ndarray, ...]:
-        """edge_index [2, E], edge_shift [E, 3], edge_slot and edge_reverse [E] of an AtomicGraph, for this structure.
-
-        Raises GraphError, which calls the structure ``where``, as ``neighbour_list`` does.
-        """
+    def neighbours(self, atoms: Atoms, where: str = "the structure") -> NeighbourList:
+        """What ``neighbour_list(atoms, cutoff, where)`` gives, errors included."""
         squares = self._squared_distances(atoms) if self._covers(atoms) else np.zeros(1)
         if squares.min(initial=np.inf) < MIN_DISTANCE**2:  # atoms that have met are for the search to refuse
             self._search(atoms, where)
             squares = self._squared_distances(atoms)
         near = squares < self.cutoff**2
-        index = self._index[:, near]
-        first = np.searchsorted(index[0], np.arange(len(atoms)))
         number = np.cumsum(near) - 1  # of the edges that are left; an edge is as long as its reverse, to the last bit
-        return index, self._shift[near], np.arange(index.shape[1]) - first[index[0]], number[self._reverse[near]]
+        reverse = number[self._reverse[near]]
+        return NeighbourList(self._index[:, near], self._shift[near], reverse, np.sqrt(squares[near]))
 
     def _covers(self, atoms: Atoms) -> bool:
         """Whether the stored pairs hold all neighbours of ``atoms``."""
@@ -58,8 +54,7 @@ class VerletList:
     def _search(self, atoms: Atoms, where: str) -> None:
         self._atoms = None
         found = neighbour_list(atoms, self.cutoff + self.skin, where)
-        self._index, self._shift = found.edge_index, found.edge_shift.astype(np.float64)
-        self._reverse = found.edge_reverse
+        self._index, self._shift, self._reverse, _ = found
         self._translation = self._shift @ atoms.cell.array
         self._atoms = atoms.copy()
 
@@ -106,30 +101,8 @@ class BatchedPotential:
         energies, forces = (out[key].detach().cpu().numpy() for key in ("energy", "forces"))
         return energies, np.split(forces, np.cumsum([len(atoms) for atoms in structures])[:-1])
 
-    def _batch(self, structures: Sequence[Atoms]) -> Data:
-        """What the potential reads of a batch (see AtomicGraph); built directly, which is cheaper than collating."""
+    def _batch(self, structures: Sequence[Atoms]) -> Batch:
         missing = len(structures) - len(self._lists)
         self._lists += [VerletList(self.potential.cutoff, self.skin) for _ in range(missing)]
-        edges = [self._lists[k].edges(atoms, f"structure {k}") for k, atoms in enumerate(structures)]
-        sizes = np.array([len(atoms) for atoms in structures])
-        starts = np.cumsum(sizes) - sizes
-        indices, shifts, slots, reverses = zip(*edges, strict=True)
-        counts = np.array([len(slot) for slot in slots])
-        edge_slot = np.concatenate(slots)
-        edge_reverse = torch.as_tensor(np.concatenate(reverses) + np.repeat(np.cumsum(counts) - counts, counts))
-        edge_pair, pair_edge = undirected_pairs(edge_reverse)
-        return Data(
-            z=torch.as_tensor(np.concatenate([atoms.numbers for atoms in structures]).astype(np.int64)),
-            pos=torch.as_tensor(np.concatenate([atoms.positions for atoms in structures]).astype(np.float64)),
-            cell=torch.as_tensor(np.stack([atoms.cell.array for atoms in structures])),
-            pbc=torch.as_tensor(np.stack([atoms.pbc for atoms in structures])),
-            edge_index=torch.as_tensor(np.concatenate(indices, axis=1) + np.repeat(starts, counts)),
-            edge_shift=torch.as_tensor(np.concatenate(shifts)),
-            edge_slot=torch.as_tensor(edge_slot),
-            edge_reverse=edge_reverse,
-            edge_pair=edge_pair,
-            pair_edge=pair_edge,
-            batch=torch.as_tensor(np.repeat(np.arange(len(sizes)), sizes)),
-            max_degree=int(edge_slot.max(initial=-1)) + 1,
-            num_nodes=int(sizes.sum()),
-        )
+        found = (self._lists[k].neighbours(atoms, f"structure {k}") for k, atoms in enumerate(structures))
+        return join([graph_tensors(*each) for each in zip(structures, found, strict=True)])

@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
 from scalarpath.artifacts.bench import Bench
+from scalarpath.artifacts.registry import MEASURES, measure_settings, preset
 from scalarpath.artifacts.suite import Outcome
 from scalarpath.core.errors import ArtifactError, ConfigError
 from scalarpath.core.files import write_json
@@ -19,7 +20,7 @@ from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.evaluation.benches import bench_of_calculator, bench_of_potential
 from scalarpath.evaluation.finished_run import FinishedRun, bench_name
 from scalarpath.evaluation.output import FOLDER, flat_summary, measure_and_write, written
-from scalarpath.evaluation.settings import MEASURE_NAMES, EvaluationSettings, preset, suite_settings
+from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.potential import Potential
 from scalarpath.runs.provenance import git_revision, versions
 from scalarpath.runs.run_directory import RunDirectory
@@ -40,14 +41,19 @@ def run(settings: EvaluationSettings) -> list[Outcome]:
         outcomes = _evaluate_run(settings, settings.run)
     else:  # the settings have been checked: both are there
         outcomes = _evaluate_calculator(settings, str(settings.calculator), str(settings.material))
-    bad = [outcome.measure for outcome in outcomes if outcome.error]
+    bad = [outcome.name for outcome in outcomes if outcome.error]
     if bad:
         raise ArtifactError(f"{len(bad)} of {len(outcomes)} measures failed: {', '.join(bad)}; the others are written.")
     return outcomes
 
 
 def bench_of_training(config: Mapping[str, Any]) -> str:
-    """Name of the bench of a training configuration; ConfigError where its data belong to none."""
+    """Name of the bench of a training configuration.
+
+    Raises ConfigError where its data belong to none, or where the settings of its size (conf/size) are wrong: a
+    training asks for it before it starts.
+    """
+    measure_settings(preset(config["artifacts"]))
     name = bench_name(config["data"])
     if name is None:
         raise ConfigError(
@@ -74,9 +80,8 @@ def measure_trained(
         data.test_graphs,
     )
     header = _versions() | {"calculator": {"run": directory.path.name}, "size": config["artifacts"]}
-    outcomes = measure_and_write(
-        bench, suite_settings(preset(config["artifacts"])), MEASURE_NAMES, directory.path, header
-    )
+    settings = measure_settings(preset(config["artifacts"]), list(MEASURES))
+    outcomes = measure_and_write(bench, settings, list(MEASURES), directory.path, header)
     log_figures(loggers, _figures(outcomes, directory.path))
     return flat_summary(outcomes)
 
@@ -124,7 +129,7 @@ def _evaluate_calculator(settings: EvaluationSettings, calculator: str, material
 def _measure(bench: Bench, settings: EvaluationSettings, directory: Path, what: dict[str, Any]) -> list[Outcome]:
     return measure_and_write(
         bench,
-        suite_settings(settings.settings),
+        settings.settings,
         settings.artifact,
         directory,
         _versions() | {"calculator": what},

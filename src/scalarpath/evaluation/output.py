@@ -15,9 +15,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from scalarpath.artifacts.bench import Bench
-from scalarpath.artifacts.figures import draw, save
-from scalarpath.artifacts.suite import Outcome, SuiteSettings, run_suite
-from scalarpath.artifacts.table_rows import Row
+from scalarpath.artifacts.figures import drawn, save
+from scalarpath.artifacts.rows import Row
+from scalarpath.artifacts.suite import Outcome, run_suite
 from scalarpath.core.files import write_json
 
 FOLDER = "artifacts"
@@ -29,7 +29,7 @@ WIDTH_IN_FILES = 150
 
 def measure_and_write(
     bench: Bench,
-    settings: SuiteSettings,
+    settings: Mapping[str, Any],
     measures: Sequence[str],
     directory: Path,
     header: Mapping[str, Any],
@@ -38,7 +38,8 @@ def measure_and_write(
 ) -> list[Outcome]:
     """Run the measures, write each into ``directory``/artifacts as soon as it is there, show progress and the table.
 
-    header: what was measured and with which versions; it stands in every file.
+    settings: by section, see ``registry.measure_settings``; header: what was measured and with which versions, which
+    stands in every file.
     """
     folder = directory / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,7 @@ def measure_and_write(
             write_outcome(
                 outcome, folder, {"material": bench.material.name, "reference": bench.reference_name, **header}
             )
-            console.print(f"{outcome.measure}: {_state(outcome)}", highlight=False, markup=False)
+            console.print(f"{outcome.name}: {_state(outcome)}", highlight=False, markup=False)
             outcomes.append(outcome)
     write_json(folder / "summary.json", flat_summary(outcomes))
     title = f"{bench.material.name}, reference: {bench.reference_name.split(',')[0]}"
@@ -68,18 +69,18 @@ def measure_and_write(
 def write_outcome(outcome: Outcome, folder: Path, header: Mapping[str, Any]) -> None:
     """<measure>.json, and the figure as .svg and .png; a file of an earlier evaluation is replaced or removed."""
     for kind in ("json", "svg", "png"):
-        (folder / f"{outcome.measure}.{kind}").unlink(missing_ok=True)
+        (folder / f"{outcome.name}.{kind}").unlink(missing_ok=True)
     if outcome.skipped:
         return
-    content: dict[str, Any] = {"measure": outcome.measure, **header, "wall_s": outcome.wall_s}
+    content: dict[str, Any] = {"measure": outcome.name, **header, "wall_s": outcome.wall_s}
     if outcome.measurement is None:
-        write_json(folder / f"{outcome.measure}.json", {**content, "error": outcome.error, "details": outcome.details})
+        write_json(folder / f"{outcome.name}.json", {**content, "error": outcome.error, "details": outcome.details})
         return
     content |= {"settings": outcome.measurement.settings, "rows": outcome.rows, "results": outcome.measurement.results}
-    write_json(folder / f"{outcome.measure}.json", plain(content))
-    figure = draw(outcome.measure, outcome.measurement)
+    write_json(folder / f"{outcome.name}.json", plain(content))
+    figure = drawn(outcome.measure, outcome.measurement)
     if figure is not None:
-        save(figure, folder / outcome.measure)
+        save(figure, folder / outcome.name)
 
 
 def plain(value: Any) -> Any:
@@ -100,15 +101,15 @@ def flat_summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for outcome in outcomes:
         for row in outcome.rows:
-            summary |= {f"artifact/{outcome.measure}/{key}": value for key, value in row.summary().items()}
-    if bad := [outcome.measure for outcome in outcomes if outcome.error]:
+            summary |= {f"artifact/{outcome.name}/{key}": value for key, value in row.summary().items()}
+    if bad := [outcome.name for outcome in outcomes if outcome.error]:
         summary["artifact/failed"] = ", ".join(bad)
     return summary
 
 
 def written(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
     """The files of these outcomes that exist."""
-    names = [f"{outcome.measure}.{kind}" for outcome in outcomes for kind in ("json", "svg", "png")]
+    names = [f"{outcome.name}.{kind}" for outcome in outcomes for kind in ("json", "svg", "png")]
     return [folder / name for name in [*names, "summary.json"] if (folder / name).exists()]
 
 
@@ -122,7 +123,7 @@ def results_table(outcomes: Sequence[Outcome], title: str, *, notes: bool = True
         for row in outcome.rows:
             table.add_row(*_cells(row)[: len(names)], end_section=row is outcome.rows[-1])
         if not outcome.rows:
-            table.add_row(escape(f"{outcome.measure}: {_state(outcome)}"), end_section=True)
+            table.add_row(escape(f"{outcome.name}: {_state(outcome)}"), end_section=True)
     return table
 
 

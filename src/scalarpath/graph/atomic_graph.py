@@ -2,103 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from ase import Atoms
+from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from scalarpath.graph.neighbours import neighbour_list
-from scalarpath.graph.pairs import undirected_pairs
-
-JOINED = ("z", "pos", "cell", "pbc", "edge_shift", "edge_slot", "energy", "forces", "stress", "frame")
+from scalarpath.graph.fields import GRAPH_FIELDS, LABELS, Axis, fields_table
+from scalarpath.graph.neighbours import NeighbourList, neighbour_list
 
 
 class AtomicGraph(Data):
-    """One structure as a graph (N atoms, E directed edges). Missing labels are NaN, never zero.
+    """One structure as a graph (G = 1) of N atoms and E directed edges. Missing labels are NaN, never zero.
 
-    ==============  ==========  =======  ======================================================
-    key             shape       dtype    meaning and unit
-    ==============  ==========  =======  ======================================================
-    z               [N]         int64    atomic numbers
-    pos             [N, 3]      float64  positions, Å
-    cell            [1, 3, 3]   float64  cell vectors as rows, Å (zeros without a cell)
-    pbc             [1, 3]      bool     periodic directions
-    edge_index      [2, E]      int64    row 0: centre i (sorted), row 1: neighbour j
-    edge_shift      [E, 3]      float64  cell shifts S: vec_ij = pos[j] - pos[i] + S @ cell
-    edge_slot       [E]         int64    running number of the edge among those of its centre
-    edge_reverse    [E]         int64    which edge is j -> i with the opposite shift
-    energy          [1]         float64  label, eV
-    forces          [N, 3]      float64  label, eV/Å
-    stress          [1, 3, 3]   float64  label, eV/Å^3, tension positive
-    frame           [1]         int64    position of the frame in its data set
-    ==============  ==========  =======  ======================================================
-
-    In a batch the first axis is concatenated, ``batch`` [N] maps atoms to structures, and the plain integers
-    ``num_graphs`` and ``max_degree`` (largest number of neighbours of any atom) spare the device a synchronisation.
-    ``edge_pair`` [E] and ``pair_edge`` [P] say which edges are the two directions of one pair (``undirected_pairs``).
+    In a batch of G structures (``collate``) the axes G, N and E are joined, and it has P undirected pairs of edges. Its
+    plain integer ``max_degree``, the largest number of neighbours of any atom, spares the device a synchronisation.
     """
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         """What torch_geometric adds to the values of the next graph of a batch."""
-        return self.edge_index.shape[1] if key == "edge_reverse" else super().__inc__(key, value, *args, **kwargs)
+        counts_edges = key in GRAPH_FIELDS and GRAPH_FIELDS[key].counts == "E"
+        return self.num_edges if counts_edges else super().__inc__(key, value, *args, **kwargs)
 
     @classmethod
     def from_atoms(
-        cls,
-        atoms: Atoms,
-        cutoff: float,
-        *,
-        energy: float = float("nan"),
-        forces: np.ndarray | None = None,
-        stress: np.ndarray | None = None,
-        frame: int = 0,
-        where: str = "the structure",
+        cls, atoms: Atoms, cutoff: float, *, frame: int = 0, where: str = "the structure", **labels: Any
     ) -> AtomicGraph:
-        """Graph of ``atoms`` with all neighbours within ``cutoff`` (Å); labels in eV, eV/Å, eV/Å^3 (stress 3x3)."""
-        neighbours = neighbour_list(atoms, cutoff, where)
-        n_atoms = len(atoms)
-        missing_forces, missing_stress = np.full((n_atoms, 3), np.nan), np.full((3, 3), np.nan)
-        centre = neighbours.edge_index[0]
-        first_edge = np.searchsorted(centre, np.arange(n_atoms))
-        as_float = lambda x: torch.as_tensor(np.asarray(x), dtype=torch.float64)  # noqa: E731
-        return cls(
-            z=torch.as_tensor(atoms.numbers.astype(np.int64)),
-            pos=as_float(atoms.get_positions()),
-            cell=as_float(atoms.cell.array)[None],
-            pbc=torch.as_tensor(np.asarray(atoms.pbc, dtype=bool))[None],
-            edge_index=torch.as_tensor(neighbours.edge_index),
-            edge_shift=as_float(neighbours.edge_shift),
-            edge_slot=torch.as_tensor(np.arange(centre.size) - first_edge[centre]),
-            edge_reverse=torch.as_tensor(neighbours.edge_reverse),
-            energy=as_float([energy]),
-            forces=as_float(missing_forces if forces is None else forces),
-            stress=as_float(missing_stress if stress is None else stress)[None],
-            frame=torch.tensor([frame]),
-            num_nodes=n_atoms,
-        )
+        """Graph of ``atoms`` with all neighbours within ``cutoff`` (Å).
+
+        Labels are energy (eV), forces (eV/Å) and stress (3x3, eV/Å^3), or None. ``where`` names the structure in
+        errors; raises GraphError as ``neighbour_list`` does.
+        """
+        return cls(**graph_tensors(atoms, neighbour_list(atoms, cutoff, where), frame=frame, **labels))
+
+
+AtomicGraph.__doc__ = f"{AtomicGraph.__doc__}\n{fields_table()}\n"
+
+
+def graph_tensors(atoms: Atoms, neighbours: NeighbourList, *, frame: int = 0, **labels: Any) -> dict[str, Tensor]:
+    """The fields of the graph of ``atoms`` with these neighbours; labels as in ``AtomicGraph.from_atoms``."""
+    if not labels.keys() <= set(LABELS):
+        raise TypeError(f"labels of a graph are {', '.join(LABELS)}, not {', '.join(labels)}")
+    centre = neighbours.edge_index[0]
+    first_edge = np.searchsorted(centre, np.arange(len(atoms)))
+    values = {
+        "z": atoms.numbers,
+        "pos": atoms.positions,
+        "cell": atoms.cell.array,
+        "pbc": atoms.pbc,
+        "edge_index": neighbours.edge_index,
+        "edge_shift": neighbours.edge_shift,
+        "edge_slot": np.arange(centre.size) - first_edge[centre],
+        "edge_reverse": neighbours.edge_reverse,
+        "frame": frame,
+        **{name: np.nan if labels.get(name) is None else labels[name] for name in LABELS},
+    }
+    lengths: dict[Axis, int] = {"G": 1, "N": len(atoms), "E": centre.size}
+    arrays = {name: np.empty(field.sizes(lengths), field.dtype) for name, field in GRAPH_FIELDS.items()}
+    for name, array in arrays.items():
+        array[...] = values[name]
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def collate(graphs: Sequence[AtomicGraph]) -> Batch:
-    """Join graphs into one batch (see AtomicGraph for the keys).
+    """Join graphs into one batch (see AtomicGraph for its fields)."""
+    return join([graph.to_dict() for graph in graphs])
 
-    Written out for these keys: the general ``Batch.from_data_list`` takes several times as long, and a training step on
-    small structures waits for it.
+
+def join(parts: Sequence[Mapping[str, Tensor]]) -> Batch:
+    """Join the fields of graphs into one batch.
+
+    Written out for these fields: the general ``Batch.from_data_list`` takes several times as long, and a training step
+    on small structures waits for it.
     """
-    atoms = torch.tensor([graph.z.shape[0] for graph in graphs])
-    edges = torch.tensor([graph.edge_index.shape[1] for graph in graphs])
+    atoms = torch.tensor([part["z"].shape[0] for part in parts])
+    edges = torch.tensor([part["edge_index"].shape[1] for part in parts])
     ptr = torch.cat([atoms.new_zeros(1), atoms.cumsum(0)])
-    joined = {key: torch.cat([graph[key] for graph in graphs]) for key in JOINED}
-    edge_index = torch.cat([graph.edge_index for graph in graphs], dim=1) + ptr[:-1].repeat_interleave(edges)
-    first_edge = (edges.cumsum(0) - edges).repeat_interleave(edges)
-    edge_reverse = torch.cat([graph.edge_reverse for graph in graphs]) + first_edge
-    number = torch.arange(len(graphs)).repeat_interleave(atoms)
-    batch = Batch(
-        _base_cls=AtomicGraph, edge_index=edge_index, edge_reverse=edge_reverse, **joined, batch=number, ptr=ptr
+    before = {"N": ptr[:-1].repeat_interleave(edges), "E": (edges.cumsum(0) - edges).repeat_interleave(edges)}
+    joined = {name: torch.cat([part[name] for part in parts], field.axis) for name, field in GRAPH_FIELDS.items()}
+    for name, field in GRAPH_FIELDS.items():
+        if field.counts:
+            joined[name] += before[field.counts]
+    edge_pair, pair_edge = _undirected_pairs(joined["edge_reverse"])
+    return Batch(
+        **joined,
+        batch=torch.arange(len(parts)).repeat_interleave(atoms),
+        ptr=ptr,
+        edge_pair=edge_pair,
+        pair_edge=pair_edge,
+        max_degree=int(joined["edge_slot"].max()) + 1 if joined["edge_slot"].numel() else 0,
     )
-    batch.num_nodes, batch._num_graphs = int(ptr[-1]), len(graphs)
-    batch.max_degree = int(batch.edge_slot.max()) + 1 if batch.edge_slot.numel() else 0
-    batch.edge_pair, batch.pair_edge = undirected_pairs(batch.edge_reverse)
-    return batch
+
+
+def _undirected_pairs(edge_reverse: Tensor) -> tuple[Tensor, Tensor]:
+    """Pair of every edge [E] and the first edge of every pair [P], from the reverse of every edge [E]."""
+    every = torch.arange(edge_reverse.shape[0], device=edge_reverse.device)
+    first = torch.nonzero(every < edge_reverse).squeeze(1)
+    pair = torch.empty_like(every)
+    pair[first] = pair[edge_reverse[first]] = every[: first.shape[0]]
+    return pair, first

@@ -2,7 +2,7 @@
 
 ``ctrl_mlp`` is made of the parts of ``panpgs`` with the physics taken out: the edge band gets the low frequencies that
 the backbone has already (``first: 0``), the gates get ``ConstantDescriptors``, the readout is an ``MlpReadout``.
-``panpgs_shuffle`` keeps all parts and hands every atom the descriptors of another (``ShuffledDescriptors``).
+``panpgs_shuffle`` keeps all parts and gives every atom the descriptors of another (``ShuffledDescriptors``).
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class ConstantDescriptors(NeighbourhoodDescriptors):
 
 
 class ShuffledDescriptors(NeighbourhoodDescriptors):
-    """The true descriptors, in training handed round at random among the atoms of one species in the batch.
+    """The true descriptors, in training shuffled at random among the atoms of one species in the batch.
 
-    Distribution, parameters and operations are those of the true descriptors; the tie between an atom and its own
-    neighbourhood is cut. Evaluation uses every atom's own. ``draws`` counts the shuffles, which depend on it alone, so
-    that a resumed run shuffles as an uninterrupted one.
+    Distribution, parameters and operations are those of the true descriptors, but an atom no longer reads its own
+    neighbourhood. In evaluation every atom has its own. ``draws`` counts the shuffles. The shuffles depend on this
+    number alone, so that a resumed run shuffles as an uninterrupted one.
     """
 
     draws: Tensor

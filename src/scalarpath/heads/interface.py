@@ -8,7 +8,7 @@ hook           what it does
 edge_gate      a factor [N, K, 1] on the weights of the edge paths with scalar output
 edge_term      a low-rank addition ([R, rank], [rank, edge_channels]) to these weights, before the gate; the same for
                both directions of a pair of atoms
-pool           maps the scalar channels of the neighbour sum, [N, pool_channels], to their like
+pool           maps the scalar channels of the neighbour sum, [N, pool_channels], to the same shape
 readout        an additional atomic energy [N] from the scalar features of a layer, [N, readout_channels]
 =============  ==============================================================================================
 
@@ -84,7 +84,7 @@ class PathwayInputs:
     def descriptors(self) -> LocalDescriptors:
         """The local descriptors; raises ConfigError for a head that was built without them."""
         if self.local is None:
-            raise ConfigError("a part of this head reads descriptors, but the head has none; give it descriptors.")
+            raise ConfigError("a part of this head reads descriptors: give its constructor a parameter 'descriptors'.")
         return self.local
 
 

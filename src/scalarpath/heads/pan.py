@@ -29,9 +29,9 @@ def _normal(generator: torch.Generator, *shape: int) -> Tensor:
 
 
 class LayerNetworks(PathwayPart):
-    """One small network per layer of the backbone on the descriptors of the atoms; all layers' hidden units at once.
+    """One small network per layer of the backbone, on the descriptors of the atoms.
 
-    ``widths``: what the network of every layer gives.
+    The hidden units of all layers are computed at once. ``widths``: the number of outputs for every layer.
     """
 
     def __init__(
@@ -112,8 +112,8 @@ class Injection(LayerNetworks):
 class EdgeGate(LayerNetworks):
     """W_ij <- g_ij W_ij with g = exp(strength tanh(c_0 + sum_b c_b R_b(r_ij))), (c_0, c) = W2 silu(W1 d_i + T_Zi).
 
-    One number per edge and layer: a function of the distance, which the neighbourhood of the centre draws in the
-    backbone's radial features R, one for every species of the neighbour. d_i are the descriptors of the centre.
+    One number per edge and layer: a function of the distance, written in the backbone's radial features R. Its
+    coefficients come from the descriptors d_i of the centre, one set for every species of the neighbour.
     """
 
     def __init__(

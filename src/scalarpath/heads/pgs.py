@@ -24,7 +24,7 @@ class EdgeBand(PathwayPart):
     phi_m = taper_m sqrt(2/rc) sin(n_m pi r / rc) / r * u(r / rc), n_m = first + m, m = 1..size: it continues the
     backbone's Bessel functions to shorter wavelengths (at rc = 6 Å from 0.75 to 0.38 Å half-waves), damped by the
     exponential of a semicircle. The low-rank map starts at zero. Linear in phi, so the envelope takes it to zero at
-    the cutoff. A depends on the unordered pair of elements: all of it is computed once for both directions of a pair.
+    the cutoff. A depends on the unordered pair of elements, so the band is computed once for both directions of a pair.
     """
 
     pair_index: Tensor

@@ -1,6 +1,6 @@
 """Reference values of the physical artifacts, from the labelled curves of a crystal or from GFN2-xTB for ethanol.
 
-The result is the JSON file of a material in ``scalarpath/artifacts/references``. Every value is taken as a model's is:
+The result is the JSON file of a material in ``scalarpath/artifacts/stored``. Every value is taken as a model's is:
 the same linear scales and fit, the same displacement of 0.01 Å, the same scans.
 """
 
@@ -13,11 +13,13 @@ from ase.calculators.calculator import Calculator
 from ase.io import iread
 from ase.io.formats import UnknownFileTypeError
 
-from scalarpath.artifacts.materials import MATERIALS, Material, Reference, WallCurve, material
+from scalarpath.artifacts.materials import MATERIALS, Material, material
 from scalarpath.artifacts.measures.elastic import SCALES, fit_equation_of_state
-from scalarpath.artifacts.measures.harmonic import HarmonicSettings, relaxed_frequencies
-from scalarpath.artifacts.measures.repulsion import RepulsionSettings, scan_distances
+from scalarpath.artifacts.measures.harmonic import relaxed_frequencies
+from scalarpath.artifacts.measures.repulsion import scan_distances
 from scalarpath.artifacts.measures.walls import crystal_force, free_pair, wall_curve, wall_scans
+from scalarpath.artifacts.registry import measure_settings, preset
+from scalarpath.artifacts.stored_values import StoredValues, WallCurve
 from scalarpath.core.errors import DataError
 from scalarpath.labelling.curves import CURVES, frozen_phonon_frequency, phonon_patterns
 from scalarpath.labelling.engines import tight_binding_calculator
@@ -55,7 +57,7 @@ def write_artifact_references(data: Path, out: Path, names: tuple[str, ...] = tu
     return paths
 
 
-def crystal_reference(folder: Path, crystal: Crystal) -> Reference:
+def crystal_reference(folder: Path, crystal: Crystal) -> StoredValues:
     """Walls, modes and equation of state from labelled curves.
 
     Args:
@@ -69,7 +71,7 @@ def crystal_reference(folder: Path, crystal: Crystal) -> Reference:
     frames = {curve: _frames(folder / f"{curve}.extxyz") for curve in CURVES}
     modes, spread = _modes(frames["phonon"], crystal)
     state = _equation_of_state(frames["eos"], item)
-    return Reference(
+    return StoredValues(
         material=item.name,
         provenance=_crystal_provenance(crystal),
         walls=_dimers(frames["dimer"], item) | {"crystal": _compressed_crystal(frames["eos"], item)},
@@ -79,21 +81,21 @@ def crystal_reference(folder: Path, crystal: Crystal) -> Reference:
     )
 
 
-def molecule_reference(item: Material, calculator: Calculator) -> Reference:
+def molecule_reference(item: Material, calculator: Calculator) -> StoredValues:
     """Walls of the bonds and harmonic frequencies of a molecule, computed by GFN2-xTB.
 
     Raises:
         DataError: The molecule did not relax.
     """
-    settings = RepulsionSettings(item.name)
-    frequencies = relaxed_frequencies(calculator, item.molecule(), HarmonicSettings(item.name))
+    settings = measure_settings(preset("full"), ("repulsion", "phonons"))
+    frequencies = relaxed_frequencies(calculator, item.molecule(), settings["harmonic"])
     if np.isnan(frequencies).any():
         raise DataError(f"{item.name} did not relax, so it has no harmonic frequencies; allow more steps.")
     walls = {
-        scan.name: _rounded(wall_curve(scan, calculator, scan_distances(scan, settings)))
-        for scan in wall_scans(item, settings.bulk_repeat)
+        scan.name: _rounded(wall_curve(scan, calculator, scan_distances(scan, settings["repulsion"])))
+        for scan in wall_scans(item, settings["repulsion"].bulk_repeat)
     }
-    return Reference(
+    return StoredValues(
         material=item.name,
         provenance=(
             "GFN2-xTB by tblite 0.8.0, accuracy 0.01, as the frames of data/ethanol (accuracy 0.1). Walls: "

@@ -20,14 +20,13 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch_geometric.data import Data
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.potential.agreement import errors_as_sentences
+from scalarpath.graph.fields import FIELDS
+from scalarpath.potential.backend import errors_as_sentences
 from scalarpath.potential.potential import Potential
 
 SMALLEST = 2  # sizes 0 and 1 would be compiled as constants
 FEWEST = 32  # atoms and edges; for products of fewer numbers the compiler makes another program
-KEYS = (
-    "pos", "cell", "pbc", "edge_index", "edge_shift", "edge_slot", "edge_reverse", "edge_pair", "pair_edge", "batch",
-)  # fmt: skip
+READ = [field for field in FIELDS if field.role in ("structure", "batch") and field.name != "z"]  # z as species indices
 
 aten = torch.ops.aten
 # operations without a derivative, written as others that have one
@@ -83,9 +82,13 @@ class CompiledPotential:
         """All that differs between batches: species, the graph, and sizes that none of these has as empty tensors."""
         species, n_species = self.potential.species_of(graph.z), len(self.potential.species)
         counts = torch.bincount(species, minlength=n_species).tolist() if n_species > 1 else []
-        return [species, *(graph[key] for key in KEYS), *(species.new_empty(n) for n in (graph.max_degree, *counts))]
+        return [
+            species,
+            *(graph[field.name] for field in READ),
+            *(species.new_empty(n) for n in (graph.max_degree, *counts)),
+        ]
 
-    def complaint(self, problem: str) -> str:
+    def message(self, problem: str) -> str:
         """The sentence for an error of tracer or compiler."""
         fix = "install a C++ compiler (g++ or clang++) or " if "compiler found" in problem else ""
         kind = self.potential.config["backbone"]["kind"]
@@ -102,8 +105,9 @@ class _Function(nn.Module):
 
     def forward(self, species: Tensor, *structure: Tensor) -> dict[str, Tensor]:
         """Predictions; the sizes of the last tensors are the largest degree and the atoms of every species."""
-        width, *counts = (tensor.shape[0] for tensor in structure[len(KEYS) :])
-        graph = SimpleNamespace(**dict(zip(KEYS, structure, strict=False)), max_degree=width)
+        width, *counts = (tensor.shape[0] for tensor in structure[len(READ) :])
+        fields = {field.name: tensor for field, tensor in zip(READ, structure, strict=False)}
+        graph = SimpleNamespace(**fields, max_degree=width)
         return self.potential.predict(cast(Data, graph), species, counts or None, **self.outputs)
 
 
@@ -118,7 +122,7 @@ def trace(
     mode = FakeTensorMode(shape_env=ShapeEnv(duck_shape=False, assume_static_by_default=True))
     marked = _marked(structure)
     # one slot more than needed: that all atoms have max_degree neighbours is the exception
-    degree = 1 + len(KEYS)
+    degree = 1 + len(READ)
     marked[degree] = _mark(marked[degree].new_empty(marked[degree].shape[0] + 1), 0)
     inputs = [mode.from_tensor(value.detach()) for value in weights]
     varying = [mode.from_tensor(value) for value in marked]
@@ -150,12 +154,13 @@ def trace(
 
 def _varying_dims(n: int) -> list[int]:
     """Of every tensor of a structure, the dimension that differs between batches."""
-    return [1 if 0 < k <= len(KEYS) and KEYS[k - 1] == "edge_index" else 0 for k in range(n)]
+    return [0, *(field.axis for field in READ), *(0 for _ in range(n - 1 - len(READ)))]
 
 
 def _large_enough(structure: Sequence[Tensor]) -> bool:
     sizes = [tensor.shape[dim] for tensor, dim in zip(structure, _varying_dims(len(structure)), strict=True)]
-    return min(sizes) >= SMALLEST and min(sizes[0], sizes[1 + KEYS.index("edge_index")]) >= FEWEST
+    edges = sizes[1 + [field.name for field in READ].index("edge_slot")]
+    return min(sizes) >= SMALLEST and min(sizes[0], edges) >= FEWEST
 
 
 def _marked(structure: Sequence[Tensor]) -> list[Tensor]:

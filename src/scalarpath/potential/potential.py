@@ -228,5 +228,7 @@ def check_settings(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"pair_cutoffs: '{unknown[0]}' is no chemical symbol.")
     config = {**config, "species": sorted(atomic_numbers[symbol] for symbol in named) or [1]}
     head = dict(config["head"])
-    check_widening(config, head.pop("widen", None))
-    Potential({**config, "head": head})
+    widening = head.pop("widen", None)
+    potential = Potential({**config, "head": head})
+    if widening is not None:
+        check_widening(widening, potential.config, potential.backbone)

@@ -23,9 +23,9 @@ from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.potential.configuration import build_networks
 from scalarpath.potential.flop_count import flops
 
-NEIGHBOURS = 40  # of an atom where nobody says how many there are: a crystal at a usual cutoff
+NEIGHBOURS = 40  # of an atom, where the data do not tell: as in a crystal with a usual cutoff
 MAX_GROWTH = 32  # times its width in the configuration
-AIM = 0.2  # of the tolerance: as near the search tries to come, since a head may cost little more than the tolerance
+AIM = 0.2  # of the tolerance: the search stops there. A head may cost little more than the tolerance itself.
 Widths = tuple[int, ...]
 
 
@@ -53,20 +53,21 @@ def resolved(config: Mapping[str, Any], neighbours: float = NEIGHBOURS) -> dict[
     return {**config, "head": {**head, "backbone": {**(head.get("backbone") or {}), **widths}}}
 
 
-def check_widening(config: Mapping[str, Any], section: Any) -> None:
-    """Raise ConfigError for a section ``head.widen`` that cannot be followed, but do not search for widths."""
-    if section is not None:
-        build_networks({**config, "head": read_settings(Widening, section, "head.widen").match})
-        start_widths(config)
+def check_widening(section: Any, config: Mapping[str, Any], backbone: Backbone) -> None:
+    """Raise ConfigError for a section ``head.widen`` that cannot be followed, without a search for widths.
+
+    ``backbone``: that of ``config``.
+    """
+    build_networks({**config, "head": read_settings(Widening, section, "head.widen").match})
+    start_widths(config, backbone)
 
 
-def start_widths(config: Mapping[str, Any]) -> Mapping[str, int | Sequence[int]]:
-    """The widths of the backbone of ``config`` that may be raised; raises ConfigError where it names none."""
-    kind, head = config["backbone"]["kind"], config["head"]
-    backbone, _ = build_networks({**config, "head": {"parts": {}, "backbone": head.get("backbone")}})
+def start_widths(config: Mapping[str, Any], backbone: Backbone) -> Mapping[str, int | Sequence[int]]:
+    """The widths of ``backbone`` that may be raised; raises ConfigError where it names none."""
     if not backbone.hidden_widths:
         raise ConfigError(
-            f"backbone '{kind}' names no widths that head '{head.get('name')}' could raise (hidden_widths)."
+            f"backbone '{config['backbone']['kind']}' names no widths that head '{config['head'].get('name')}' could "
+            "raise (hidden_widths)."
         )
     return backbone.hidden_widths
 
@@ -74,9 +75,9 @@ def start_widths(config: Mapping[str, Any]) -> Mapping[str, int | Sequence[int]]
 def matching_widths(config: Mapping[str, Any], widening: Widening, neighbours: float) -> dict[str, int | list[int]]:
     """Widths with which the potential of ``config`` comes nearest to the one with the head to match.
 
-    All widths grow in proportion to their start; then single ones are exchanged while that comes nearer to the aim.
+    All widths grow in proportion to their start. Then units move between single widths while that helps.
     """
-    kind, start = config["backbone"]["kind"], start_widths(config)
+    kind, start = config["backbone"]["kind"], start_widths(config, build_networks(config)[0])
 
     def amount(of: Mapping[str, Any]) -> int:
         backbone, head = build_networks(of)
@@ -108,10 +109,10 @@ def parameters(backbone: Backbone, head: nn.Module) -> int:
 
 
 def inference_flops(backbone: Backbone, head: nn.Module, neighbours: float, *, paired: bool) -> int:
-    """Matrix-product operations of energy and forces of one atom per species with so many neighbours each (rounded).
+    """Matrix-product operations of energy and forces: one atom per species, each with ``neighbours`` (rounded).
 
-    Operations depend on shapes alone, so the edges may point anywhere; ``paired``: every two count as an edge and its
-    reverse, as without cutoffs that differ by direction.
+    Operations depend on shapes alone, so the edges point in random directions. ``paired``: every two edges count as an
+    edge and its reverse, as they do without ``pair_cutoffs``.
     """
     pathway, degree = backbone.pathway, max(1, round(neighbours))
     species = torch.arange(pathway.n_species)
@@ -133,9 +134,9 @@ def inference_flops(backbone: Backbone, head: nn.Module, neighbours: float, *, p
 
 
 def nearest(start: Widths, excess: Callable[[Widths], float], aim: float) -> Widths:
-    """The widths of at least ``start`` that proportional growth and then exchanges find nearest to an excess of zero.
+    """The widths, none below ``start``, at which ``excess`` is nearest to zero, by growth and then by exchanges.
 
-    ``excess`` rises with every width; exchanges of single units go on while they help and |excess| is above ``aim``.
+    ``excess`` rises with every width. Exchanges of single units go on while they help and |excess| is above ``aim``.
     """
     path = list(itertools.islice(_growth(start), (MAX_GROWTH - 1) * sum(start)))
     high = 1
@@ -157,7 +158,7 @@ def nearest(start: Widths, excess: Callable[[Widths], float], aim: float) -> Wid
 
 
 def _growth(start: Widths) -> Iterator[Widths]:
-    """``start``, then one more unit at a time, where the relative growth is least."""
+    """``start``, then one unit more at each step, for the width that has grown least in proportion."""
     widths = list(start)
     while True:
         yield tuple(widths)

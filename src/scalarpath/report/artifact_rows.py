@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from scalarpath.artifacts.rows import Row
 from scalarpath.core.errors import ReportError
 from scalarpath.report.cells import Cell
 from scalarpath.report.runs import Run
-
-if TYPE_CHECKING:
-    from scalarpath.artifacts.table_rows import Row
 
 
 @dataclass(frozen=True)
@@ -44,10 +42,7 @@ def artifact_lines(cell: Cell) -> list[ArtifactLine]:
 def _rows_of(run: Run) -> list[tuple[str, Row]]:
     """(measure, row) of all measures of a run that did not fail."""
     found = []
-    files = sorted((run.path / "artifacts").glob("*.json"))
-    if files:
-        from scalarpath.artifacts.table_rows import Row  # here, because it imports every measure
-    for path in files:
+    for path in sorted((run.path / "artifacts").glob("*.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             rows = [Row(**_with_nan(row)) for row in content.get("rows", [])]

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from scalarpath.artifacts.registry import all_measures
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.metrics import metric_name
+from scalarpath.core.quantities import PRIMARY_FIRST
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -14,11 +17,7 @@ if TYPE_CHECKING:
 NAME = "Arms"
 MAX_ARMS = 50  # W&B draws ten otherwise
 ERRORS: Mapping[str, str] = MappingProxyType(
-    {
-        "forces MAE (meV/Å)": "forces_mae_meV_A",
-        "energy MAE (meV/atom)": "energy_mae_meV_atom",
-        "stress MAE (meV/Å^3)": "stress_mae_meV_A3",
-    }
+    {f"{quantity.name} MAE ({quantity.shown_unit})": metric_name(quantity.name) for quantity in PRIMARY_FIRST}
 )
 # Section -> title of a bar chart -> key in the summary of a run. A bar is the mean over the seeds of an arm.
 BARS: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -37,12 +36,7 @@ BARS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "parameters of the head": "parameters/head",
         },
         "Artifacts": {
-            "repulsion: softening slope (1 is right)": "artifact/repulsion/softening_slope",
-            "repulsion: share of a wall that rises": "artifact/repulsion/monotonic_fraction",
-            "phonons: imaginary modes": "artifact/phonons/imaginary_modes",
-            "smoothness: largest force jump": "artifact/smoothness/worst_force_jump",
-            "energy conservation: failed runs": "artifact/nve/failed_runs_float64",
-            "liquid: failed runs": "artifact/rdf/failed_liquids",
+            title: f"artifact/{measure.name}/{key}" for measure in all_measures() for title, key in measure.charts
         },
     }
 )
@@ -65,7 +59,7 @@ CURVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 LOGARITHMIC = ("MAE", "loss", "gradient", "rate")
-FIGURES = tuple(f"artifact/{name}" for name in ("repulsion", "phonons", "smoothness", "nve", "rdf"))
+FIGURES = tuple(dict.fromkeys(f"artifact/{measure.name}" for measure in all_measures() if measure.has_figure()))
 SECTIONS = ("Errors", "Learning curves", "Cost", "Training health", "Artifacts")
 
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scalarpath.artifacts.measure import Claim
+from scalarpath.artifacts.registry import all_measures
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.report.artifact_rows import ArtifactLine
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost
 from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent
-from scalarpath.report.statistics import t_test
+from scalarpath.report.paired_tests import t_test
 
 REPLICATED, NOT_REPLICATED, UNDECIDED = "replicated", "not replicated", "undecided"
 NEEDED_SEEDS = 5
@@ -24,19 +27,14 @@ PUBLISHED_ON = "mace"
 PUBLISHED_PERCENT = {"forces": (-27.0, -22.0), "energy": (-22.0, -19.0), "stress": (-28.0, -27.0)}
 PUBLISHED_COST = 1.05
 CONFIDENT_P = 0.05
-NOUNS = {"forces": "force", "energy": "energy", "stress": "stress"}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """On one claim in one place.
+    """What the runs of one data set and backbone say about one claim.
 
-    Attributes:
-        claim: What is claimed; published: the published number, in words.
-        data, backbone: Where.
-        word: REPLICATED, NOT_REPLICATED or UNDECIDED.
-        found: The number of these runs, with its interval; empty where there is none.
-        reason: Why, in sentences.
+    ``published`` is the published number, in words. ``word`` is REPLICATED, NOT_REPLICATED or UNDECIDED. ``found`` is
+    the number of these runs with its interval, empty where there is none. ``reason`` says why, in sentences.
     """
 
     claim: str
@@ -49,13 +47,13 @@ class Verdict:
 
 
 def verdicts(effects: Sequence[Effect], costs: Sequence[Cost], artifacts: Sequence[ArtifactLine]) -> list[Verdict]:
-    """On every claim that the runs bear on."""
+    """Verdicts on every claim that the runs can tell something about."""
     found = [*_on_errors(effects), *_on_cost(costs), *_on_artifacts(artifacts)]
     return sorted(found, key=lambda verdict: verdict.backbone != PUBLISHED_ON)
 
 
 def _on_errors(effects: Sequence[Effect]) -> Iterator[Verdict]:
-    own = [effect for effect in effects if effect.arm == ARM and effect.statistic == "mae"]
+    own = [item for item in effects if item.arm == ARM and item.statistic == "mae" and item.prop in PUBLISHED_PERCENT]
     failed: dict[tuple[str, str], list[str]] = {}
     for main in own:
         if main.reference != BASELINE:
@@ -75,7 +73,7 @@ def _on_errors(effects: Sequence[Effect]) -> Iterator[Verdict]:
             reason += f" Not replicated by itself on {', '.join(refuted)}."
         if word == NOT_REPLICATED:
             refuted.append(main.data)
-        claim = f"lower {NOUNS[main.prop]} error"
+        claim = f"lower {QUANTITIES[main.prop].noun} error"
         yield Verdict(claim, published, main.data, main.backbone, word, shown_effect(main), reason)
 
 
@@ -179,43 +177,34 @@ def _on_cost(costs: Sequence[Cost]) -> Iterator[Verdict]:
         yield Verdict("small cost", "about +5 % operations", cost.data, cost.backbone, word, found, reason)
 
 
-ARTIFACT_CLAIMS = (
-    ("repulsion", "softening_slope", "less softened repulsion", "|slope - 1|"),
-    ("phonons", "_THz", "less shifted phonons", "mean |relative error| of the modes"),
-    ("nve", "drift_meV_atom_ps_", "less energy drift", "largest |drift|, meV/atom/ps"),
-    ("rdf", "onset_A_at_0.05_", "less over-approach in the liquid", "mean |shift of the onset|, Å"),
-)
-"""(measure, part of the rows' keys, claim, the number that is compared per run)."""
-
-
 def _on_artifacts(lines: Sequence[ArtifactLine]) -> Iterator[Verdict]:
     for data, backbone in sorted({(line.data, line.backbone) for line in lines}):
         inside = [line for line in lines if (line.data, line.backbone) == (data, backbone)]
-        for measure, key, claim, number in ARTIFACT_CLAIMS:
-            sizes = [_artifact_size(inside, measure, key, arm) for arm in (ARM, BASELINE)]
+        for measure in all_measures():
+            claim = measure.claim
+            if claim is None:
+                continue
+            about = [line for line in inside if line.measure == measure.name and claim.counts(line.any_row)]
+            sizes = [_artifact_size(about, claim, arm) for arm in (ARM, BASELINE)]
             seeds = sorted(sizes[0].keys() & sizes[1].keys())
             if not seeds:
                 continue
             change = np.array([sizes[0][seed] - sizes[1][seed] for seed in seeds])
             word, found, reason = _judge_artifact(change)
             means = [np.mean([size[seed] for seed in seeds]) for size in sizes]
-            reason = f"{number}: {means[0]:.3g} with {ARM}, {means[1]:.3g} with baseline. {reason}".strip()
-            yield Verdict(claim, "reduced", data, backbone, word, found, reason)
+            reason = f"{claim.size}: {means[0]:.3g} with {ARM}, {means[1]:.3g} with baseline. {reason}".strip()
+            yield Verdict(claim.text, "reduced", data, backbone, word, found, reason)
 
 
-def _artifact_size(lines: Sequence[ArtifactLine], measure: str, key: str, arm: str) -> dict[int, float]:
-    """Size of an artifact by seed: a mean over its rows, the largest for the drift."""
+def _artifact_size(lines: Sequence[ArtifactLine], claim: Claim, arm: str) -> dict[int, float]:
+    """Size of an artifact by seed, from the rows that the claim is about."""
     values: dict[int, list[float]] = {}
     for line in lines:
-        row = line.any_row
-        is_part = row.key == key or (key in row.key and key != "softening_slope")
-        if line.measure != measure or not is_part or "_own_lattice_" in row.key:
-            continue
-        for seed, found in line.rows.get(arm, {}).items():
-            size = found.model if measure == "nve" else found.error  # a drift has no error: it should be zero
+        for seed, row in line.rows.get(arm, {}).items():
+            size = getattr(row, claim.value)
             if math.isfinite(size):
                 values.setdefault(seed, []).append(abs(size))
-    return {seed: max(sizes) if measure == "nve" else float(np.mean(sizes)) for seed, sizes in values.items()}
+    return {seed: float(claim.over_rows(sizes)) for seed, sizes in values.items()}
 
 
 def _judge_artifact(change: np.ndarray) -> tuple[str, str, str]:

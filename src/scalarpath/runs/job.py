@@ -45,26 +45,29 @@ class HuberDelta:
     stress: Positive
 
 
-@dataclass(frozen=True)
-class StageTwo:
-    """Weights that replace the first ones once ``start`` (fraction of all epochs) has passed."""
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """Weights of the quantities in the loss."""
 
-    start: Fraction
     energy: NonNegative
     forces: NonNegative
     stress: NonNegative
 
 
-@dataclass(frozen=True)
-class LossSettings:
+@dataclass(frozen=True, kw_only=True)
+class StageTwo(LossWeights):
+    """Weights that replace the first ones once ``start`` (fraction of all epochs) has passed."""
+
+    start: Fraction
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSettings(LossWeights):
     """The section ``loss``."""
 
     kind: Literal["mse", "mae", "huber"]
     huber_delta: HuberDelta | None
     stage_two: StageTwo | None
-    energy: NonNegative
-    forces: NonNegative
-    stress: NonNegative
 
     def __post_init__(self) -> None:
         for stage, name in ((self, "loss"), (self.stage_two, "loss.stage_two")):

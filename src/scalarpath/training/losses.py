@@ -69,7 +69,7 @@ class WeightedLoss(nn.Module):
         weights = {prop: weight for prop, weight in self.weights(progress).items() if weight > 0}
         sums, counts = [], []
         for prop in weights:
-            difference, known = residual(prop, prediction, batch)
+            difference, known, _ = residual(prop, prediction, batch)
             sums.append(self.penalty(prop, difference).sum())
             counts.append(known.sum())
         count = torch.stack(counts).to(torch.float64)

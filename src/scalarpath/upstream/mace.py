@@ -24,7 +24,7 @@ INTERACTIONS = {
     "RealAgnosticDensityInteractionBlock": "density",
     "RealAgnosticDensityResidualInteractionBlock": "density_residual",
 }
-# options of the upstream constructor that change the model and have no native equivalent, with their neutral values
+# options without a native equivalent, each with the values that leave the model as it is
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "use_so3": (False,),
     "use_agnostic_product": (False,),
@@ -97,9 +97,8 @@ def _config(arrays: UpstreamArrays, hp: Mapping[str, Any]) -> dict[str, Any]:
             )
         interactions[key] = INTERACTIONS[block]
     radial_type = hp.get("radial_type") or "bessel"
-    if (
-        radial_type not in RADIAL_BASES
-    ):  # upstream's "chebyshev" has wrong gradients: torch's polynomial is not differentiable
+    # upstream's "chebyshev" has wrong gradients, since torch's polynomial is not differentiable
+    if radial_type not in RADIAL_BASES:
         raise UpstreamError(
             f"upstream radial_type {radial_type} has no native equivalent; use {', '.join(RADIAL_BASES)}."
         )
@@ -158,8 +157,8 @@ def _fill_layer(arrays: UpstreamArrays, layer: MACELayer, interaction: str, prod
     for degree in range(contraction.l_out + 1):
         prefix = f"{product}symmetric_contractions.contractions.{degree}."
         for nu in range(contraction.correlation, 0, -1):
-            highest = nu == contraction.correlation
-            name = prefix + ("weights_max" if highest else f"weights.{contraction.correlation - 1 - nu}")
+            last = contraction.correlation
+            name = prefix + ("weights_max" if nu == last else f"weights.{last - 1 - nu}")
             weight = _native_weights(arrays, contraction.l_in, degree, nu, name, f"{prefix}U_matrix_{nu}")
             contraction.weights[f"{degree}_{nu}"].data.copy_(weight)
     arrays.fill_blocks(layer.update.weights, product + "linear.weight")
@@ -168,8 +167,9 @@ def _fill_layer(arrays: UpstreamArrays, layer: MACELayer, interaction: str, prod
 def _native_weights(arrays: UpstreamArrays, l_max: int, degree: int, nu: int, name: str, coupling_name: str) -> Tensor:
     """Weights [S, K, C] of the native couplings that give the same symmetric contraction as upstream's.
 
-    The native couplings are upstream's column by column (max_ell up to 3). Where the state dict holds others, from
-    another e3nn version (signs) or reduced by cuequivariance, their columns are linear combinations of the native ones.
+    Up to max_ell = 3 the native couplings are upstream's, column by column. A state dict may hold others, with the
+    signs of another e3nn version or reduced by cuequivariance. Their columns are linear combinations of the native
+    ones.
     """
     weight = arrays.get(name)
     if coupling_name not in arrays:
@@ -187,7 +187,7 @@ def _native_weights(arrays: UpstreamArrays, l_max: int, degree: int, nu: int, na
 
 
 def _fill_repulsion(arrays: UpstreamArrays, potential: Potential, scale: float) -> None:
-    """Upstream adds the repulsion to the network's energy, before the scale."""
+    """Upstream adds the repulsion to the network's energy before it is scaled, so the scale is a factor on both."""
     if potential.repulsion is None:
         return
     repulsion, prefix = potential.repulsion, "pair_repulsion_fn."

@@ -1,1 +1,1 @@
-"""One file per physical measure."""
+"""One file per measure, and beside them the longer computations that they use."""

@@ -1,7 +1,11 @@
-"""Softening in a second guise: equation of state and elastic constants of cubic crystals."""
+"""Equation of state and elastic constants of cubic crystals: another place where a model can be too soft."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms, units
@@ -9,10 +13,14 @@ from ase.calculators.calculator import Calculator
 from ase.optimize import BFGS
 from numpy.polynomial import Polynomial
 
-from scalarpath.artifacts.materials import Material, Reference, material
-from scalarpath.core.errors import ArtifactError
+from scalarpath.artifacts.bench import Bench
+from scalarpath.artifacts.materials import Material
+from scalarpath.artifacts.measure import Measure, Measurement, Progress
+from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
+from scalarpath.artifacts.stored_values import Reference, StoredValues
+from scalarpath.core.settings import Count, Positive, Range
 
-NAN = float("nan")
+_OF_THE_STATE = ("lattice_constant_A", "energy_eV_atom", "bulk_modulus_GPa")
 SCALES = (0.96, 0.98, 0.99, 1.0, 1.01, 1.02, 1.04)
 """Linear scales at which equations of state are computed and fitted, the labelled ones around the minimum."""
 
@@ -21,32 +29,22 @@ SCALES = (0.96, 0.98, 0.99, 1.0, 1.01, 1.02, 1.04)
 class ElasticSettings:
     """What is strained.
 
-    Attributes:
-        material: Name of a crystal in ``MATERIALS``.
-        strain: Size of the strains of both signs; results contain its square as a relative error.
-        relaxation_fmax_eV_A: Largest force left when the atoms of a strained cell are relaxed.
-        relaxation_steps: At most; a cell that needs more gives NaN and a note.
+    strain: size of the strains of both signs, whose square the constants contain as a relative error;
+    relaxation_fmax_eV_A: largest force left when the atoms of a strained cell are relaxed; relaxation_steps: at most, a
+    cell that needs more gives NaN and a note.
     """
 
-    material: str = "si"
-    strain: float = 0.005
-    relaxation_fmax_eV_A: float = 1e-4
-    relaxation_steps: int = 100
-
-    @classmethod
-    def smoke(cls, material: str = "si") -> "ElasticSettings":
-        """Quick: atoms relaxed less far."""
-        return cls(material=material, relaxation_fmax_eV_A=1e-3, relaxation_steps=25)
+    strain: Annotated[float, Range(above=0.0, below=0.1)]
+    relaxation_fmax_eV_A: Positive
+    relaxation_steps: Count
 
 
 @dataclass(frozen=True)
 class EquationOfState:
     """Minimum of energy against volume from a Birch-Murnaghan fit (Birch, Phys. Rev. 71, 809, 1947); NaN without one.
 
-    Attributes:
-        lattice_constant_A, energy_eV_atom, bulk_modulus_GPa: At the minimum.
-        scale: Linear scales of the points, relative to the material's reference lattice constant.
-        energies_eV_atom: Energies of the points.
+    scale: linear scales of the points, relative to the lattice constant of the material; energies_eV_atom: their
+    energies.
     """
 
     lattice_constant_A: float
@@ -58,15 +56,12 @@ class EquationOfState:
 
 @dataclass(frozen=True)
 class ElasticResult:
-    """Equation of state and elastic constants at its minimum; errors are model minus reference.
+    """Equation of state and elastic constants at its minimum.
 
-    Attributes:
-        material: Its name.
-        equation_of_state: Of the model.
-        lattice_constant_error_A, energy_error_meV_atom, bulk_modulus_relative_error: Against the reference.
-        elastic_GPa: ``c11``, ``c12``, ``c44`` (atoms relaxed), ``c44_clamped`` (atoms moved with the cell).
-        elastic_relative_error: For those that the reference knows.
-        notes: What could not be measured, and why.
+    elastic_GPa: ``c11``, ``c12``, ``c44`` (atoms relaxed), ``c44_clamped`` (atoms moved with the cell); errors: model
+    minus reference, or model over reference minus one; elastic_relative_error: for the constants that the reference
+    knows; reference: values it knows, ``lattice_constant_A``, ``energy_eV_atom``, ``bulk_modulus_GPa``, ``c11_GPa``,
+    ...; notes: what could not be measured, and why.
     """
 
     material: str
@@ -76,28 +71,50 @@ class ElasticResult:
     bulk_modulus_relative_error: float
     elastic_GPa: dict[str, float]
     elastic_relative_error: dict[str, float]
+    reference: dict[str, float]
     notes: list[str]
 
 
+class Elastic(Measure[ElasticSettings]):
+    """Lattice constant, bulk modulus and elastic constants."""
+
+    name = "elastic"
+    settings = ElasticSettings
+    for_molecules = False
+
+    def measure(
+        self, bench: Bench, settings: ElasticSettings, progress: Progress, trajectories: Path | None
+    ) -> Measurement:
+        """See ``Measure``."""
+        progress("elastic constants", 0, 0)
+        model = measure_elastic(bench.calculator, bench.material, settings, bench.reference)
+        return Measurement({"model": model}, {"material": bench.material.name, **asdict(settings)})
+
+    def rows(self, measurement: Measurement, bench: Bench) -> Iterator[Row]:
+        """See ``Measure``."""
+        result: ElasticResult = measurement.results["model"]
+        state, known = result.equation_of_state, result.reference
+        expected = known["lattice_constant_A"]
+        note = "" if np.isfinite(expected) else NO_REFERENCE
+        yield compared("lattice_constant_A", "lattice constant", "Å", state.lattice_constant_A, expected, note=note)
+        values = {"bulk_modulus": state.bulk_modulus_GPa, **result.elastic_GPa}
+        for name in ("bulk_modulus", "c11", "c12", "c44"):
+            expected = known.get(f"{name}_GPa", np.nan)
+            note = "" if np.isfinite(expected) else NO_REFERENCE
+            quantity = name.replace("_", " ")
+            yield compared(f"{name}_GPa", quantity, "GPa", values[name], expected, relative=True, note=note)
+
+
 def measure_elastic(
-    calculator: Calculator, settings: ElasticSettings, reference: Reference | Calculator | None = None
+    calculator: Calculator, crystal: Material, settings: ElasticSettings, reference: Reference | None = None
 ) -> ElasticResult:
-    """Equation of state and elastic constants.
+    """Equation of state and elastic constants. Without a reference, errors are NaN.
 
-    Args:
-        calculator: Measured.
-        settings: What is strained.
-        reference: Stored values, or a calculator that is measured as the model is; without it, errors are NaN.
-
-    Raises:
-        ArtifactError: The material is no crystal, or the strain is not positive and small.
+    Raises ArtifactError for a molecule.
     """
-    crystal = material(settings.material)
-    if not 0 < settings.strain < 0.1:
-        raise ArtifactError(f"strain = {settings.strain} is not usable for elastic constants; choose 0.001 to 0.02.")
     state, elastic, notes = _measured(calculator, crystal, settings)
-    expected_state, expected = {"lattice_constant_A": NAN, "energy_eV_atom": NAN, "bulk_modulus_GPa": NAN}, {}
-    if isinstance(reference, Reference):
+    expected_state, expected = dict.fromkeys(_OF_THE_STATE, np.nan), {}
+    if isinstance(reference, StoredValues):
         expected_state |= reference.equation_of_state
         expected = reference.elastic_GPa
     elif reference is not None:
@@ -112,16 +129,13 @@ def measure_elastic(
         bulk_modulus_relative_error=state.bulk_modulus_GPa / expected_state["bulk_modulus_GPa"] - 1,
         elastic_GPa=elastic,
         elastic_relative_error={name: elastic[name] / value - 1 for name, value in expected.items()},
+        reference=expected_state | {f"{name}_GPa": value for name, value in expected.items()},
         notes=notes,
     )
 
 
 def equation_of_state(calculator: Calculator, crystal: Material, scales: Sequence[float] = SCALES) -> EquationOfState:
-    """Energies of scaled cells and their Birch-Murnaghan fit.
-
-    Raises:
-        ArtifactError: The material is a molecule.
-    """
+    """Energies of scaled cells and their Birch-Murnaghan fit. Raises ArtifactError for a molecule."""
     energies = []
     for scale in scales:
         cell = crystal.conventional_cell(crystal.lattice_constant_A * scale)
@@ -141,7 +155,7 @@ def fit_equation_of_state(
         for root in curve.deriv().roots()
         if abs(root.imag) < 1e-12 and inverse.min() < root.real < inverse.max() and curve.deriv(2)(root.real) > 0
     ]
-    best = min(minima, key=curve, default=NAN)  # none is taken from outside of the points
+    best = min(minima, key=curve, default=np.nan)  # no minimum is looked for outside of the points
     volume = best**-1.5
     modulus = 4 / 9 * curve.deriv(2)(best) * best**2 / volume  # V d2E/dV2 where dE/dV = 0
     return EquationOfState(
@@ -157,7 +171,7 @@ def _measured(
     calculator: Calculator, crystal: Material, settings: ElasticSettings
 ) -> tuple[EquationOfState, dict[str, float], list[str]]:
     state = equation_of_state(calculator, crystal)
-    unknown = dict.fromkeys(("c11", "c12", "c44", "c44_clamped"), NAN)
+    unknown = dict.fromkeys(("c11", "c12", "c44", "c44_clamped"), np.nan)
     if np.isnan(state.lattice_constant_A):
         return state, unknown, [f"no minimum of the energy between linear scales {SCALES[0]} and {SCALES[-1]}"]
     if "stress" not in calculator.implemented_properties:
@@ -170,17 +184,12 @@ def _measured(
 
 
 def elastic_constants(calculator: Calculator, cell: Atoms, settings: ElasticSettings) -> dict[str, float]:
-    """Elastic constants of a cubic cell from the stress under small strains of both signs.
+    """Elastic constants (GPa) of a cubic cell from the stress under small strains of both signs.
 
-    Args:
-        calculator: Gives stress.
-        cell: Cubic axes along x, y, z; at its equilibrium lattice constant, so that stress and energy definitions of
-            the constants agree.
-        settings: Size of the strains and relaxation.
-
-    Returns:
-        ``c11``, ``c12``, ``c44`` and ``c44_clamped`` in GPa; ``c44`` is NaN where the atoms did not relax. The axial
-        constants need no relaxation here: symmetry leaves every atom of fcc, rocksalt and diamond at rest.
+    cell: cubic axes along x, y, z, at its equilibrium lattice constant, so that the definitions of the constants by
+    stress and by energy agree. Gives ``c11``, ``c12``, ``c44`` and ``c44_clamped``; ``c44`` is NaN where the atoms did
+    not relax. The axial constants need no relaxation here: by symmetry every atom of fcc, rocksalt and diamond stays at
+    rest.
     """
     axial, shear = np.zeros((3, 3)), np.zeros((3, 3))
     axial[0, 0] = settings.strain
@@ -205,6 +214,6 @@ def _stress_per_strain(
         atoms.calc = calculator
         fmax = settings.relaxation_fmax_eV_A
         if relaxed and not BFGS(atoms, logfile=None).run(fmax=fmax, steps=settings.relaxation_steps):
-            return [NAN] * 6
+            return [np.nan] * 6
         stresses.append(atoms.get_stress())
     return [float(value) for value in (stresses[0] - stresses[1]) / (2 * settings.strain) / units.GPa]

@@ -1,58 +1,55 @@
-"""Harmonic frequencies of a molecule at the model's own minimum."""
+"""Harmonic frequencies of a molecule at the model's own minimum: what phonons are for a crystal."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 from ase.optimize import BFGS
 
-from scalarpath.artifacts.materials import Reference, material
-from scalarpath.core.errors import ArtifactError
+from scalarpath.artifacts.bench import Bench
+from scalarpath.artifacts.figures import MODEL, blank
+from scalarpath.artifacts.materials import Material
+from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
+from scalarpath.artifacts.rows import Row, compared
+from scalarpath.artifacts.stored_values import Reference, StoredValues
+from scalarpath.core.settings import Count, NonNegative, Positive
 
-NAN = float("nan")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
 class HarmonicSettings:
     """What is displaced.
 
-    Attributes:
-        material: Name of a molecule in ``MATERIALS``.
-        displacement_A: Of one coordinate, to both sides.
-        relaxation_fmax_eV_A: Largest force left at the minimum.
-        relaxation_steps: At most; a molecule that needs more gives NaN and a note.
-        imaginary_threshold_THz: Frequencies below minus this count as imaginary modes.
-        top_modes: How many of the highest modes (bonds to hydrogen) are also averaged alone.
+    displacement_A: of one coordinate, to both sides; relaxation_fmax_eV_A: largest force left at the minimum;
+    relaxation_steps: at most, a molecule that needs more gives NaN and a note; imaginary_threshold_THz: frequencies
+    below minus this are imaginary modes; top_modes: how many of the highest modes (bonds to hydrogen) are also averaged
+    alone.
     """
 
-    material: str = "ethanol"
-    displacement_A: float = 0.01
-    relaxation_fmax_eV_A: float = 1e-3
-    relaxation_steps: int = 300
-    imaginary_threshold_THz: float = 0.1
-    top_modes: int = 6
-
-    @classmethod
-    def smoke(cls, material: str = "ethanol") -> "HarmonicSettings":
-        """Quick: relaxed less far."""
-        return cls(material=material, relaxation_fmax_eV_A=0.005, relaxation_steps=60)
+    displacement_A: Positive
+    relaxation_fmax_eV_A: Positive
+    relaxation_steps: Count
+    imaginary_threshold_THz: NonNegative
+    top_modes: Count
 
 
 @dataclass(frozen=True)
 class HarmonicResult:
     """Vibrations of a molecule.
 
-    Attributes:
-        material: Its name.
-        frequency_THz: In increasing order, without translations and rotations; negative where imaginary.
-        reference_THz: Likewise; modes are paired by their order, which two of nearly one frequency can exchange.
-        relative_shift: Model over reference minus one, for each mode; negative: red-shifted.
-        rms_relative_shift: Over all modes.
-        top_modes_relative_shift: Mean over the highest modes.
-        imaginary_modes: How many lie below minus the threshold.
-        imaginary_threshold_THz: That was used.
-        notes: What could not be measured, and why.
+    frequency_THz: in increasing order, without translations and rotations, negative where imaginary; reference_THz:
+    likewise, modes are paired by their order, which two of nearly one frequency can exchange; relative_shift: model
+    over reference minus one, for each mode, negative: red-shifted; rms_relative_shift: over all modes;
+    top_modes_relative_shift: mean over the highest modes; imaginary_modes: how many lie below minus the threshold;
+    notes: what could not be measured, and why.
     """
 
     material: str
@@ -66,36 +63,70 @@ class HarmonicResult:
     notes: list[str]
 
 
+class Harmonic(Measure[HarmonicSettings]):
+    """Frequencies of a molecule."""
+
+    name = "phonons"
+    section = "harmonic"
+    settings = HarmonicSettings
+    for_crystals = False
+    claim = Claim(
+        "less shifted phonons", "mean |relative error| of the modes", "highest_mode_THz", "error", over_rows=np.mean
+    )
+
+    def measure(
+        self, bench: Bench, settings: HarmonicSettings, progress: Progress, trajectories: Path | None
+    ) -> Measurement:
+        """See ``Measure``."""
+        progress("phonons", 0, 0)
+        model = measure_harmonic(bench.calculator, bench.material, settings, bench.reference)
+        return Measurement({"model": model}, {"material": bench.material.name, **asdict(settings)})
+
+    def rows(self, measurement: Measurement, bench: Bench) -> Iterator[Row]:
+        """See ``Measure``."""
+        result: HarmonicResult = measurement.results["model"]
+        note = "; ".join(result.notes) or "at the model's own minimum"
+        highest = max(result.frequency_THz), max(result.reference_THz)
+        yield compared("highest_mode_THz", "highest mode", "THz", *highest, relative=True, note=note)
+        top, rms = 100 * result.top_modes_relative_shift, 100 * result.rms_relative_shift
+        yield compared("top_modes_shift_percent", "shift of the highest modes", "%", top, 0.0, note="mean, bonds to H")
+        yield compared("rms_shift_percent", "shift of all modes", "%", rms, 0.0, note="root mean square")
+        yield compared("imaginary_modes", "imaginary modes", "", float(result.imaginary_modes), 0.0)
+
+    def figure(self, measurement: Measurement) -> Figure:
+        """The shift of every frequency."""
+        result: HarmonicResult = measurement.results["model"]
+        figure = blank(4.6, 3.2)
+        axis = figure.subplots()
+        axis.axhline(0.0, color="0.6", lw=0.8)
+        axis.vlines(result.reference_THz, 0.0, 100 * np.array(result.relative_shift), color=MODEL, lw=1.0)
+        axis.plot(result.reference_THz, 100 * np.array(result.relative_shift), "o", ms=4, color=MODEL)
+        axis.set(xlabel="reference frequency (THz)", ylabel="shift (%), negative: too soft", title=result.material)
+        return figure
+
+
 def measure_harmonic(
-    calculator: Calculator, settings: HarmonicSettings, reference: Reference | Calculator | None = None
+    calculator: Calculator, material: Material, settings: HarmonicSettings, reference: Reference | None = None
 ) -> HarmonicResult:
-    """Relax a molecule and compare its harmonic frequencies.
+    """Relax a molecule and compare its harmonic frequencies. Without a reference, shifts are NaN.
 
-    Args:
-        calculator: Measured.
-        settings: What is displaced.
-        reference: Stored values, or a calculator whose own minimum is found likewise; without it, shifts are NaN.
-
-    Raises:
-        ArtifactError: The material is a crystal, or a setting is impossible.
+    A calculator as reference has its own minimum. Raises ArtifactError for a crystal.
     """
-    molecule = material(settings.material).molecule()
-    if settings.displacement_A <= 0 or settings.top_modes < 1:
-        raise ArtifactError(f"harmonic frequencies need a positive displacement and number of modes, not {settings}.")
+    molecule = material.molecule()
     found = relaxed_frequencies(calculator, molecule, settings)
     notes = []
     if np.isnan(found).any():
         notes.append(f"the molecule did not relax within {settings.relaxation_steps} steps")
-    if isinstance(reference, Reference):
+    if isinstance(reference, StoredValues):
         expected = np.sort(list(reference.modes_THz.values()))
     elif reference is not None:
         expected = relaxed_frequencies(reference, molecule, settings)
     else:
-        expected = np.full_like(found, NAN)
+        expected = np.full_like(found, np.nan)
         notes.append("no reference, so no shifts")
     shift = found / expected - 1
     return HarmonicResult(
-        material=settings.material,
+        material=material.name,
         frequency_THz=found.tolist(),
         reference_THz=expected.tolist(),
         relative_shift=shift.tolist(),
@@ -108,33 +139,23 @@ def measure_harmonic(
 
 
 def relaxed_frequencies(calculator: Calculator, molecule: Atoms, settings: HarmonicSettings) -> np.ndarray:
-    """Harmonic frequencies of the nearest minimum, increasing; all NaN where it is not reached.
+    """Harmonic frequencies (THz) of the nearest minimum, increasing; all NaN where it is not reached.
 
-    Args:
-        calculator: Gives forces.
-        molecule: Where the relaxation starts; it is not changed.
-        settings: Relaxation and displacement.
-
-    Returns:
-        ``[3 atoms - 6]`` (``- 5`` for a linear molecule), THz.
+    molecule: where the relaxation starts, it is not changed. Shape [3 atoms - 6], or [3 atoms - 5] if it is linear.
     """
     atoms = molecule.copy()
     atoms.calc = calculator
     converged = BFGS(atoms, logfile=None).run(fmax=settings.relaxation_fmax_eV_A, steps=settings.relaxation_steps)
     if not converged:
-        return np.full(3 * len(atoms) - _rigid_motions(atoms).shape[1], NAN)
+        return np.full(3 * len(atoms) - _rigid_motions(atoms).shape[1], np.nan)
     return harmonic_frequencies(atoms, settings.displacement_A)
 
 
 def harmonic_frequencies(atoms: Atoms, displacement_A: float) -> np.ndarray:
-    """Harmonic frequencies without the rigid motions, which are projected out of the mass-weighted Hessian.
+    """Harmonic frequencies (THz), increasing, negative where the curvature is.
 
-    Args:
-        atoms: At a minimum, with a calculator.
-        displacement_A: Of one coordinate, to both sides.
-
-    Returns:
-        Increasing, THz; negative where the curvature is.
+    Rigid motions are projected out of the mass-weighted Hessian. atoms: at a minimum, with a calculator;
+    displacement_A: of one coordinate, to both sides.
     """
     hessian = np.empty((3 * len(atoms), 3 * len(atoms)))
     for coordinate in range(3 * len(atoms)):

@@ -7,112 +7,89 @@ drift, or a fluctuation that small steps do not remove, tells of forces that are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ase import Atoms, units
+from ase import Atoms
 from ase.calculators.calculator import Calculator
 
-from scalarpath.artifacts.bootstrap import block_bootstrap
+from scalarpath.artifacts.bench import Bench
 from scalarpath.artifacts.dynamics import (
     Failure,
     Forces,
-    Progress,
     Replica,
-    Run,
+    StepsDone,
     Thermostat,
     as_forces,
     limits_for,
     run_dynamics,
-    smallest_distance,
     thermal_momenta,
     without_drift,
 )
-from scalarpath.artifacts.measures.drift import energy_fluctuation, energy_rows, energy_slope, step_dependence
-from scalarpath.core.errors import ArtifactError
+from scalarpath.artifacts.figures import REFERENCE, SERIES, panels
+from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
+from scalarpath.artifacts.measures.drift import NveLine, NveScaling, drift_line, drift_scaling
+from scalarpath.artifacts.rows import Row, compared
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.settings import Count, NonNegative, Positive, Whole
 
-CURVE_POINTS = 200  # of the energy curve kept for the figure
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-Key = tuple[float, float, int]  # temperature, time step, seed
+_MARKS = (("o", "-"), ("s", "--"), ("^", ":"))
 
 
 @dataclass(frozen=True)
 class NveSettings:
-    """Protocol; the defaults are the full preset.
+    """The protocol: every temperature and seed is brought to equilibrium once, and every time step starts from there.
 
-    Every (temperature, seed) is brought to equilibrium once and every time step starts from that state. durations_ps:
-    one for each of time_steps_fs; energies are recorded every sample_interval_fs, a multiple of all time steps;
-    block_ps: of the bootstrap; a replica hotter than explosion_factor times its temperature, or with an atom farther
-    from all others than evaporation_factor times the largest nearest-neighbour distance at the start, has failed.
+    durations_ps: one for each of time_steps_fs; energies are recorded every sample_interval_fs, a multiple of all time
+    steps; block_ps: of the bootstrap; a replica hotter than explosion_factor times its temperature, or with an atom
+    farther from all others than evaporation_factor times the largest nearest-neighbour distance at the start, has
+    failed; min_cell_A: smallest edge of the supercell.
     """
 
-    temperatures_K: tuple[float, ...] = (300.0, 900.0)
-    time_steps_fs: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
-    durations_ps: tuple[float, ...] = (5.0, 20.0, 5.0, 5.0)
-    seeds: tuple[int, ...] = (0, 1)
-    thermostat_ps: float = 2.0
-    thermostat_time_step_fs: float = 1.0
-    thermostat_friction_per_ps: float = 10.0
-    sample_interval_fs: float = 6.0
-    block_ps: float = 1.0
-    bootstrap_samples: int = 500
-    explosion_factor: float = 10.0
-    evaporation_factor: float = 2.0
+    temperatures_K: tuple[Positive, ...]
+    time_steps_fs: tuple[Positive, ...]
+    durations_ps: tuple[Positive, ...]
+    seeds: tuple[Whole, ...]
+    thermostat_ps: NonNegative
+    thermostat_time_step_fs: Positive
+    thermostat_friction_per_ps: NonNegative
+    sample_interval_fs: Positive
+    block_ps: Positive
+    bootstrap_samples: Count
+    explosion_factor: Positive
+    evaporation_factor: Positive
+    min_cell_A: Positive
 
-    @classmethod
-    def smoke(cls) -> NveSettings:
-        """About 250 steps: enough to see an energy that is not conserved at all."""
-        return cls(
-            temperatures_K=(300.0,),
-            time_steps_fs=(1.0, 2.0),
-            durations_ps=(0.12, 0.12),
-            seeds=(0,),
-            thermostat_ps=0.06,
-            sample_interval_fs=2.0,
-            block_ps=0.02,
-        )
-
-
-@dataclass(frozen=True)
-class NveLine:
-    """Total energy against time at one temperature and time step, over the seeds that did not fail.
-
-    drift: slope of the least-squares line with one offset for each seed (positive: heating), its 95 % block-bootstrap
-    interval and the slope of each seed alone; fluctuation: root mean square about the line over the shortest duration,
-    which all time steps share; temperature of the relative motion, 3N - 3 degrees of freedom; time_ps,
-    energy_change_meV_atom: the curve, mean over seeds, thinned.
-    """
-
-    temperature_K: float
-    time_step_fs: float
-    duration_ps: float
-    seeds: list[int]
-    failed_seeds: list[int]
-    drift_meV_atom_ps: float
-    drift_low_meV_atom_ps: float
-    drift_high_meV_atom_ps: float
-    drift_by_seed_meV_atom_ps: list[float]
-    fluctuation_meV_atom: float
-    mean_temperature_K: float
-    minimum_distance_A: float
-    time_ps: list[float]
-    energy_change_meV_atom: list[float]
-
-
-@dataclass(frozen=True)
-class NveScaling:
-    """How the fluctuation depends on the time step h at one temperature.
-
-    fluctuation_exponent: slope of log fluctuation against log h (2 for a smooth surface); residual: the part r that
-    does not depend on h and quadratic_coefficient c of fluctuation^2 = r^2 + (c h^2)^2, fitted to relative accuracy.
-    """
-
-    temperature_K: float
-    fluctuation_exponent: float
-    residual_meV_atom: float
-    quadratic_coefficient_meV_atom_fs2: float
+    def __post_init__(self) -> None:
+        for name in ("temperatures_K", "time_steps_fs", "seeds"):
+            if not getattr(self, name):
+                raise ConfigError(f"settings.nve.{name} is empty; give one value or more.")
+        if len(self.durations_ps) != len(self.time_steps_fs):
+            raise ConfigError(
+                f"settings.nve has {len(self.time_steps_fs)} time steps but {len(self.durations_ps)} durations; "
+                "give one duration for each time step."
+            )
+        for step in self.time_steps_fs:
+            ratio = self.sample_interval_fs / step
+            if abs(ratio - round(ratio)) > 1e-9 or round(ratio) < 1:
+                raise ConfigError(
+                    f"settings.nve.sample_interval_fs = {self.sample_interval_fs} is no multiple of the time step "
+                    f"{step} fs; use a common multiple of all time steps."
+                )
+        if min(self.durations_ps) < 2 * self.block_ps or self.block_ps * 1e3 < self.sample_interval_fs:
+            raise ConfigError(
+                f"settings.nve.block_ps = {self.block_ps} does not lie between sample_interval_fs and half the "
+                f"shortest duration, {min(self.durations_ps)} ps; change one of them."
+            )
 
 
 @dataclass(frozen=True)
@@ -141,21 +118,89 @@ class NveResult:
     notes: list[str]
 
 
+class EnergyConservation(Measure[NveSettings]):
+    """Total energy along dynamics, for every precision."""
+
+    name = "nve"
+    settings = NveSettings
+    claim = Claim("less energy drift", "largest |drift|, meV/atom/ps", "drift_meV_atom_ps_.+", "model", over_rows=max)
+    charts = (("energy conservation: failed runs", "failed_runs_float64"),)
+
+    def measure(
+        self, bench: Bench, settings: NveSettings, progress: Progress, trajectories: Path | None
+    ) -> Measurement:
+        """See ``Measure``."""
+        atoms = bench.material.supercell(settings.min_cell_A)
+        results = {}
+        for label, forces in bench.dynamics.items():
+            told = partial(progress, f"energy conservation {label}")
+            folder = None if trajectories is None else trajectories / label
+            results[label] = measure_nve(forces, atoms, settings, progress=told, trajectories=folder)
+        if bench.reference_calculator is not None:
+            told = partial(progress, "energy conservation of the reference")
+            results["reference"] = measure_nve(bench.reference_calculator, atoms, settings, progress=told)
+        return Measurement(results, asdict(settings))
+
+    def rows(self, measurement: Measurement, bench: Bench) -> Iterator[Row]:
+        """See ``Measure``."""
+        results: dict[str, NveResult] = dict(measurement.results)
+        reference = results.pop("reference", None)
+        for label, result in results.items():
+            for temperature in sorted({line.temperature_K for line in result.lines}):
+                line = _longest(result, temperature)
+                key = f"{temperature:g}K_{label}"
+                yield Row(
+                    f"drift_meV_atom_ps_{key}_{line.time_step_fs:g}fs",
+                    f"drift {temperature:g} K, {label}",
+                    "meV/atom/ps",
+                    line.drift_meV_atom_ps,
+                    np.nan if reference is None else _longest(reference, temperature).drift_meV_atom_ps,
+                    low=line.drift_low_meV_atom_ps,
+                    high=line.drift_high_meV_atom_ps,
+                    note=f"{line.time_step_fs:g} fs for {line.duration_ps:g} ps; a conservative surface has 0",
+                )
+                scaling = next(item for item in result.scalings if item.temperature_K == temperature)
+                note = f"residual {scaling.residual_meV_atom:.2g} meV/atom; smooth is 2"
+                quantity = f"fluctuation exponent {temperature:g} K, {label}"
+                exponent = scaling.fluctuation_exponent
+                yield compared(f"fluctuation_exponent_{key}", quantity, "", exponent, 2.0, note=note)
+            note = "; ".join([f"of {result.runs}", *sorted({item.kind for item in result.failures})])
+            failed = float(result.failed_runs)
+            yield compared(f"failed_runs_{label}", f"failed runs, {label}", "", failed, 0.0, note=note)
+
+    def figure(self, measurement: Measurement) -> Figure:
+        """Total energy against time, and fluctuation against time step."""
+        results: dict[str, NveResult] = measurement.results
+        label, first = next(iter(results.items()))
+        temperatures = sorted({line.temperature_K for line in first.lines})
+        figure, axes = panels(1, len(temperatures) + 1)
+        for axis, temperature in zip(axes[0], temperatures, strict=False):
+            here = [line for line in first.lines if line.temperature_K == temperature]
+            for line, colour in zip(here, SERIES, strict=False):
+                step = f"{line.time_step_fs:g} fs"
+                axis.plot(line.time_ps, line.energy_change_meV_atom, color=colour, lw=0.9, label=step)
+            axis.axhline(0.0, color="0.6", lw=0.8, zorder=0)
+            axis.set(xlabel="time (ps)", ylabel="total energy change (meV/atom)", title=f"{temperature:g} K, {label}")
+            axis.legend(ncols=2)
+        _draw_fluctuations(axes[0, -1], results)
+        return figure
+
+
 def measure_nve(
     calculator: Forces | Calculator,
     atoms: Atoms,
-    settings: NveSettings | None = None,
+    settings: NveSettings,
     *,
-    progress: Progress | None = None,
+    progress: StepsDone | None = None,
     trajectories: Path | None = None,
 ) -> NveResult:
     """Drift and fluctuation of the total energy of ``atoms`` (a supercell near its minimum) under ``calculator``.
 
-    progress is called with replica steps done and in all, from 0 for each of the two stages; trajectories: an existing
-    folder for the NVE trajectories, 20 fs a frame. Raises ArtifactError for settings that contradict each other.
+    progress is called with replica steps done and in all, from 0 for each of the two stages; trajectories: a folder for
+    the NVE trajectories, 20 fs a frame, made if absent.
     """
-    settings = settings or NveSettings()
-    _check(settings)
+    if trajectories is not None:
+        trajectories.mkdir(parents=True, exist_ok=True)
     forces = as_forces(calculator)
     states = list(product(settings.temperatures_K, settings.seeds))
     thermostatted = run_dynamics([_thermostat(atoms, settings, *state) for state in states], forces, progress)
@@ -174,31 +219,24 @@ def measure_nve(
             replicas.append(_conserving(start.atoms, atoms, settings, temperature, step, duration, path))
     runs = dict(zip(keys, run_dynamics(replicas, forces, progress), strict=True))
     failures += [_failure(run.failure, "nve", *key) for key, run in runs.items() if run.failure is not None]
-    lines = [_line(settings, runs, *point) for point in product(settings.temperatures_K, settings.time_steps_fs)]
-    scalings = [_scaling(lines, temperature) for temperature in settings.temperatures_K]
+    lines = [
+        drift_line(
+            {seed: runs.get((temperature, step, seed)) for seed in settings.seeds},
+            temperature_K=temperature,
+            time_step_fs=step,
+            duration_ps=duration,
+            window_ps=min(settings.durations_ps),
+            block_records=round(settings.block_ps * 1e3 / settings.sample_interval_fs),
+            bootstrap_samples=settings.bootstrap_samples,
+        )
+        for temperature, (step, duration) in product(
+            settings.temperatures_K, zip(settings.time_steps_fs, settings.durations_ps, strict=True)
+        )
+    ]
+    scalings = [drift_scaling(lines, temperature) for temperature in settings.temperatures_K]
     planned = len(states) * len(settings.time_steps_fs)
     failed = planned - sum(run.failure is None for run in runs.values())
     return NveResult(len(atoms), lines, scalings, failures, planned, failed, _notes(lines, failed, planned))
-
-
-def _check(settings: NveSettings) -> None:
-    if len(settings.durations_ps) != len(settings.time_steps_fs):
-        raise ArtifactError(
-            f"NVE has {len(settings.time_steps_fs)} time steps but {len(settings.durations_ps)} durations; "
-            "give one duration for each time step."
-        )
-    for step in settings.time_steps_fs:
-        ratio = settings.sample_interval_fs / step
-        if abs(ratio - round(ratio)) > 1e-9 or round(ratio) < 1:
-            raise ArtifactError(
-                f"sample_interval_fs = {settings.sample_interval_fs} is no multiple of the time step {step} fs; "
-                "use a common multiple of all time steps."
-            )
-    if min(settings.durations_ps) < 2 * settings.block_ps or settings.block_ps * 1e3 < settings.sample_interval_fs:
-        raise ArtifactError(
-            f"block_ps = {settings.block_ps} does not lie between sample_interval_fs and half the shortest duration, "
-            f"{min(settings.durations_ps)} ps; change one of them."
-        )
 
 
 def _thermostat(atoms: Atoms, settings: NveSettings, temperature: float, seed: int) -> Replica:
@@ -237,43 +275,6 @@ def _failure(failure: Failure, stage: str, temperature: float, step: float, seed
     return NveFailure(stage, failure.kind, temperature, step, seed, failure.time_fs, failure.reason)
 
 
-def _line(settings: NveSettings, runs: dict[Key, Run], temperature: float, step: float) -> NveLine:
-    """Statistics of one (temperature, time step) over the seeds that lasted."""
-    lasting = {s: r for s in settings.seeds if (r := runs.get((temperature, step, s))) and r.failure is None}
-    series = [energy_rows(run, seed) for seed, run in lasting.items()]
-    by_seed = [energy_slope(rows) for rows in series]
-    drift, interval = np.nan, (np.nan, np.nan)
-    if series:
-        drift = energy_slope(np.concatenate(series))
-        block = round(settings.block_ps * 1e3 / settings.sample_interval_fs)
-        interval = block_bootstrap(energy_slope, series, block, settings.bootstrap_samples, seed=0)
-    kinetic = [run.kinetic_energy_eV.mean() * 2 / ((3 * len(run.atoms) - 3) * units.kB) for run in lasting.values()]
-    every = max(1, len(series[0]) // CURVE_POINTS) if series else 1
-    curve = np.mean([rows - rows[0] for rows in series], axis=0)[::every] if series else np.empty((0, 3))
-    return NveLine(
-        temperature_K=temperature,
-        time_step_fs=step,
-        duration_ps=settings.durations_ps[settings.time_steps_fs.index(step)],
-        seeds=list(lasting),
-        failed_seeds=[seed for seed in settings.seeds if seed not in lasting],
-        drift_meV_atom_ps=drift,
-        drift_low_meV_atom_ps=interval[0],
-        drift_high_meV_atom_ps=interval[1],
-        drift_by_seed_meV_atom_ps=by_seed,
-        fluctuation_meV_atom=energy_fluctuation(series, min(settings.durations_ps)),
-        mean_temperature_K=float(np.mean(kinetic)) if kinetic else np.nan,
-        minimum_distance_A=smallest_distance(run for key, run in runs.items() if key[:2] == (temperature, step)),
-        time_ps=curve[:, 1].tolist(),
-        energy_change_meV_atom=curve[:, 2].tolist(),
-    )
-
-
-def _scaling(lines: list[NveLine], temperature: float) -> NveScaling:
-    here = [line for line in lines if line.temperature_K == temperature]
-    steps, fluctuations = [line.time_step_fs for line in here], [line.fluctuation_meV_atom for line in here]
-    return NveScaling(temperature, *step_dependence(np.array(steps), np.array(fluctuations)))
-
-
 def _notes(lines: list[NveLine], failed: int, planned: int) -> list[str]:
     notes = [f"{failed} of {planned} runs failed; drift and fluctuation are of the others alone."] if failed else []
     notes += [
@@ -282,3 +283,36 @@ def _notes(lines: list[NveLine], failed: int, planned: int) -> list[str]:
         if not line.seeds
     ]
     return notes
+
+
+def _longest(result: NveResult, temperature_K: float) -> NveLine:
+    here = [line for line in result.lines if line.temperature_K == temperature_K]
+    return max(here, key=lambda line: line.duration_ps)
+
+
+def _draw_fluctuations(axis: Axes, results: dict[str, NveResult]) -> None:
+    from matplotlib.ticker import FormatStrFormatter, LogLocator
+
+    points = []
+    for (name, result), (marker, dashes) in zip(results.items(), _MARKS, strict=False):
+        for temperature, colour in zip(sorted({line.temperature_K for line in result.lines}), SERIES, strict=False):
+            here = [
+                line for line in result.lines if line.temperature_K == temperature and line.fluctuation_meV_atom > 0
+            ]
+            steps, sizes = [line.time_step_fs for line in here], [line.fluctuation_meV_atom for line in here]
+            points += list(zip(steps, sizes, strict=True))
+            colour = REFERENCE if name == "reference" else colour
+            style: dict[str, Any] = {"color": colour, "marker": marker, "ms": 5, "ls": dashes}
+            style["mfc"] = colour if dashes == "-" else "none"
+            axis.loglog(steps, sizes, label=f"{temperature:g} K, {name}", **style)
+    if points:
+        grid = np.array(sorted({step for step, _ in points}))
+        lowest = min(points)[1]
+        axis.loglog(grid, 0.6 * lowest * (grid / grid[0]) ** 2, color="0.6", ls="--", lw=1.0, label="∝ step²")
+        axis.set_xticks(grid, [f"{step:g}" for step in grid])
+        axis.xaxis.minorticks_off()
+        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axis.yaxis.minorticks_off()
+    axis.set(xlabel="time step (fs)", ylabel="fluctuation (meV/atom)", title="fluctuation against step")
+    axis.legend()

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from ase import Atoms
 
-from scalarpath.artifacts.pairs import pairs_within
+from scalarpath.artifacts.bootstrap import block_resamples, interval
+from scalarpath.artifacts.pair_search import pairs_within
 
 TOTAL = "total"
 ONSET_LEVELS = (0.01, 0.05, 0.1)
 MIN_COUNTS = 3.0  # that a level of g must mean in its bin for the onset to be told from noise
 PEAK_BINS = 5
 PEAK_TOP = 0.8  # of its height: the part of the first peak that a parabola is fitted to
+
+
+@dataclass(frozen=True)
+class PairStructure:
+    """g(r) of one kind of pair, what ``structure_measures`` reads from it, with 95 % intervals [low, high].
+
+    ideal_counts: [bins] of one frame; block_counts: [blocks][bins] of all frames of a block, from which intervals come.
+    """
+
+    g: list[float]
+    measures: dict[str, float]
+    intervals: dict[str, list[float]]
+    ideal_counts: list[float]
+    block_counts: list[list[int]]
 
 
 def pair_labels(atoms: Atoms) -> list[str]:
@@ -103,3 +120,20 @@ def difference_measures(r_A: np.ndarray, g: np.ndarray, other: np.ndarray, ideal
         gap = np.cumsum(pairs) / pairs.sum() - np.cumsum(others) / others.sum()
         distance = np.abs(gap).sum() * (r_A[1] - r_A[0])
     return {"g_mae": float(np.abs(g - other).mean()), "wasserstein_A": float(distance)}
+
+
+def pair_structure(r: np.ndarray, counts: np.ndarray, ideal: np.ndarray, block: int, samples: int) -> PairStructure:
+    """g(r) of one kind of pair from the counts of its blocks, [blocks, bins], of ``block`` frames each.
+
+    r: bin centres (Å); ideal: counts of one frame without interaction, [bins]; samples: of the bootstrap.
+    """
+    resolved = MIN_COUNTS / (ideal * block * len(counts))
+
+    def measure(rows: np.ndarray) -> dict[str, float]:
+        return structure_measures(r, rows.mean(axis=0) / (ideal * block), resolved)
+
+    values = block_resamples(lambda rows: np.array(list(measure(rows).values())), counts, 1, samples, seed=0)
+    measures = measure(counts)
+    intervals = {name: list(interval(column)) for name, column in zip(measures, values.T, strict=True)}
+    g = counts.mean(axis=0) / (ideal * block)
+    return PairStructure(g.tolist(), measures, intervals, ideal.tolist(), counts.tolist())

@@ -5,20 +5,31 @@ Finite displacements in a supercell with phonopy (Togo, Chaput, Tadano and Tanak
 between them are interpolated and need force constants that end within the supercell.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from phonopy import Phonopy
-from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
-from phonopy.structure.atoms import PhonopyAtoms
 
-from scalarpath.artifacts.materials import Material, Reference, material
+from scalarpath.artifacts.bench import Bench
+from scalarpath.artifacts.figures import MODEL, REFERENCE, blank, legend
+from scalarpath.artifacts.materials import Material
+from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
 from scalarpath.artifacts.measures.elastic import equation_of_state
-from scalarpath.core.errors import ArtifactError
+from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
+from scalarpath.artifacts.stored_values import Reference, StoredValues
+from scalarpath.core.settings import Count, NonNegative, Positive, Range
 
-NAN = float("nan")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from phonopy import Phonopy
+
 _CONVENTIONAL = np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]])  # cubic axes in the primitive ones of ase.build.bulk
 _X_POINT = (0.5, 0.5, 0.0)
 _ACOUSTIC = 3
@@ -29,36 +40,23 @@ _BAND_PATH = "GXWKGL"
 class PhononSettings:
     """What is displaced.
 
-    Attributes:
-        material: Name of a crystal in ``MATERIALS``.
-        displacement_A: Of one atom, to both sides.
-        supercell_repeat: Conventional cells along each axis.
-        band_points: On the path through the Brillouin zone.
-        imaginary_threshold_THz: Frequencies below minus this count as imaginary modes.
+    displacement_A: of one atom, to both sides; supercell_repeat: conventional cells along each axis; band_points: on
+    the path through the Brillouin zone; imaginary_threshold_THz: frequencies below minus this are imaginary modes.
     """
 
-    material: str = "si"
-    displacement_A: float = 0.01
-    supercell_repeat: int = 3
-    band_points: int = 201
-    imaginary_threshold_THz: float = 0.1
-
-    @classmethod
-    def smoke(cls, material: str = "si") -> "PhononSettings":
-        """Quick: a smaller supercell."""
-        return cls(material=material, supercell_repeat=2, band_points=101)
+    displacement_A: Positive
+    supercell_repeat: Count
+    band_points: Annotated[int, Range(at_least=2)]
+    imaginary_threshold_THz: NonNegative
 
 
 @dataclass(frozen=True)
 class ModeResult:
-    """One mode.
+    """One mode: ``Gamma_O``, ``Gamma_TO``, ``X_L`` or ``X_T``.
 
-    Attributes:
-        name: ``Gamma_O``, ``Gamma_TO``, ``X_L`` or ``X_T``.
-        reference_THz, frequency_THz: At the reference lattice constant; negative where the mode is imaginary.
-        relative_shift: Model over reference minus one; negative: red-shifted.
-        own_lattice_frequency_THz: At ``PhononResult.own_lattice_constant_A``.
-        own_lattice_relative_shift: That frequency against ``reference_THz``.
+    reference_THz, frequency_THz: at the lattice constant of the material, negative where the mode is imaginary;
+    relative_shift: model over reference minus one, negative: red-shifted; own_lattice_frequency_THz: at
+    ``PhononResult.own_lattice_constant_A``; own_lattice_relative_shift: that frequency against ``reference_THz``.
     """
 
     name: str
@@ -73,20 +71,13 @@ class ModeResult:
 class PhononResult:
     """Phonons of a crystal.
 
-    Attributes:
-        material: Its name.
-        modes: The modes that are compared.
-        rms_relative_shift, own_lattice_rms_relative_shift: Over the modes with a reference.
-        lattice_constant_A: The reference lattice constant; bands and imaginary modes are taken at it.
-        own_lattice_constant_A: As far from the model's equilibrium as the reference lattice constant is from that of
-            the reference, so that a perfect model has no shift; if the latter is unknown, the model's equilibrium.
-        band_distance: Along the path, 1/Å.
-        band_frequency_THz: Branches at each point ``[points][branches]``.
-        band_tick_distance, band_tick_labels: Corners of the path.
-        imaginary_modes, counted_modes: Over the wave vectors that fit the supercell, without the three at rest.
-        imaginary_threshold_THz: That was used.
-        lowest_band_frequency_THz: Along the (interpolated) path.
-        notes: What could not be measured, and why.
+    rms_relative_shift, own_lattice_rms_relative_shift: over the modes with a reference; lattice_constant_A: that of the
+    material, at which bands and imaginary modes are taken; own_lattice_constant_A: as far from the model's equilibrium
+    as the lattice constant of the material is from that of the reference, so that a perfect model has no shift; if the
+    latter is unknown, the model's equilibrium; band_distance: along the path, 1/Å; band_frequency_THz: branches at each
+    point ``[points][branches]``; band_tick_distance, band_tick_labels: corners of the path; imaginary_modes,
+    counted_modes: over the wave vectors that fit the supercell, without the three at rest; lowest_band_frequency_THz:
+    along the (interpolated) path; notes: what could not be measured, and why.
     """
 
     material: str
@@ -106,36 +97,99 @@ class PhononResult:
     notes: list[str]
 
 
+class Phonons(Measure[PhononSettings]):
+    """Modes and bands of a crystal; of molecules see ``Harmonic``."""
+
+    name = "phonons"
+    settings = PhononSettings
+    for_molecules = False
+    claim = Claim(
+        "less shifted phonons",
+        "mean |relative error| of the modes",
+        "(Gamma_O|Gamma_TO|X_L|X_T)_THz",  # not those at the own lattice constant
+        "error",
+        over_rows=np.mean,
+    )
+    charts = (("phonons: imaginary modes", "imaginary_modes"),)
+
+    def measure(
+        self, bench: Bench, settings: PhononSettings, progress: Progress, trajectories: Path | None
+    ) -> Measurement:
+        """See ``Measure``."""
+        progress("phonons", 0, 0)
+        results = {"model": measure_phonons(bench.calculator, bench.material, settings, bench.reference)}
+        if bench.reference_calculator is not None:
+            results["reference"] = measure_phonons(bench.reference_calculator, bench.material, settings)
+        return Measurement(results, {"material": bench.material.name, **asdict(settings)})
+
+    def rows(self, measurement: Measurement, bench: Bench) -> Iterator[Row]:
+        """See ``Measure``."""
+        result: PhononResult = measurement.results["model"]
+        spread = bench.reference.spread_THz if isinstance(bench.reference, StoredValues) else {}
+        for mode in result.modes:
+            note = "" if np.isfinite(mode.reference_THz) else NO_REFERENCE
+            if mode.name in spread:
+                note = f"reference moves by {spread[mode.name]:.2f} THz with its amplitude"
+            expected = mode.reference_THz
+            yield compared(f"{mode.name}_THz", mode.name, "THz", mode.frequency_THz, expected, relative=True, note=note)
+            own = f"lattice constant {result.own_lattice_constant_A:.3f} Å"
+            found, quantity = mode.own_lattice_frequency_THz, f"{mode.name}, own lattice"
+            yield compared(f"{mode.name}_own_lattice_THz", quantity, "THz", found, expected, relative=True, note=own)
+        note = f"of {result.counted_modes} modes; lowest of the bands {result.lowest_band_frequency_THz + 0.0:.1f} THz"
+        yield compared("imaginary_modes", "imaginary modes", "", float(result.imaginary_modes), 0.0, note=note)
+
+    def figure(self, measurement: Measurement) -> Figure:
+        """Bands, with the modes of the reference or its bands."""
+        result: PhononResult = measurement.results["model"]
+        reference: PhononResult | None = measurement.results.get("reference")
+        figure = blank(4.6, 3.4)
+        axis = figure.subplots()
+        if reference is not None:
+            _bands(axis, reference, color=REFERENCE, lw=1.0, ls="--", label="reference")
+        _bands(axis, result, color=MODEL, label="model")
+        labels = ["Γ" if text == "G" else text for text in result.band_tick_labels]
+        style: dict[str, Any] = {"marker": "o", "ms": 5, "ls": "none", "color": REFERENCE, "zorder": 3}
+        for mode in result.modes:
+            point = "Γ" if mode.name.startswith("Gamma") else mode.name[0]
+            at = [x for x, text in zip(result.band_tick_distance, labels, strict=True) if text == point]
+            if reference is None and np.isfinite(mode.reference_THz):
+                axis.plot(at, [mode.reference_THz] * len(at), label="reference", clip_on=False, **style)
+        for x in result.band_tick_distance:
+            axis.axvline(x, color="0.85", lw=0.8, zorder=0)
+        axis.axhline(0.0, color="0.6", lw=0.8, zorder=0)
+        axis.set(xlim=(0, result.band_distance[-1]), ylabel="frequency (THz), imaginary below 0")
+        axis.set_xticks(result.band_tick_distance, labels)
+        axis.set_title(f"{result.material} at a = {result.lattice_constant_A:.3f} Å")
+        legend(figure, np.array([axis]))
+        return figure
+
+
+def _bands(axis: Axes, result: PhononResult, *, label: str, **style: Any) -> None:
+    lines = axis.plot(result.band_distance, result.band_frequency_THz, **style)
+    lines[0].set_label(label)
+
+
 def measure_phonons(
-    calculator: Calculator, settings: PhononSettings, reference: Reference | Calculator | None = None
+    calculator: Calculator, crystal: Material, settings: PhononSettings, reference: Reference | None = None
 ) -> PhononResult:
-    """Phonons of a crystal at the reference lattice constant and at the model's own.
+    """Phonons at the lattice constant of the material and at the model's own. Without a reference, shifts are NaN.
 
-    Args:
-        calculator: Measured.
-        settings: What is displaced.
-        reference: Stored values, or a calculator that is measured as the model is; without it, shifts are NaN.
-
-    Raises:
-        ArtifactError: The material is no crystal, or a setting is impossible.
+    Raises ArtifactError for a molecule.
     """
-    crystal = material(settings.material)
-    if settings.displacement_A <= 0 or settings.supercell_repeat < 1 or settings.band_points < 2:
-        raise ArtifactError(f"phonons need a positive displacement, supercell and number of points, not {settings}.")
     phonon = crystal_phonons(calculator, crystal.primitive_cell(), settings)
     found = crystal_modes(phonon, crystal)
     expected, own_lattice, notes = _reference_and_own_lattice(calculator, crystal, settings, reference)
-    own = dict.fromkeys(found, NAN)
+    own = dict.fromkeys(found, np.nan)
     if np.isfinite(own_lattice):
         own = crystal_modes(crystal_phonons(calculator, crystal.primitive_cell(own_lattice), settings), crystal)
     modes = [
         ModeResult(
             name=name,
-            reference_THz=expected.get(name, NAN),
+            reference_THz=expected.get(name, np.nan),
             frequency_THz=found[name],
-            relative_shift=found[name] / expected.get(name, NAN) - 1,
+            relative_shift=found[name] / expected.get(name, np.nan) - 1,
             own_lattice_frequency_THz=own[name],
-            own_lattice_relative_shift=own[name] / expected.get(name, NAN) - 1,
+            own_lattice_relative_shift=own[name] / expected.get(name, np.nan) - 1,
         )
         for name in found
     ]
@@ -167,6 +221,9 @@ def crystal_phonons(calculator: Calculator, primitive: Atoms, settings: PhononSe
 
     Both signs of every displacement are computed, so that cubic anharmonicity cancels.
     """
+    from phonopy import Phonopy
+    from phonopy.structure.atoms import PhonopyAtoms
+
     cell = PhonopyAtoms(
         symbols=primitive.get_chemical_symbols(),
         cell=primitive.cell.array,
@@ -206,15 +263,15 @@ def _reference_and_own_lattice(
     calculator: Calculator,
     crystal: Material,
     settings: PhononSettings,
-    reference: Reference | Calculator | None,
+    reference: Reference | None,
 ) -> tuple[dict[str, float], float, list[str]]:
     own = equation_of_state(calculator, crystal).lattice_constant_A
     notes = [] if np.isfinite(own) else ["the model has no equilibrium lattice constant near the reference's"]
     if reference is None:
         return {}, own, [*notes, "no reference, so no shifts"]
-    if isinstance(reference, Reference):
+    if isinstance(reference, StoredValues):
         expected = reference.modes_THz
-        equilibrium = reference.equation_of_state.get("lattice_constant_A", NAN)
+        equilibrium = reference.equation_of_state.get("lattice_constant_A", np.nan)
     else:
         expected = crystal_modes(crystal_phonons(reference, crystal.primitive_cell(), settings), crystal)
         equilibrium = equation_of_state(reference, crystal).lattice_constant_A
@@ -224,6 +281,8 @@ def _reference_and_own_lattice(
 
 
 def _imaginary_modes(phonon: Phonopy, threshold_THz: float) -> tuple[int, int]:
+    from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
+
     points = get_commensurate_points(np.rint(phonon.supercell_matrix).astype(int))
     frequencies = phonon.run_qpoints(points).frequencies
     return int((frequencies < -threshold_THz).sum()), frequencies.size - _ACOUSTIC
@@ -231,4 +290,4 @@ def _imaginary_modes(phonon: Phonopy, threshold_THz: float) -> tuple[int, int]:
 
 def _rms(shifts: list[float]) -> float:
     known = np.array(shifts)[np.isfinite(shifts)]
-    return float(np.sqrt((known**2).mean())) if len(known) else NAN
+    return float(np.sqrt((known**2).mean())) if len(known) else np.nan

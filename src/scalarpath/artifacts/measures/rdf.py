@@ -5,159 +5,224 @@ Where a model's short-range repulsion is too soft, atoms come closer than they s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 
-from scalarpath.artifacts.bootstrap import block_resamples, interval
+from scalarpath.artifacts.bench import Bench
 from scalarpath.artifacts.dynamics import (
     Forces,
-    Progress,
     Replica,
-    Run,
+    StepsDone,
     Thermostat,
+    Trajectory,
     as_forces,
     limits_for,
     run_dynamics,
     smallest_distance,
     thermal_momenta,
 )
+from scalarpath.artifacts.figures import MODEL, REFERENCE, legend, panels
+from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
 from scalarpath.artifacts.measures.pair_distribution import (
-    MIN_COUNTS,
+    ONSET_LEVELS,
     TOTAL,
+    PairStructure,
     count_pairs,
     ideal_counts,
     pair_labels,
-    structure_measures,
+    pair_structure,
 )
-from scalarpath.core.errors import ArtifactError
+from scalarpath.artifacts.measures.rdf_comparison import (
+    DISTANCES,
+    RdfComparison,
+    RdfFailure,
+    RdfResult,
+    compare_rdf,
+)
+from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
+from scalarpath.core.errors import ArtifactError, ConfigError
+from scalarpath.core.settings import Count, NonNegative, Positive, Whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TEMPERATURE_TOLERANCE = 0.1
 LIQUID_DISPLACEMENT = 0.3  # of the first peak: root mean square that atoms of a liquid pass while it is sampled
+# key of a row, what it shows, its change in a comparison, note
+_LENGTHS = (
+    ("onset_A_at_0.05", "onset, g = 0.05", "onset_shift_A_at_0.05", "negative: atoms come too close"),
+    ("first_peak_A", "first peak", "first_peak_shift_A", ""),
+)
 
 
 @dataclass(frozen=True)
 class RdfSettings:
-    """Protocol; the defaults are the full preset.
+    """The protocol: every seed is melted, brought to its temperature, then sampled for duration_ps.
 
-    Every seed is melted at melt_factor times temperature_K, brought to temperature_K, then sampled for duration_ps, one
-    frame every snapshot_interval_fs. block_ps: of the bootstrap; limits of failure as in NveSettings.
+    temperature_K: None for that of the material; melt_factor: melted at this times the temperature;
+    snapshot_interval_fs: between frames; block_ps: of the bootstrap; limits of failure as in NveSettings; min_cell_A:
+    smallest edge of the supercell, of which r_max_A is at most the half.
     """
 
-    temperature_K: float = 1400.0
-    melt_factor: float = 2.5
-    melt_ps: float = 5.0
-    equilibrate_ps: float = 5.0
-    duration_ps: float = 50.0
-    time_step_fs: float = 1.0
-    friction_per_ps: float = 5.0
-    seeds: tuple[int, ...] = (0, 1)
-    snapshot_interval_fs: float = 25.0
-    bin_A: float = 0.02
-    r_max_A: float = 6.0
-    block_ps: float = 5.0
-    bootstrap_samples: int = 500
-    explosion_factor: float = 10.0
-    evaporation_factor: float = 2.5
+    temperature_K: Positive | None
+    melt_factor: Positive
+    melt_ps: NonNegative
+    equilibrate_ps: NonNegative
+    duration_ps: Positive
+    time_step_fs: Positive
+    friction_per_ps: NonNegative
+    seeds: tuple[Whole, ...]
+    snapshot_interval_fs: Positive
+    bin_A: Positive
+    r_max_A: Positive
+    block_ps: Positive
+    bootstrap_samples: Count
+    explosion_factor: Positive
+    evaporation_factor: Positive
+    min_cell_A: Positive
 
-    @classmethod
-    def smoke(cls) -> RdfSettings:
-        """About 400 steps: enough to see a liquid that collapses or flies apart."""
-        return cls(
-            melt_ps=0.24,
-            equilibrate_ps=0.16,
-            duration_ps=0.4,
-            time_step_fs=2.0,
-            friction_per_ps=20.0,
-            seeds=(0,),
-            snapshot_interval_fs=10.0,
-            bin_A=0.05,
-            r_max_A=4.0,
-            block_ps=0.1,
-            bootstrap_samples=200,
-        )
-
-
-@dataclass(frozen=True)
-class PairStructure:
-    """g(r) of one kind of pair, what ``structure_measures`` reads from it, with 95 % intervals [low, high].
-
-    ideal_counts: [bins] of one frame; block_counts: [blocks][bins] of all frames of a block, from which intervals come.
-    """
-
-    g: list[float]
-    measures: dict[str, float]
-    intervals: dict[str, list[float]]
-    ideal_counts: list[float]
-    block_counts: list[list[int]]
+    def __post_init__(self) -> None:
+        if not self.seeds:
+            raise ConfigError("settings.rdf.seeds is empty; give one seed or more.")
+        if self.r_max_A > self.min_cell_A / 2:
+            raise ConfigError(
+                f"settings.rdf.r_max_A = {self.r_max_A} is more than half of min_cell_A = {self.min_cell_A}; use a "
+                "larger supercell or a smaller r_max_A."
+            )
+        if self.bin_A > self.r_max_A:
+            raise ConfigError(f"settings.rdf.bin_A = {self.bin_A} is more than r_max_A = {self.r_max_A}; lower it.")
+        if not self.snapshot_interval_fs <= self.block_ps * 1e3 <= self.duration_ps * 1e3 / 2:
+            raise ConfigError(
+                f"settings.rdf.block_ps = {self.block_ps} does not lie between snapshot_interval_fs and half of "
+                f"duration_ps = {self.duration_ps}; change one of them."
+            )
 
 
-@dataclass(frozen=True)
-class RdfFailure:
-    """A replica that failed while it was melted, equilibrated or sampled, and when within that stage."""
+class LiquidStructure(Measure[RdfSettings]):
+    """g(r) of the liquid."""
 
-    stage: str
-    kind: str
-    seed: int
-    time_fs: float
-    reason: str
+    name = "rdf"
+    settings = RdfSettings
+    for_molecules = False
+    claim = Claim(
+        "less over-approach in the liquid",
+        "mean |shift of the onset|, Å",
+        r"onset_A_at_0\.05_.+",
+        "error",
+        over_rows=np.mean,
+    )
+    charts = (("liquid: failed runs", "failed_liquids"),)
+
+    def measure(
+        self, bench: Bench, settings: RdfSettings, progress: Progress, trajectories: Path | None
+    ) -> Measurement:
+        """See ``Measure``. Raises ArtifactError for a crystal whose liquid is not known."""
+        liquid = bench.material.liquid
+        if liquid is None:
+            raise ArtifactError(f"material '{bench.material.name}' has no liquid; add it to artifacts/materials.py.")
+        used = replace(settings, temperature_K=settings.temperature_K or liquid.temperature_K)
+        atoms = bench.material.supercell(settings.min_cell_A, liquid.lattice_constant_A)
+        forces = next(iter(bench.dynamics.values()))
+        folder = None if trajectories is None else trajectories / "liquid"
+        model = measure_rdf(forces, atoms, used, progress=partial(progress, "liquid"), trajectories=folder)
+        results: dict[str, Any] = {"model": model}
+        if bench.reference_calculator is not None:
+            told = partial(progress, "liquid of the reference")
+            results["reference"] = measure_rdf(bench.reference_calculator, atoms, used, progress=told)
+            results["comparison"] = compare_rdf(model, results["reference"], used.bootstrap_samples)
+        return Measurement(results, asdict(used))
+
+    def rows(self, measurement: Measurement, bench: Bench) -> Iterator[Row]:
+        """See ``Measure``."""
+        model: RdfResult = measurement.results["model"]
+        reference: RdfResult | None = measurement.results.get("reference")
+        comparison: RdfComparison | None = measurement.results.get("comparison")
+        for label, pair in model.pairs.items():
+            if label != TOTAL and len(set(label.split("-"))) == 1:
+                continue  # like ions are in the figure and in the file
+            for name, quantity, change, remark in _LENGTHS:
+                expected, (low, high), note = np.nan, pair.intervals[name], NO_REFERENCE
+                if reference is not None and comparison is not None and label in comparison.differences:
+                    expected, note = reference.pairs[label].measures[name], remark
+                    low, high = comparison.intervals[label][change]
+                key, shown = f"{name}_{label}", f"{label} {quantity}"
+                yield compared(key, shown, "Å", pair.measures[name], expected, low=low, high=high, note=note)
+            if comparison is not None and label in comparison.differences:
+                yield from _distances(label, comparison)
+        expected = np.nan if reference is None else reference.minimum_distance_A
+        note = " ".join(note for note in model.notes if "liquid" in note or " K;" in note)
+        yield compared("minimum_distance_A", "closest pair seen", "Å", model.minimum_distance_A, expected, note=note)
+        failed, kinds = len(model.failures), ", ".join(sorted({item.kind for item in model.failures}))
+        note = f"of {failed + len(model.seeds)} liquids" + (f": {kinds}" if kinds else "")
+        yield compared("failed_liquids", "failed liquids", "", float(failed), 0.0, note=note)
+
+    def figure(self, measurement: Measurement) -> Figure | None:
+        """g(r) of every kind of pair, with the onset at the middle level marked."""
+        model: RdfResult = measurement.results["model"]
+        reference: RdfResult | None = measurement.results.get("reference")
+        if not model.pairs:
+            return None
+        figure, axes = panels(1, len(model.pairs))
+        for axis, label in zip(axes[0], model.pairs, strict=True):
+            known = [("reference", reference, REFERENCE)] if reference is not None and label in reference.pairs else []
+            for name, liquid, colour in [*known, ("model", model, MODEL)]:
+                pair = liquid.pairs[label]
+                axis.plot(liquid.r_A, pair.g, color=colour, label=name)
+                onset = pair.measures[f"onset_A_at_{ONSET_LEVELS[1]}"]
+                axis.plot([onset], [0.0], "^", ms=6, color=colour, clip_on=False, label=f"{name} onset")
+            axis.axhline(1.0, color="0.85", lw=0.8, zorder=0)
+            axis.set(title=label, xlabel="r (Å)", xlim=(0.5 * _first_count(model), None), ylim=(0.0, None))
+        axes[0, 0].set(ylabel=f"g(r) at {model.temperature_K:g} K")
+        legend(figure, axes, columns=min(4, 2 * len(model.pairs)))
+        return figure
 
 
-@dataclass(frozen=True)
-class RdfResult:
-    """Liquid structure over the seeds that did not fail; pairs: by label (``total``, ``Li-F``), empty where all failed.
+def _distances(label: str, comparison: RdfComparison) -> Iterator[Row]:
+    shown = {"g_mae": ("MAE of g(r)", ""), "wasserstein_A": ("Wasserstein-1", "Å")}
+    for name in DISTANCES:
+        value, (low, high) = comparison.differences[label][name], comparison.intervals[label][name]
+        note = f"noise floor {comparison.floors[label][name]:.2g}"
+        quantity, unit = shown[name]
+        yield Row(f"{name}_{label}", f"{label} {quantity}", unit, value, low=low, high=high, note=note)
 
-    r_A: bin centres; block_frames: frames in a block; diffusion_A2_ps: mean square displacement while sampled, less
-    that of the centre of mass, over six times the duration.
-    """
 
-    atoms: int
-    density_atoms_A3: float
-    temperature_K: float
-    mean_temperature_K: float
-    minimum_distance_A: float
-    diffusion_A2_ps: float
-    r_A: list[float]
-    block_frames: int
-    pairs: dict[str, PairStructure]
-    seeds: list[int]
-    failures: list[RdfFailure]
-    failure_fraction: float
-    notes: list[str]
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> RdfResult:
-        """The inverse of ``dataclasses.asdict``, for references stored as JSON."""
-        pairs = {label: PairStructure(**pair) for label, pair in data["pairs"].items()}
-        return cls(**{**data, "pairs": pairs, "failures": [RdfFailure(**failure) for failure in data["failures"]]})
+def _first_count(result: RdfResult) -> float:
+    return min(r for pair in result.pairs.values() for r, g in zip(result.r_A, pair.g, strict=True) if g > 0)
 
 
 def measure_rdf(
     calculator: Forces | Calculator,
     atoms: Atoms,
-    settings: RdfSettings | None = None,
+    settings: RdfSettings,
     *,
-    progress: Progress | None = None,
+    progress: StepsDone | None = None,
     trajectories: Path | None = None,
 ) -> RdfResult:
     """Radial distribution functions of the liquid that ``atoms``, a supercell at its density, becomes.
 
-    progress is called with replica steps done and in all, from 0 for each of the three stages; trajectories: an
-    existing folder for the sampled frames. Raises ArtifactError for a cell that is not periodic or too small for
-    r_max_A, and for settings that contradict each other.
+    progress is called with replica steps done and in all, from 0 for each of the three stages; trajectories: a folder
+    for the sampled frames, made if absent. Raises ArtifactError for a cell that is not periodic or too small for
+    r_max_A.
     """
-    settings = settings or RdfSettings()
+    if trajectories is not None:
+        trajectories.mkdir(parents=True, exist_ok=True)
+    temperature = settings.temperature_K
+    if temperature is None:
+        raise ArtifactError("the temperature of this liquid is not known; set settings.rdf.temperature_K.")
     edges = _edges(atoms, settings)
     forces, failures = as_forces(calculator), []
     living = {seed: atoms.copy() for seed in settings.seeds}
     for seed, start in living.items():
-        start.set_momenta(thermal_momenta(start, settings.melt_factor * settings.temperature_K, seed))
-    runs: dict[int, Run] = {}
-    for number, stage in enumerate(_stages(settings)):
+        start.set_momenta(thermal_momenta(start, settings.melt_factor * temperature, seed))
+    runs: dict[int, Trajectory] = {}
+    for number, stage in enumerate(_stages(settings, temperature)):
         replicas = [
             _replica(atoms, start, settings, stage, number, seed, trajectories) for seed, start in living.items()
         ]
@@ -168,11 +233,11 @@ def measure_rdf(
             if run.failure is not None
         ]
         living = {seed: run.atoms for seed, run in runs.items() if run.failure is None}
-    return _result(atoms, settings, edges, runs, failures)
+    return _result(atoms, settings, temperature, edges, runs, failures)
 
 
 def _edges(atoms: Atoms, settings: RdfSettings) -> np.ndarray:
-    """Bin edges from 0 to r_max_A, [bins + 1]; refuses what cannot be measured."""
+    """Bin edges from 0 to r_max_A, [bins + 1]. Raises ArtifactError for an unsuitable cell."""
     if not atoms.pbc.all():
         raise ArtifactError("the liquid needs a cell that is periodic in all directions; set pbc and a cell.")
     height = 1 / np.linalg.norm(atoms.cell.reciprocal().array, axis=1).max()
@@ -180,11 +245,6 @@ def _edges(atoms: Atoms, settings: RdfSettings) -> np.ndarray:
         raise ArtifactError(
             f"r_max_A = {settings.r_max_A} is more than half the height of the cell, {height / 2:.2f} Å; "
             "use a larger supercell or a smaller r_max_A."
-        )
-    if not settings.snapshot_interval_fs <= settings.block_ps * 1e3 <= settings.duration_ps * 1e3 / 2:
-        raise ArtifactError(
-            f"block_ps = {settings.block_ps} does not lie between snapshot_interval_fs and half of duration_ps = "
-            f"{settings.duration_ps}; change one of them."
         )
     return settings.bin_A * np.arange(round(settings.r_max_A / settings.bin_A) + 1)
 
@@ -195,11 +255,11 @@ class _Stage(NamedTuple):
     duration_ps: float
 
 
-def _stages(settings: RdfSettings) -> list[_Stage]:
+def _stages(settings: RdfSettings, temperature_K: float) -> list[_Stage]:
     stages = [
-        _Stage("melt", settings.melt_factor * settings.temperature_K, settings.melt_ps),
-        _Stage("equilibrate", settings.temperature_K, settings.equilibrate_ps),
-        _Stage("sample", settings.temperature_K, settings.duration_ps),
+        _Stage("melt", settings.melt_factor * temperature_K, settings.melt_ps),
+        _Stage("equilibrate", temperature_K, settings.equilibrate_ps),
+        _Stage("sample", temperature_K, settings.duration_ps),
     ]
     return [stage for stage in stages if stage.duration_ps > 0]
 
@@ -220,7 +280,12 @@ def _replica(
 
 
 def _result(
-    atoms: Atoms, settings: RdfSettings, edges: np.ndarray, runs: dict[int, Run], failures: list[RdfFailure]
+    atoms: Atoms,
+    settings: RdfSettings,
+    temperature_K: float,
+    edges: np.ndarray,
+    runs: dict[int, Trajectory],
+    failures: list[RdfFailure],
 ) -> RdfResult:
     lasting = {seed: run for seed, run in runs.items() if run.failure is None}
     r = (edges[1:] + edges[:-1]) / 2
@@ -230,7 +295,7 @@ def _result(
         counts = np.concatenate([_block_counts(atoms, run, edges, block) for run in lasting.values()])
         ideal = ideal_counts(atoms, edges)
         pairs = {
-            label: _pair_structure(r, counts[:, k], ideal[k], block, settings.bootstrap_samples)
+            label: pair_structure(r, counts[:, k], ideal[k], block, settings.bootstrap_samples)
             for k, label in enumerate(pair_labels(atoms))
         }
         diffusion = float(np.mean([square_displacement(run) for run in lasting.values()])) / (6 * settings.duration_ps)
@@ -239,7 +304,7 @@ def _result(
     return RdfResult(
         atoms=len(atoms),
         density_atoms_A3=len(atoms) / float(atoms.get_volume()),
-        temperature_K=settings.temperature_K,
+        temperature_K=temperature_K,
         mean_temperature_K=mean_temperature,
         minimum_distance_A=smallest_distance(runs.values()),
         diffusion_A2_ps=diffusion,
@@ -249,11 +314,11 @@ def _result(
         seeds=list(lasting),
         failures=failures,
         failure_fraction=1 - len(lasting) / len(settings.seeds),
-        notes=_notes(settings, pairs, diffusion, mean_temperature, len(lasting)),
+        notes=_notes(settings, temperature_K, pairs, diffusion, mean_temperature, len(lasting)),
     )
 
 
-def _block_counts(atoms: Atoms, run: Run, edges: np.ndarray, block: int) -> np.ndarray:
+def _block_counts(atoms: Atoms, run: Trajectory, edges: np.ndarray, block: int) -> np.ndarray:
     """[blocks, labels, bins], without the first frame (the end of the stage before) and an incomplete last block."""
     frame, counts = atoms.copy(), []
     for positions in run.snapshots_A[1:]:
@@ -263,28 +328,20 @@ def _block_counts(atoms: Atoms, run: Run, edges: np.ndarray, block: int) -> np.n
     return np.array(counts[:whole]).reshape(-1, block, *counts[0].shape).sum(axis=1)
 
 
-def square_displacement(run: Run) -> float:
+def square_displacement(run: Trajectory) -> float:
     """Mean over atoms of the squared way from the first to the last snapshot, less that of the centre of mass, Å^2."""
     moved = run.snapshots_A[-1] - run.snapshots_A[0]
     moved = moved - np.average(moved, axis=0, weights=run.atoms.get_masses())
     return float((moved**2).sum(axis=1).mean())
 
 
-def _pair_structure(r: np.ndarray, counts: np.ndarray, ideal: np.ndarray, block: int, samples: int) -> PairStructure:
-    resolved = MIN_COUNTS / (ideal * block * len(counts))
-
-    def measure(rows: np.ndarray) -> dict[str, float]:
-        return structure_measures(r, rows.mean(axis=0) / (ideal * block), resolved)
-
-    values = block_resamples(lambda rows: np.array(list(measure(rows).values())), counts, 1, samples, seed=0)
-    measures = measure(counts)
-    intervals = {name: list(interval(column)) for name, column in zip(measures, values.T, strict=True)}
-    g = counts.mean(axis=0) / (ideal * block)
-    return PairStructure(g.tolist(), measures, intervals, ideal.tolist(), counts.tolist())
-
-
 def _notes(
-    settings: RdfSettings, pairs: dict[str, PairStructure], diffusion: float, mean_temperature: float, lasting: int
+    settings: RdfSettings,
+    temperature_K: float,
+    pairs: dict[str, PairStructure],
+    diffusion: float,
+    mean_temperature: float,
+    lasting: int,
 ) -> list[str]:
     seeds, displacement = len(settings.seeds), np.sqrt(6 * diffusion * settings.duration_ps)
     notes = (
@@ -295,6 +352,6 @@ def _notes(
             notes.append(f"{label}: too few frames, or no such feature within r_max_A, for {', '.join(missing)}.")
     if pairs and displacement < LIQUID_DISPLACEMENT * pairs[TOTAL].measures["first_peak_A"]:
         notes.append(f"Atoms moved {displacement:.2f} Å (root mean square) while sampled: this may be no liquid.")
-    if abs(mean_temperature / settings.temperature_K - 1) > TEMPERATURE_TOLERANCE:
-        notes.append(f"It was {mean_temperature:.0f}, not {settings.temperature_K:g} K; equilibrate for longer.")
+    if abs(mean_temperature / temperature_K - 1) > TEMPERATURE_TOLERANCE:
+        notes.append(f"It was {mean_temperature:.0f}, not {temperature_K:g} K; equilibrate for longer.")
     return notes

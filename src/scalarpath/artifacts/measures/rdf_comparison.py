@@ -1,18 +1,63 @@
-"""How far the liquid of a model is from that of the reference."""
+"""The structure of a liquid, and how far the liquid of a model is from that of the reference."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from scalarpath.artifacts.bootstrap import block_indices, interval
-from scalarpath.artifacts.measures.pair_distribution import MIN_COUNTS, difference_measures, structure_measures
-from scalarpath.artifacts.measures.rdf import PairStructure, RdfResult
+from scalarpath.artifacts.measures.pair_distribution import (
+    MIN_COUNTS,
+    PairStructure,
+    difference_measures,
+    structure_measures,
+)
 from scalarpath.core.errors import ArtifactError
 
 DISTANCES = ("g_mae", "wasserstein_A")
 _CHANGES = {"onset_A": "onset_shift_A", "first_peak_A": "first_peak_shift_A", "height": "height_change"}
+
+
+@dataclass(frozen=True)
+class RdfFailure:
+    """A replica that failed while it was melted, equilibrated or sampled, and when within that stage."""
+
+    stage: str
+    kind: str
+    seed: int
+    time_fs: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class RdfResult:
+    """Liquid structure over the seeds that did not fail; pairs: by label (``total``, ``Li-F``), empty where all failed.
+
+    r_A: bin centres; block_frames: frames in a block; diffusion_A2_ps: mean square displacement while sampled, less
+    that of the centre of mass, over six times the duration.
+    """
+
+    atoms: int
+    density_atoms_A3: float
+    temperature_K: float
+    mean_temperature_K: float
+    minimum_distance_A: float
+    diffusion_A2_ps: float
+    r_A: list[float]
+    block_frames: int
+    pairs: dict[str, PairStructure]
+    seeds: list[int]
+    failures: list[RdfFailure]
+    failure_fraction: float
+    notes: list[str]
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> RdfResult:
+        """The inverse of ``dataclasses.asdict``."""
+        pairs = {label: PairStructure(**pair) for label, pair in data["pairs"].items()}
+        return cls(**{**data, "pairs": pairs, "failures": [RdfFailure(**failure) for failure in data["failures"]]})
 
 
 @dataclass(frozen=True)
@@ -32,7 +77,7 @@ class RdfComparison:
     notes: list[str]
 
 
-def compare_rdf(model: RdfResult, reference: RdfResult, samples: int = 500) -> RdfComparison:
+def compare_rdf(model: RdfResult, reference: RdfResult, samples: int) -> RdfComparison:
     """Differences of two liquids measured by the same protocol, with intervals from resampling the blocks of both.
 
     Raises ArtifactError where the two are not comparable: other bins, numbers of atoms, density or temperature.

@@ -4,125 +4,73 @@ A model that is too soft lets atoms come too close: its forces on the wall are s
 slope below one, as Deng et al., npj Comput. Mater. 11, 9, 2025, fit it) and an energy is reached at a shorter distance.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.neighborlist import neighbor_list
+from scipy.interpolate import CubicHermiteSpline
 
-from scalarpath.artifacts.materials import Reference, WallCurve, material, pair_name
-from scalarpath.artifacts.measures.softening import softening_slope
-from scalarpath.artifacts.measures.walls import (
-    EQUILIBRIUM_FRACTIONS,
-    Scan,
-    energy_slope,
-    wall_curve,
-    wall_distances,
-    wall_scans,
-)
-from scalarpath.core.errors import ArtifactError
+from scalarpath.artifacts.bench import Bench
+from scalarpath.artifacts.figures import MODEL, REFERENCE, legend, panels
+from scalarpath.artifacts.materials import Material, pair_name
+from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
+from scalarpath.artifacts.measures.softening import TopForceResult, softening_of_top_forces, softening_slope
+from scalarpath.artifacts.measures.wall_comparison import WallResult, compare_wall, forces_at_reference
+from scalarpath.artifacts.measures.walls import EQUILIBRIUM_FRACTIONS, CompressedCrystal, Scan, wall_curve, wall_scans
+from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
+from scalarpath.artifacts.stored_values import Reference, StoredValues, WallCurve
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.settings import Count, Fraction, Positive, Range
 
-NAN = float("nan")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_TOP_EV = 15.0  # of the energy axis
+_LINE_POINTS = 400
+_MOST_MARKERS = 20  # more points are a line
 
 
 @dataclass(frozen=True)
 class RepulsionSettings:
     """What is scanned; fractions are of the usual distance of each pair.
 
-    Attributes:
-        material: Name in ``MATERIALS``.
-        lowest_fraction: Where scans of pairs start.
-        crystal_lowest_fraction: Where the compressed crystal starts: linear scale.
-        wall_fraction: Where the wall ends; the scan goes on to 1.1 to find the minimum.
-        points: Of each scan.
-        consistency_points: Points of the wall at which force and energy difference are compared.
-        levels_eV: Energies above the minimum at which the wall's place is compared.
-        bulk_repeat: Conventional cells along each axis that hold the pair in the crystal.
-        min_train_distance_A: Shortest distance of the training set by pair (``LiF``), see ``shortest_distances``.
+    lowest_fraction: where scans of pairs start; crystal_lowest_fraction: where the compressed crystal starts, a linear
+    scale; wall_fraction: where the wall ends, the scan goes on to 1.1 to find the minimum; points: of each scan;
+    consistency_points: points of the wall at which force and energy difference are compared; levels_eV: energies above
+    the minimum at which the place of the wall is compared; bulk_repeat: conventional cells along each axis that hold
+    the pair in the crystal, with one the pair would meet its own images.
     """
 
-    material: str = "si"
-    lowest_fraction: float = 0.6
-    crystal_lowest_fraction: float = 0.74
-    wall_fraction: float = 0.95
-    points: int = 51
-    consistency_points: int = 12
-    levels_eV: tuple[float, ...] = (1.0, 5.0, 10.0)
-    bulk_repeat: int = 2
-    min_train_distance_A: dict[str, float] | None = None
+    lowest_fraction: Fraction
+    crystal_lowest_fraction: Fraction
+    wall_fraction: Annotated[float, Range(above=0.0, at_most=1.0)]
+    points: Annotated[int, Range(at_least=10)]
+    consistency_points: Count
+    levels_eV: tuple[Positive, ...]
+    bulk_repeat: Annotated[int, Range(at_least=2)]
 
-    @classmethod
-    def smoke(cls, material: str = "si") -> "RepulsionSettings":
-        """Quick: half of the points."""
-        return cls(material=material, points=26, consistency_points=4)
-
-
-@dataclass(frozen=True)
-class WallMeasures:
-    """What is measured over (a part of) a wall.
-
-    Attributes:
-        points: Of the model's curve in this part.
-        softening_slope: sum F_ref F / sum F_ref^2 over the reference's points; below one is too soft.
-        relative_force_error_median, relative_force_error_max: |F - F_ref| / |F_ref|.
-        monotonic_fraction: Share of its length over which the energy rises as the distance falls.
-        force_sign_flips: Changes of sign of the force.
-        max_force_energy_mismatch_eV_A: max |F + dE/dr|.
-    """
-
-    points: int
-    softening_slope: float
-    relative_force_error_median: float
-    relative_force_error_max: float
-    monotonic_fraction: float
-    force_sign_flips: int
-    max_force_energy_mismatch_eV_A: float
-
-
-@dataclass(frozen=True)
-class WallResult:
-    """One scan.
-
-    Attributes:
-        name, pair: Of the scan and of its elements.
-        wall_end_A: Distance below which a point belongs to the wall.
-        model, reference: The curves, for figures; the model's also at the reference's distances.
-        wall: Over the whole wall.
-        in_training_range, out_of_training_range: Over the parts beyond and below the shortest training distance.
-        wall_distance_A, reference_wall_distance_A: Where an energy above the minimum is reached, by ``at_5eV``.
-        wall_distance_error_A: Model minus reference; negative: the model lets atoms come closer.
-        level_in_training_range: Whether the reference reaches the energy beyond the shortest training distance.
-        notes: What could not be measured, and why.
-    """
-
-    name: str
-    pair: str
-    wall_end_A: float
-    model: WallCurve
-    reference: WallCurve | None
-    wall: WallMeasures
-    in_training_range: WallMeasures | None
-    out_of_training_range: WallMeasures | None
-    wall_distance_A: dict[str, float]
-    reference_wall_distance_A: dict[str, float]
-    wall_distance_error_A: dict[str, float]
-    level_in_training_range: dict[str, bool]
-    notes: list[str] = field(default_factory=list)
+    def __post_init__(self) -> None:
+        lowest = max(self.lowest_fraction, self.crystal_lowest_fraction)
+        if not lowest < self.wall_fraction:
+            raise ConfigError(
+                f"settings.repulsion.wall_fraction = {self.wall_fraction:g} leaves no wall beyond the lowest fraction, "
+                f"{lowest:g}; raise the one or lower the other."
+            )
+        if not self.levels_eV:
+            raise ConfigError("settings.repulsion.levels_eV is empty; give an energy, for example 5.0.")
 
 
 @dataclass(frozen=True)
 class RepulsionResult:
-    """All scans of a material.
-
-    Attributes:
-        material: Its name.
-        softening_slope: Over all wall forces of all scans that have a reference, pooled.
-        walls: One result per scan.
-        notes: Those of the scans.
-    """
+    """All scans of a material; softening_slope: over the wall forces of all scans that have a reference, pooled."""
 
     material: str
     softening_slope: float
@@ -130,36 +78,111 @@ class RepulsionResult:
     notes: list[str]
 
 
+class Repulsion(Measure[RepulsionSettings]):
+    """Walls of free pairs, of pairs in the crystal, of the compressed crystal, of the bonds of a molecule."""
+
+    name = "repulsion"
+    settings = RepulsionSettings
+    claim = Claim("less softened repulsion", "|slope - 1|", "softening_slope", "error", over_rows=np.mean)
+    charts = (
+        ("repulsion: softening slope (1 is right)", "softening_slope"),
+        ("repulsion: share of a wall that rises", "monotonic_fraction"),
+    )
+
+    def measure(
+        self, bench: Bench, settings: RepulsionSettings, progress: Progress, trajectories: Path | None
+    ) -> Measurement:
+        """See ``Measure``."""
+        progress("repulsion", 0, 0)
+        shortest = bench.min_train_distance_A
+        model = measure_repulsion(bench.calculator, bench.material, settings, bench.reference, shortest)
+        results: dict[str, Any] = {"model": model}
+        if bench.test_frames:
+            progress("largest test forces", 0, 0)
+            results["top_forces"] = softening_of_top_forces(bench.calculator, bench.test_frames)
+        used = {"material": bench.material.name, **asdict(settings), "min_train_distance_A": shortest}
+        return Measurement(results, used)
+
+    def rows(self, measurement: Measurement, bench: Bench) -> Iterator[Row]:
+        """See ``Measure``."""
+        result: RepulsionResult = measurement.results["model"]
+        top: TopForceResult | None = measurement.results.get("top_forces")
+        known = any(wall.reference is not None for wall in result.walls)
+        pooled = "all scans; below 1 is too soft" if known else NO_REFERENCE
+        yield compared("softening_slope", "softening slope, walls", "", result.softening_slope, 1.0, note=pooled)
+        if top is not None:
+            note = f"{top.atoms} atoms with forces above {top.smallest_top_force_eV_A:.3g} eV/Å"
+            slope = top.softening_slope
+            yield compared("softening_slope_top_forces", "softening slope, test forces", "", slope, 1.0, note=note)
+        for wall in result.walls:
+            yield _wall_row(wall)
+        measures = [wall.wall for wall in result.walls]
+        monotonic = min(item.monotonic_fraction for item in measures)
+        worst = min(result.walls, key=lambda wall: wall.wall.monotonic_fraction).name
+        note = "" if monotonic > 0.999 else f"energy falls inwards on the wall of {worst}"
+        yield compared("monotonic_fraction", "wall that rises inwards", "", monotonic, 1.0, note=note)
+        flips = sum(item.force_sign_flips for item in measures)
+        yield compared("force_sign_flips", "force flips on walls", "", float(flips), 0.0)
+        mismatch = max(item.max_force_energy_mismatch_eV_A for item in measures)
+        yield compared("max_force_energy_mismatch_eV_A", "|F + dE/dr| on walls", "eV/Å", mismatch, 0.0)
+
+    def figure(self, measurement: Measurement) -> Figure:
+        """Energy above the minimum and force of every scan, with the points of the reference."""
+        result: RepulsionResult = measurement.results["model"]
+        shortest = measurement.settings["min_train_distance_A"] or {}
+        figure, axes = panels(2, len(result.walls), share_x=True)
+        for (energy_axis, force_axis), wall in zip(axes.T, result.walls, strict=True):
+            _draw_wall(energy_axis, force_axis, wall)
+            for axis in (energy_axis, force_axis):
+                axis.axhline(0.0, color="0.85", lw=0.8, zorder=0)
+                if wall.pair in shortest and shortest[wall.pair] > wall.model.distance_A[0]:
+                    axis.axvline(shortest[wall.pair], color="0.5", ls=":", lw=1.0, label="shortest training distance")
+            energy_axis.set(title=wall.name.replace("_", " "), ylim=(-0.06 * _TOP_EV, _TOP_EV))
+            force_axis.set(xlabel="distance (Å)")
+        axes[0, 0].set(ylabel="energy above the minimum (eV)")
+        axes[1, 0].set(ylabel="$-dE/dr$ (eV/Å)")
+        legend(figure, axes)
+        return figure
+
+
 def measure_repulsion(
-    calculator: Calculator, settings: RepulsionSettings, reference: Reference | Calculator | None = None
+    calculator: Calculator,
+    material: Material,
+    settings: RepulsionSettings,
+    reference: Reference | None = None,
+    min_train_distance_A: Mapping[str, float] | None = None,
 ) -> RepulsionResult:
-    """Scan all walls of a material.
+    """Scan all walls of a material. Without a reference, what compares is NaN.
 
-    Args:
-        calculator: Measured.
-        settings: What is scanned.
-        reference: Stored curves, or a calculator that is scanned as the model is; without it, what compares is NaN.
-
-    Raises:
-        ArtifactError: A setting is impossible.
+    min_train_distance_A: shortest distance of the training set by pair (``LiF``), see ``shortest_distances``.
     """
-    _check(settings)
     walls = []
-    for scan in wall_scans(material(settings.material), settings.bulk_repeat):
+    for scan in wall_scans(material, settings.bulk_repeat):
         grid = scan_distances(scan, settings)
-        if isinstance(reference, Reference):
+        if isinstance(reference, StoredValues):
             known = reference.walls.get(scan.name)
         else:
             known = None if reference is None else wall_curve(scan, reference, grid)
-        walls.append(_measure_wall(scan, calculator, grid, settings, known))
-    forces = [_forces_at_reference(wall.model, wall.reference, 0.0, wall.wall_end_A) for wall in walls]
+        walls.append(
+            compare_wall(
+                scan,
+                calculator,
+                grid,
+                known,
+                wall_fraction=settings.wall_fraction,
+                consistency_points=settings.consistency_points,
+                levels_eV=settings.levels_eV,
+                shortest_training_A=(min_train_distance_A or {}).get(scan.pair),
+            )
+        )
+    forces = [forces_at_reference(wall.model, wall.reference, 0.0, wall.wall_end_A) for wall in walls]
     pooled = (np.concatenate(parts) for parts in zip(*forces, strict=True))
     notes = [f"{wall.name}: {note}" for wall in walls for note in wall.notes]
-    return RepulsionResult(settings.material, softening_slope(*pooled), walls, notes)
+    return RepulsionResult(material.name, softening_slope(*pooled), walls, notes)
 
 
 def shortest_distances(frames: Sequence[Atoms], longest_A: float = 5.0) -> dict[str, float]:
-    """Shortest distance of each pair of elements in a set of frames, for ``min_train_distance_A``; Å."""
+    """Shortest distance of each pair of elements in a set of frames (Å), ``LiF``."""
     shortest: dict[str, float] = {}
     for atoms in frames:
         symbols = atoms.get_chemical_symbols()
@@ -169,93 +192,55 @@ def shortest_distances(frames: Sequence[Atoms], longest_A: float = 5.0) -> dict[
     return shortest
 
 
-def _check(settings: RepulsionSettings) -> None:
-    lowest = max(settings.lowest_fraction, settings.crystal_lowest_fraction)
-    if not 0 < lowest < settings.wall_fraction <= 1 or min(settings.lowest_fraction, settings.points - 9) <= 0:
-        raise ArtifactError(
-            f"a wall needs 0 < lowest fractions < wall_fraction <= 1 and at least 10 points, not {settings}."
-        )
-
-
 def scan_distances(scan: Scan, settings: RepulsionSettings) -> np.ndarray:
     """Distances (Å) at which a scan is computed, increasing."""
-    lowest = settings.crystal_lowest_fraction if scan.name == "crystal" else settings.lowest_fraction
+    lowest = settings.crystal_lowest_fraction if isinstance(scan, CompressedCrystal) else settings.lowest_fraction
     return scan.usual_distance * np.linspace(lowest, EQUILIBRIUM_FRACTIONS[1], settings.points)
 
 
-def _measure_wall(
-    scan: Scan, calculator: Calculator, grid: np.ndarray, settings: RepulsionSettings, reference: WallCurve | None
-) -> WallResult:
-    known = np.empty(0) if reference is None else np.asarray(reference.distance_A)
-    missing = [distance for distance in known if np.abs(grid - distance).min() > 1e-9]
-    model = wall_curve(scan, calculator, np.sort(np.concatenate([grid, missing])))
-    end = settings.wall_fraction * scan.usual_distance
-    border = (settings.min_train_distance_A or {}).get(scan.pair)
-    wall_grid = grid[grid <= end]
-    checked = wall_grid[np.linspace(0, len(wall_grid) - 1, settings.consistency_points).round().astype(int)]
-    mismatch = {
-        float(distance): abs(
-            scan.force(calculator, distance) + energy_slope(partial(scan.energy, calculator), distance)
-        )
-        for distance in np.unique(checked)
-    }
-    notes = [] if reference is not None else ["no reference curve, so nothing is compared"]
-    if np.isnan(model.force_eV_A).any():
-        notes.append("the calculator gives no stress, so forces of the compressed crystal are unknown")
-    found = wall_distances(model, scan.usual_distance, settings.levels_eV)
-    expected = dict.fromkeys(found, NAN)
-    if reference is not None:
-        expected = wall_distances(reference, scan.usual_distance, settings.levels_eV)
-        for key in found:
-            if np.isnan(expected[key]):
-                notes.append(f"the reference curve does not reach the level {key}")
-            elif np.isnan(found[key]):
-                notes.append(f"the model does not reach the level {key} down to {model.distance_A[0]:.3f} Å")
-    return WallResult(
-        name=scan.name,
-        pair=scan.pair,
-        wall_end_A=end,
-        model=model,
-        reference=reference,
-        wall=_measures(model, reference, mismatch, 0.0, end),
-        in_training_range=None if border is None else _measures(model, reference, mismatch, border, end),
-        out_of_training_range=None if border is None else _measures(model, reference, mismatch, 0.0, min(border, end)),
-        wall_distance_A=found,
-        reference_wall_distance_A=expected,
-        wall_distance_error_A={key: found[key] - expected[key] for key in found},
-        level_in_training_range={} if border is None else {key: expected[key] >= border for key in found},
-        notes=notes,
-    )
+def _wall_row(wall: WallResult) -> Row:
+    """Place of the wall at 5 eV, or at the nearest level that both curves reach."""
+    levels = sorted(wall.wall_distance_A, key=lambda level: abs(float(level[3:-2]) - 5.0))
+    wanted = [wall.wall_distance_error_A, wall.wall_distance_A]
+    level = next((at for table in wanted for at in levels if np.isfinite(table[at])), levels[0])
+    notes = [f"slope {wall.wall.softening_slope:.3f}" if wall.reference is not None else NO_REFERENCE]
+    if wall.level_in_training_range and not wall.level_in_training_range[level]:
+        notes.append("closer than any training pair")
+    key = f"wall_distance_A_{level}_{wall.name}"
+    distances = wall.wall_distance_A[level], wall.reference_wall_distance_A[level]
+    return compared(key, f"{wall.name} wall at {level[3:-2]} eV", "Å", *distances, note="; ".join(notes))
 
 
-def _measures(
-    model: WallCurve, reference: WallCurve | None, mismatch: dict[float, float], start: float, end: float
-) -> WallMeasures:
-    distance, energy, force = (np.asarray(values) for values in (model.distance_A, model.energy_eV, model.force_eV_A))
-    inside = (distance >= start) & (distance <= end)
-    steps, falls = np.diff(distance[inside]), np.diff(energy[inside]) < 0
-    signs = np.sign(force[inside])
-    expected, compared = _forces_at_reference(model, reference, start, end)
-    error = np.abs(compared - expected) / np.abs(expected)
-    mismatches = [value for at, value in mismatch.items() if start <= at <= end]
-    return WallMeasures(
-        points=int(inside.sum()),
-        softening_slope=softening_slope(expected, compared),
-        relative_force_error_median=float(np.median(error)) if len(error) else NAN,
-        relative_force_error_max=float(error.max()) if len(error) else NAN,
-        monotonic_fraction=float(steps[falls].sum() / steps.sum()) if len(steps) else NAN,
-        force_sign_flips=int((signs[1:] * signs[:-1] < 0).sum()),
-        max_force_energy_mismatch_eV_A=float(max(mismatches, default=NAN)),
-    )
+def _draw_wall(energy_axis: Axes, force_axis: Axes, wall: WallResult) -> None:
+    _draw_curve(energy_axis, force_axis, wall.model, wall.wall_end_A, label="model", color=MODEL)
+    if wall.reference is not None:
+        dense = len(wall.reference.distance_A) > _MOST_MARKERS
+        style: dict[str, Any] = {"lw": 1.0, "ls": "--"} if dense else {"marker": "o", "ms": 4, "ls": "none"}
+        style |= {"label": "reference", "color": REFERENCE}
+        _draw_curve(energy_axis, force_axis, wall.reference, wall.wall_end_A, **style)
+    tops = [
+        force
+        for curve in (wall.model, wall.reference)
+        if curve is not None
+        for force, height in zip(curve.force_eV_A, _height(curve, wall.wall_end_A), strict=True)
+        if height < _TOP_EV and np.isfinite(force)
+    ]
+    if tops and max(tops) > 0:
+        force_axis.set_ylim(-0.15 * max(tops), 1.15 * max(tops))
 
 
-def _forces_at_reference(
-    model: WallCurve, reference: WallCurve | None, start: float, end: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reference forces and the model's at the same distances; the model's curve holds all of the reference's."""
-    if reference is None:
-        return np.empty(0), np.empty(0)
-    at = np.asarray(reference.distance_A)
-    inside = (at >= start) & (at <= end)
-    nearest = [int(np.argmin(np.abs(np.asarray(model.distance_A) - distance))) for distance in at[inside]]
-    return np.asarray(reference.force_eV_A)[inside], np.asarray(model.force_eV_A)[nearest]
+def _height(curve: WallCurve, wall_end_A: float) -> np.ndarray:
+    """Energy above the minimum outside of any hole."""
+    energy = np.asarray(curve.energy_eV)
+    return energy - energy[np.asarray(curve.distance_A) >= 0.8 * wall_end_A].min()
+
+
+def _draw_curve(energy_axis: Axes, force_axis: Axes, curve: WallCurve, wall_end_A: float, **style: Any) -> None:
+    """Points as they are; a line as the cubic that has their energies and forces."""
+    distance, force, height = np.asarray(curve.distance_A), np.asarray(curve.force_eV_A), _height(curve, wall_end_A)
+    if style.get("ls") != "none" and np.isfinite(force).all():
+        cubic = CubicHermiteSpline(distance, height, -force)
+        distance = np.linspace(distance[0], distance[-1], _LINE_POINTS)
+        height, force = cubic(distance), -cubic(distance, 1)
+    energy_axis.plot(distance, height, **style)
+    force_axis.plot(distance, force, **style)

@@ -4,21 +4,31 @@ Neighbours enter and leave the cutoff along the line, so that a cutoff that does
 model can still be wrong, and single precision adds noise of its own: measure in double precision.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
-from scipy.signal import find_peaks
 
-from scalarpath.artifacts.materials import Material, material
+from scalarpath.artifacts.bench import Bench
+from scalarpath.artifacts.figures import MODEL, panels
+from scalarpath.artifacts.materials import Material
+from scalarpath.artifacts.measure import Measure, Measurement, Progress
 from scalarpath.artifacts.measures.walls import PairScan, bond_scan, energy_slope, free_pair
-from scalarpath.core.errors import ArtifactError
+from scalarpath.artifacts.rows import Row, compared
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.settings import Count, NonNegative, Positive, Range
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _BOX_A = (16.0, 16.0, 20.0)  # no pair meets its image
-NAN = float("nan")
 _SUSPECTS = 10
 _DIRECTION = np.array([1.0, 0.5**0.5, 3**-0.5]) / (1 + 1 / 2 + 1 / 3) ** 0.5  # neighbours cross the cutoff one by one
 
@@ -27,47 +37,38 @@ _DIRECTION = np.array([1.0, 0.5**0.5, 3**-0.5]) / (1 + 1 / 2 + 1 / 3) ** 0.5  # 
 class SmoothnessSettings:
     """What is stretched.
 
-    Attributes:
-        material: Name in ``MATERIALS``.
-        points: Of each scan.
-        pair_range: Free pairs and bonds, from and to, in usual distances.
-        highest_pair_distance_A: Where such a scan ends at the latest; beyond the cutoff.
-        atom_range_A: How far an atom of the perfect crystal is moved to both sides.
-        bulk_repeat: Conventional cells along each axis of that crystal.
-        prominence: Depth of a minimum, in ranges of the curve, below which it is noise.
+    points: of each scan; pair_range: free pairs and bonds, from and to, in usual distances; highest_pair_distance_A:
+    where such a scan ends at the latest, beyond the cutoff; atom_range_A: how far an atom of the perfect crystal is
+    moved to both sides; bulk_repeat: conventional cells along each axis of that crystal; prominence: depth of a
+    minimum, in ranges of the curve, below which it is noise.
     """
 
-    material: str = "si"
-    points: int = 801
-    pair_range: tuple[float, float] = (0.85, 4.5)
-    highest_pair_distance_A: float = 8.0
-    atom_range_A: float = 0.6
-    bulk_repeat: int = 2
-    prominence: float = 1e-5
+    points: Annotated[int, Range(at_least=20)]
+    pair_range: tuple[Positive, Positive]
+    highest_pair_distance_A: Positive
+    atom_range_A: Positive
+    bulk_repeat: Count
+    prominence: NonNegative
 
-    @classmethod
-    def smoke(cls, material: str = "si") -> "SmoothnessSettings":
-        """Quick: fewer points and a smaller crystal."""
-        return cls(material=material, points=121, bulk_repeat=1)
+    def __post_init__(self) -> None:
+        low, high = self.pair_range
+        if not low < high:
+            raise ConfigError(f"settings.smoothness.pair_range = [{low:g}, {high:g}] does not rise; swap the two.")
 
 
 @dataclass(frozen=True)
 class LineResult:
-    """One scan.
+    """One scan, ``dimer_...``, ``bond_...`` or ``atom_in_crystal``.
 
-    Attributes:
-        name: ``dimer_...``, ``bond_...`` or ``atom_in_crystal``.
-        position_A, energy_eV, force_eV_A: The curve; the force is that along the line, positive towards its end.
-        energy_jump, force_jump: Largest change of the second difference between neighbouring points, in ranges
-            (largest minus smallest value) of the curve. A step of size s gives 2 s / range, at any number of points.
-        energy_jump_order, force_jump_order: log2 of its growth when every second point is left out: about 3 for a
-            smooth curve, 1 for a kink, 0 for a step or noise; below 3 too where something is narrower than a few
-            steps of the grid; NaN if the jump is no more than rounding.
-        max_force_energy_mismatch_eV_A: max |F + dE/dx|, dE/dx by central differences with steps of 0.001 Å at the
-            points where the differences of the curve itself disagree most with the force.
-        minima: Local minima deeper than the noise.
-        spurious_minima: All but the one that a bond, or an atom at its site, has.
-        curvature_sign_changes: Of the energy: extrema of the force that stand out of the noise.
+    position_A, energy_eV, force_eV_A: the curve, the force is that along the line, positive towards its end;
+    energy_jump, force_jump: largest change of the second difference between neighbouring points, in ranges (largest
+    minus smallest value) of the curve: a step of size s gives 2 s / range, at any number of points; energy_jump_order,
+    force_jump_order: log2 of its growth when every second point is left out: about 3 for a smooth curve, 1 for a kink,
+    0 for a step or noise, below 3 too where something is narrower than a few steps of the grid, NaN if the jump is no
+    more than rounding; max_force_energy_mismatch_eV_A: max |F + dE/dx|, dE/dx by central differences with steps of
+    0.001 Å at the points where the differences of the curve itself disagree most with the force; minima: local minima
+    deeper than the noise; spurious_minima: all but the one that a bond, or an atom at its site, has;
+    curvature_sign_changes: of the energy: extrema of the force that stand out of the noise.
     """
 
     name: str
@@ -86,14 +87,7 @@ class LineResult:
 
 @dataclass(frozen=True)
 class SmoothnessResult:
-    """All scans of a material, and the worst of each measure.
-
-    Attributes:
-        material: Its name.
-        lines: One result per scan.
-        worst_energy_jump, worst_force_jump, max_force_energy_mismatch_eV_A, spurious_minima: Largest (sum) over them.
-        notes: What could not be measured, and why.
-    """
+    """All scans of a material; the worst (of the minima: the sum) of each number; what could not be measured."""
 
     material: str
     lines: list[LineResult]
@@ -102,6 +96,47 @@ class SmoothnessResult:
     max_force_energy_mismatch_eV_A: float
     spurious_minima: int
     notes: list[str]
+
+
+class Smoothness(Measure[SmoothnessSettings]):
+    """Free pairs or bonds stretched through the cutoff, and one atom pulled through a crystal."""
+
+    name = "smoothness"
+    settings = SmoothnessSettings
+    charts = (("smoothness: largest force jump", "worst_force_jump"),)
+
+    def measure(
+        self, bench: Bench, settings: SmoothnessSettings, progress: Progress, trajectories: Path | None
+    ) -> Measurement:
+        """See ``Measure``."""
+        progress("smoothness", 0, 0)
+        model = measure_smoothness(bench.calculator, bench.material, settings)
+        return Measurement({"model": model}, {"material": bench.material.name, **asdict(settings)})
+
+    def rows(self, measurement: Measurement, bench: Bench) -> Iterator[Row]:
+        """See ``Measure``."""
+        result: SmoothnessResult = measurement.results["model"]
+        bumpy = ", ".join(line.name for line in result.lines if line.spurious_minima)
+        yield compared("spurious_minima", "spurious minima", "", float(result.spurious_minima), 0.0, note=bumpy)
+        worst = max(result.lines, key=lambda line: np.nan_to_num(line.force_jump))
+        note = f"{worst.name}; order {worst.force_jump_order:.1f} (3 smooth, 1 kink, 0 step)"
+        yield Row("worst_force_jump", "force jump, of its range", "", result.worst_force_jump, note=note)
+        mismatch = result.max_force_energy_mismatch_eV_A
+        yield compared("max_force_energy_mismatch_eV_A", "|F + dE/dx| on lines", "eV/Å", mismatch, 0.0)
+
+    def figure(self, measurement: Measurement) -> Figure:
+        """Energy and force along every line."""
+        result: SmoothnessResult = measurement.results["model"]
+        figure, axes = panels(2, len(result.lines), share_x=True)
+        for (energy_axis, force_axis), line in zip(axes.T, result.lines, strict=True):
+            energy_axis.plot(line.position_A, np.array(line.energy_eV) - line.energy_eV[-1], color=MODEL)
+            force_axis.plot(line.position_A, line.force_eV_A, color=MODEL)
+            force_axis.axhline(0.0, color="0.85", lw=0.8, zorder=0)
+            energy_axis.set(title=line.name.replace("_", " "))
+            force_axis.set(xlabel="displacement (Å)" if line.name == "atom_in_crystal" else "distance (Å)")
+        axes[0, 0].set(ylabel="energy less that of the end (eV)")
+        axes[1, 0].set(ylabel="force along the line (eV/Å)")
+        return figure
 
 
 @dataclass(frozen=True)
@@ -125,17 +160,10 @@ class AtomInCrystal:
         return atoms
 
 
-def measure_smoothness(calculator: Calculator, settings: SmoothnessSettings) -> SmoothnessResult:
-    """Stretch free pairs or bonds through the cutoff and pull one atom through a crystal.
-
-    Raises:
-        ArtifactError: A setting is impossible.
-    """
-    low, high = settings.pair_range
-    if settings.points < 20 or not 0 < low < high or settings.atom_range_A <= 0:
-        raise ArtifactError(f"a smoothness scan needs at least 20 points and a range, not {settings}.")
+def measure_smoothness(calculator: Calculator, material: Material, settings: SmoothnessSettings) -> SmoothnessResult:
+    """Stretch free pairs or bonds through the cutoff and pull one atom through a crystal."""
     lines = []
-    for scan, start, end in _scans(material(settings.material), settings):
+    for scan, start, end in _scans(material, settings):
         positions = np.linspace(start, end, settings.points)
         # force and energy of one structure after another: who computes the one has the other too
         points = [(scan.force(calculator, position), scan.energy(calculator, position)) for position in positions]
@@ -144,7 +172,7 @@ def measure_smoothness(calculator: Calculator, settings: SmoothnessSettings) -> 
         lines.append(analyse_line(scan.name, positions, energies, forces, energy, settings.prominence))
     notes = [f"{line.name}: the energy is constant" for line in lines if np.isnan(line.energy_jump)]
     return SmoothnessResult(
-        material=settings.material,
+        material=material.name,
         lines=lines,
         worst_energy_jump=_worst([line.energy_jump for line in lines]),
         worst_force_jump=_worst([line.force_jump for line in lines]),
@@ -177,15 +205,10 @@ def analyse_line(
     energy: Callable[[float], float],
     prominence: float,
 ) -> LineResult:
-    """Smoothness of a curve on an even grid.
+    """Smoothness of a curve on a grid ``positions_A`` of even, increasing steps.
 
-    Args:
-        name: Of the scan.
-        positions_A: Even steps, increasing.
-        energies_eV: At the positions.
-        forces_eV_A: Along the line, at the positions.
-        energy: Energy (eV) at any position.
-        prominence: Depth of an extremum below which it is noise, in ranges of the curve.
+    energy: energy (eV) at any position; prominence: depth of an extremum below which it is noise, in ranges of the
+    curve.
     """
     energy_jump, force_jump = _jump(energies_eV), _jump(forces_eV_A)
     minima = _peaks(-energies_eV, prominence)
@@ -207,18 +230,20 @@ def analyse_line(
 
 def _jump(values: np.ndarray) -> float:
     scale = np.ptp(values)
-    return float(np.abs(np.diff(values, n=3)).max() / scale) if scale > 0 else NAN
+    return float(np.abs(np.diff(values, n=3)).max() / scale) if scale > 0 else np.nan
 
 
 def _order(jump: float, coarse_jump: float) -> float:
-    return float(np.log2(coarse_jump / jump)) if jump > 1e-13 else NAN
+    return float(np.log2(coarse_jump / jump)) if jump > 1e-13 else np.nan
 
 
 def _worst(values: list[float]) -> float:
-    return max((value for value in values if np.isfinite(value)), default=NAN)
+    return max((value for value in values if np.isfinite(value)), default=np.nan)
 
 
 def _peaks(values: np.ndarray, prominence: float) -> int:
+    from scipy.signal import find_peaks  # here: it takes a second
+
     peaks: tuple[np.ndarray, dict] = find_peaks(values, prominence=max(prominence * np.ptp(values), 1e-300))
     return len(peaks[0])
 

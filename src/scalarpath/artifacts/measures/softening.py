@@ -14,11 +14,9 @@ from scalarpath.core.errors import ArtifactError
 class TopForceResult:
     """Softening on labelled frames.
 
-    Attributes:
-        softening_slope: sum F_ref . F / sum F_ref^2 over the atoms with the largest reference forces.
-        softening_slope_all: The same over all atoms.
-        atoms: How many atoms are in the top share.
-        smallest_top_force_eV_A: The smallest reference force among them.
+    softening_slope: sum F_ref . F / sum F_ref^2 over the atoms with the largest labelled forces F_ref;
+    softening_slope_all: the same over all atoms; atoms: how many are in the top share; smallest_top_force_eV_A: the
+    smallest labelled force among them.
     """
 
     softening_slope: float
@@ -37,15 +35,9 @@ def softening_slope(reference_force: np.ndarray, force: np.ndarray) -> float:
 def softening_of_top_forces(
     calculator: Calculator, frames: Sequence[Atoms], top_fraction: float = 0.1
 ) -> TopForceResult:
-    """Softening slope on labelled frames, over the atoms with the largest reference forces.
+    """Softening slope on labelled frames, over the share of their atoms with the largest labelled forces.
 
-    Args:
-        calculator: Measured.
-        frames: Structures that carry reference forces (``atoms.get_forces()`` gives them).
-        top_fraction: Share of the atoms of all frames.
-
-    Raises:
-        ArtifactError: There is no frame, a frame has no forces, or the share is not in (0, 1].
+    Raises ArtifactError where there is no frame, a frame has no forces, or the share is not in (0, 1].
     """
     if not frames or not 0 < top_fraction <= 1:
         raise ArtifactError(
@@ -54,7 +46,7 @@ def softening_of_top_forces(
     labels = []
     for index, atoms in enumerate(frames):
         if atoms.calc is None or atoms.calc.results.get("forces") is None:
-            raise ArtifactError(f"frame {index} of {len(frames)} has no reference forces; give labelled frames.")
+            raise ArtifactError(f"frame {index} of {len(frames)} has no labelled forces; give labelled frames.")
         labels.append(atoms.calc.results["forces"])
     expected = np.concatenate(labels)
     found = np.concatenate([calculator.get_forces(atoms.copy()) for atoms in frames])

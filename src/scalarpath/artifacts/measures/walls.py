@@ -8,7 +8,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from scipy.interpolate import CubicHermiteSpline
 
-from scalarpath.artifacts.materials import Bond, Material, WallCurve, pair_name
+from scalarpath.artifacts.materials import Bond, Material, pair_name
+from scalarpath.artifacts.stored_values import WallCurve
 from scalarpath.core.errors import ArtifactError
 
 _DENSE_POINTS = 4000
@@ -23,12 +24,8 @@ EQUILIBRIUM_FRACTIONS = (0.9, 1.1)
 class PairScan:
     """Two rigid groups of atoms moved along the line that joins their first atoms, by the same amount each.
 
-    Attributes:
-        name: Name of the scan.
-        pair: Name of the pair of elements.
-        usual_distance: Distance of the pair where it neither repels nor attracts, roughly.
-        atoms: The structure that is scanned.
-        first, second: Indices of the groups.
+    pair: name of the pair of elements; usual_distance: distance (Å) of the pair where it neither repels nor attracts,
+    roughly; atoms: the structure that is scanned; first, second: indices of the groups.
     """
 
     name: str
@@ -79,7 +76,7 @@ class CompressedCrystal:
 
     @property
     def usual_distance(self) -> float:
-        """Nearest-neighbour distance at the reference lattice constant."""
+        """Nearest-neighbour distance at the lattice constant of the material, Å."""
         return self.material.nearest_neighbour
 
     def energy(self, calculator: Calculator, distance_A: float) -> float:
@@ -110,11 +107,9 @@ Scan = PairScan | CompressedCrystal
 
 
 def wall_scans(material: Material, bulk_repeat: int) -> list[Scan]:
-    """All scans of a material.
+    """All scans: free pairs, the compressed crystal and a pair of neighbours in it; of a molecule its bonds.
 
-    Args:
-        material: A crystal (free pairs, the compressed crystal, a nearest-neighbour pair in it) or a molecule (bonds).
-        bulk_repeat: Conventional cells along each axis that hold the pair in the crystal.
+    bulk_repeat: conventional cells along each axis that hold the pair in the crystal.
     """
     scans: list[Scan] = [free_pair(*symbols, length) for symbols, length in material.dimers.items()]
     if material.is_crystal:
@@ -135,8 +130,7 @@ def free_pair(
 def pair_in_crystal(material: Material, repeat: int) -> PairScan:
     """Two nearest neighbours in a perfect crystal whose other atoms stay where they are.
 
-    Raises:
-        ArtifactError: The cell has fewer than two cells along an axis, so that the pair would meet its own images.
+    Raises ArtifactError for fewer than two cells along an axis: the pair would meet its own images.
     """
     if repeat < 2:
         raise ArtifactError(f"bulk_repeat = {repeat} lets the pair meet its own images; use 2 or more.")
@@ -165,11 +159,9 @@ def wall_curve(scan: Scan, calculator: Calculator, distances_A: np.ndarray) -> W
 
 
 def energy_slope(energy: Callable[[float], float], at: float) -> float:
-    """dE/dx (eV/Å) by the fourth-order central difference with steps of ``DIFFERENCE_STEP_A``.
+    """dE/dx (eV/Å) of ``energy`` (eV as a function of Å) by the fourth-order central difference.
 
-    Args:
-        energy: Energy (eV) at a position (Å).
-        at: The position.
+    Its steps are ``DIFFERENCE_STEP_A``.
     """
     step = DIFFERENCE_STEP_A
     near = energy(at + step) - energy(at - step)
@@ -178,18 +170,11 @@ def energy_slope(energy: Callable[[float], float], at: float) -> float:
 
 
 def wall_distances(curve: WallCurve, usual_distance: float, levels_eV: Sequence[float]) -> dict[str, float]:
-    """Where a curve first rises by an energy above its minimum, going inwards; NaN if it does not.
+    """Distance (Å), by ``at_1eV`` and so on, where a curve first rises by an energy above its minimum, going inwards.
 
-    The minimum is that within a tenth of the usual distance, so that a hole further in is not taken for it. Between its
-    points the curve is the cubic that has their energies and forces.
-
-    Args:
-        curve: Energies and forces (without a force, straight lines join the energies).
-        usual_distance: Of the pair.
-        levels_eV: Energies above the minimum.
-
-    Returns:
-        Distance (Å) by ``at_1eV`` and so on.
+    NaN where it does not. The minimum is that within a tenth of the usual distance, so that a hole further in is not
+    taken for it. Between its points the curve is the cubic that has their energies and forces; without forces, straight
+    lines join the energies.
     """
     distance, energy = np.asarray(curve.distance_A), np.asarray(curve.energy_eV)
     inwards = np.linspace(min(distance[-1], EQUILIBRIUM_FRACTIONS[1] * usual_distance), distance[0], _DENSE_POINTS)
