@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+import re
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Sequence as _SequenceType
@@ -66,11 +67,28 @@ class Among:
         choose(value, self.names, where)
 
 
+@dataclass(frozen=True)
+class Matching:
+    """The form of a text, in an annotation: a regular expression, and what it allows in words."""
+
+    pattern: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"such as {self.words}"
+
+    def check(self, value: str, where: str) -> None:
+        """Raise ConfigError for another text."""
+        if not re.fullmatch(self.pattern, value):
+            raise ConfigError(f"{where} must be {self.words}, not {value!r}.")
+
+
 Positive = Annotated[float, Range(above=0.0)]
 NonNegative = Annotated[float, Range(at_least=0.0)]
 Fraction = Annotated[float, Range(above=0.0, below=1.0)]
 Count = Annotated[int, Range(at_least=1)]
 Whole = Annotated[int, Range(at_least=0)]
+Device = Annotated[str, Matching(r"cpu|mps|cuda(:\d+)?", "cpu, mps, cuda or cuda:<number>")]
 
 
 def read_settings(kind: Callable[..., T], section: Any, where: str, given: Mapping[str, Any] | None = None) -> T:
@@ -143,7 +161,7 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     if origin is Annotated:
         found = checked(value, arguments[0], where)
         for limits in arguments[1:]:
-            if isinstance(limits, (Range, Among)) and found is not None:
+            if isinstance(limits, (Range, Among, Matching)) and found is not None:
                 limits.check(found, where)
         return found
     if origin in (Union, types.UnionType):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -289,15 +289,18 @@ class Job:
         return float(self.backbone["cutoff"])
 
 
-def plain_config(cfg: DictConfig | ListConfig) -> dict[str, Any]:
-    """Resolved configuration as plain values, without ``resume``; raises ConfigError for a broken interpolation."""
+def plain_config(cfg: DictConfig | ListConfig, without: Collection[str] = ("resume",)) -> dict[str, Any]:
+    """Resolved configuration as plain values, without some keys; raises ConfigError for a broken interpolation."""
+    if not isinstance(cfg, DictConfig):
+        raise ConfigError(f"the configuration must be a group of settings, not {type(cfg).__name__}.")
     try:
-        config = OmegaConf.to_container(cfg, resolve=True)
+        values = {str(key): cfg[key] for key in cfg if key not in without}
+        return {
+            key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+            for key, value in values.items()
+        }
     except OmegaConfBaseException as error:
         raise ConfigError(f"the configuration cannot be resolved: {str(error).splitlines()[0]}.") from error
-    if not isinstance(config, dict):
-        raise ConfigError(f"the configuration must be a group of settings, not {type(config).__name__}.")
-    return {str(key): value for key, value in config.items() if key != "resume"}
 
 
 def stored_config(path: str | Path) -> dict[str, Any]:
