@@ -11,6 +11,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -114,16 +115,16 @@ def inference_flops(backbone: Backbone, head: nn.Module, neighbours: float, *, p
     directions = torch.randn(len(centre), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     vectors = (0.5 * spec.cutoff * nn.functional.normalize(directions)).requires_grad_()
     edges = torch.arange(len(centre))
-    geometry = EdgeGeometry.from_vectors(
-        vectors,
-        centre,
-        (centre + slot) % spec.n_species,
-        slot,
-        species,
-        degree,
-        spec.cutoff,
-        pairs=(edges // 2, edges[::2], (edges ^ 1).clamp(max=len(edges) - 1)) if paired else None,
+    graph = SimpleNamespace(
+        edge_index=torch.stack([centre, (centre + slot) % spec.n_species]),
+        edge_slot=slot,
+        edge_reverse=(edges ^ 1).clamp(max=len(edges) - 1),
+        edge_pair=edges // 2,
+        pair_edge=edges[::2],
+        max_degree=degree,
     )
+    cutoffs = None if paired else vectors.new_full((spec.n_species, spec.n_species), spec.cutoff)
+    geometry = EdgeGeometry.from_vectors(vectors, graph, species, spec.cutoff, cutoffs)
     return flops(lambda: torch.autograd.grad(backbone(geometry, head).sum(), vectors))
 
 
