@@ -175,3 +175,31 @@ def test_the_same_command_line_with_good_input_trains(tmp_path, monkeypatch):
     )
     train()
     assert (tmp_path / "run" / "summary.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("backbone.correlation=9", "backbone.correlation must be at most 4, not 9"),
+        ("backbone.max_L=1.0", "backbone.max_L must be a whole number"),
+        ("+head.parts.node_gate.hidden=0", "head.parts.node_gate.hidden must be at least 1"),
+        ("head=wide_param head.widen.quantity=layers", "head.widen.quantity must be one of parameters, flops"),
+        ("head=wide_param head.widen.match.parts.edge_gate.hidden=0", "edge_gate.hidden must be at least 1"),
+        ("backbone=nequip head=density", "head 'density' sets backbone.interaction_first"),
+        ("backbone.pair_cutoffs={Xx:3.0}", "'Xx' is no chemical symbol"),
+        ("backbone.pair_cutoffs={Si:{O:9.0}}", "pair_cutoffs.Si.O = 9.0 must lie in"),
+        ("repulsion=born", "repulsion must be"),
+        ("dtype=float16", "dtype must be one of"),
+    ],
+)
+def test_settings_of_the_potential_are_refused_before_the_data_are_opened(
+    setting, expected, tmp_path, monkeypatch, capsys
+):
+    arguments = ["data=extxyz", "data.path=not_there.extxyz", f"output_dir={tmp_path / 'run'}", *setting.split()]
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    with pytest.raises(SystemExit):
+        train()
+    message = capsys.readouterr().err.strip()
+    assert expected in message
+    assert "\n" not in message
+    assert not list(tmp_path.iterdir())

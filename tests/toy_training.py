@@ -39,9 +39,6 @@ class ToyPotential(nn.Module):
     def head_parameters(self) -> list[nn.Parameter]:
         return [self.head]
 
-    def to_checkpoint(self) -> dict[str, Any]:
-        return {"format": 1, "config": self.config, "state_dict": self.state_dict()}
-
     def forward(self, batch: Any, *, forces: bool = True, stress: bool = True) -> dict[str, Tensor]:
         graph = batch.batch
         strain = torch.zeros(batch.num_graphs, 3, 3, dtype=torch.float64, requires_grad=True)

@@ -15,7 +15,7 @@ from scalarpath.backbones.mace import MACE
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.cost.timing import baseline_twin, flops, head_overhead, inference_step
-from scalarpath.potential import build_potential, load_potential, potential_config
+from scalarpath.potential import build_potential, load_potential, potential_config, to_checkpoint
 from scalarpath.potential.widening import nearest
 
 BACKBONES = ("mace", "nequip", "allegro", "mace_medium")
@@ -125,7 +125,7 @@ def test_the_head_to_match_can_be_another_one():
 
 def test_a_checkpoint_carries_the_widths_and_is_read_without_a_search(tmp_path, monkeypatch):
     wide = potential_of(head_config("wide_param")).eval()
-    torch.save(wide.to_checkpoint(), tmp_path / "wide.pt")
+    torch.save(to_checkpoint(wide), tmp_path / "wide.pt")
     monkeypatch.setattr("scalarpath.potential.widening.matching_widths", None)
     loaded, batch = load_potential(tmp_path / "wide.pt"), crystal("mace", 1)
     assert "widen" not in loaded.config["head"]
@@ -139,10 +139,10 @@ def test_the_same_widths_are_found_every_time():
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"quantity": "layers"}, "head.widen.quantity = layers is not possible; use one of: parameters, flops"),
-        ({"tolerance": 0.0}, "head.widen.tolerance = 0.0 must be positive"),
-        ({"match": None}, "head.widen lacks 'match'"),
-        ({"until": 3}, "head.widen: option 'until' is unknown"),
+        ({"quantity": "layers"}, "head.widen.quantity must be one of parameters, flops, not 'layers'"),
+        ({"tolerance": 0.0}, "head.widen.tolerance must be greater than 0"),
+        ({"match": None}, "head.widen.match must be a group of settings, not None"),
+        ({"until": 3}, "head.widen has no setting 'until'"),
         ({"tolerance": 1e-9}, r"miss the parameters of head 'panpgs' by 0\.\d\d% of \d+; allow head.widen.tolerance="),
     ],
 )
@@ -173,7 +173,7 @@ class Fixed(MACE):
 def test_a_backbone_without_widths_to_raise_says_so():
     assert Backbone.hidden_widths == {}
     config = potential_config(
-        [14], SMALL_MACE | {"kind": f"{__name__}:Fixed", "cutoff": 4.0}, head_config("wide_param")
+        [14], group("backbone", "mace") | SMALL_MACE | {"kind": f"{__name__}:Fixed"}, head_config("wide_param")
     )
     with pytest.raises(ConfigError, match="names no widths that head 'wide_param' could raise"):
         build_potential(config)

@@ -1,89 +1,36 @@
-"""A backbone from outside the package: one class, one YAML file, and every head works on it."""
+"""A backbone from outside the package, the one of docs/backbones.md: every head works on it."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-
-ROOT = Path(__file__).parents[2]
-
-TOY = '''
-import torch
-from torch import nn
-
-from scalarpath.backbones import Backbone
-from scalarpath.backbones.edge_weights import split_edge_weights
-from scalarpath.heads.interface import PathwaySpec
-from scalarpath.nn.mlp import MLP
-from scalarpath.graph.layout import from_padded
-from scalarpath.nn.neighbour_sum import neighbour_sum
-from scalarpath.nn.radial import BesselBasis, RadialEmbedding
-
-
-class EmbeddedAtom(Backbone):
-    """E_i = f(sum_j W_ij), a pair density and its embedding."""
-
-    def __init__(self, atomic_numbers, cutoff, generator, *, width: int = 8):
-        super().__init__()
-        self.radial = RadialEmbedding(BesselBasis(8, cutoff), 6)
-        self.density = MLP([8, 16, width], generator)
-        self.embedding = MLP([width, 16, 1], generator)
-        self.register_buffer("mean_degree", torch.ones((), dtype=torch.float64))
-        self.pathway = PathwaySpec(cutoff, len(atomic_numbers), 8, (width,), (width,), (width,))
-
-    def set_mean_degree(self, mean_degree):
-        self.mean_degree.fill_(mean_degree)
-
-    def forward(self, geometry, head):
-        basis, envelope = self.radial(geometry)
-        radial = basis * envelope
-        context = head.prepare(geometry, radial)
-        hidden, matrix = self.density.hidden(radial), self.density.last()
-        (weights,), gate = split_edge_weights(hidden, matrix, [matrix.shape[1]], 1, head, 0, context)
-        if gate is not None:
-            weights = weights * from_padded(gate, geometry)
-        scalars = head.pool(0, neighbour_sum(weights, geometry) / self.mean_degree, context)
-        energy = self.embedding(scalars).squeeze(1)
-        extra = head.readout(0, scalars, context)
-        return energy if extra is None else energy + extra
-'''
-YAML = "# A toy.\nkind: outside.toy:EmbeddedAtom\ncutoff: 4.5\nwidth: 6\n"
+from command_line import train_py
+from documented import write_examples
 
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
     """A user's folder with a package and a configuration of its own."""
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "outside" / "toy.py").write_text(TOY)
-    (tmp_path / "conf" / "backbone").mkdir(parents=True)
-    (tmp_path / "conf" / "backbone" / "embedded_atom.yaml").write_text(YAML)
+    assert len(write_examples("backbones.md", tmp_path)) == 2
     return tmp_path
 
 
-@pytest.mark.parametrize("head", ["baseline", "panpgs", "pgs_readout_features"])
+@pytest.mark.parametrize("head", ["baseline", "panpgs", "pgs_readout_features", "wide_param head.widen.tolerance=0.02"])
 def test_it_trains_from_the_command_line_with_any_head(elsewhere: Path, head: str) -> None:
-    paths = os.pathsep.join([str(ROOT / "src"), str(elsewhere)])
-    command = [
-        sys.executable, str(ROOT / "train.py"), "--config-dir", "conf", "backbone=embedded_atom", f"head={head}",
-        "experiment=smoke", "output_dir=run",
-    ]  # fmt: skip
-    result = subprocess.run(
-        command,
-        cwd=elsewhere,
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    arguments = ["--config-dir", "my_conf", "backbone=embedded_atom", "experiment=smoke", *f"head={head}".split()]
+    result = train_py(*arguments, "output_dir=run", cwd=elsewhere)
     assert result.returncode == 0, result.stderr
     summary = json.loads((elsewhere / "run" / "summary.json").read_text())
-    assert summary["backbone"] == "outside.toy:EmbeddedAtom"
+    assert summary["backbone"] == "my_package.embedded_atom:EmbeddedAtom"
     content = torch.load(elsewhere / "run" / "checkpoints" / "best.ckpt", weights_only=True)
     assert content["potential"]["config"]["backbone"]["width"] == 6
+
+
+def test_its_options_are_checked_by_its_annotations(elsewhere: Path) -> None:
+    arguments = ["--config-dir", "my_conf", "backbone=embedded_atom", "backbone.hidden=[0]", "data.path=not_there"]
+    result = train_py(*arguments, cwd=elsewhere)
+    assert result.returncode == 2
+    assert result.stderr.strip() == "error: backbone.hidden must be at least 1, not 0."

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 from toy_training import toy_config
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import Count, Range, choose, read_settings
+from scalarpath.core.settings import Among, Count, Range, choose, read_settings
 from scalarpath.runs.job import Job
 
 
@@ -109,3 +110,20 @@ def test_a_choice_among_numbers_looks_at_the_type() -> None:
     for wrong in (1.0, True, 3, "1"):
         with pytest.raises(ConfigError, match="degree must be one of 0, 1, 2"):
             choose(wrong, range(3), "degree")
+
+
+def from_outside(
+    *args: Any, table: Annotated[str, Among({"a": 1, "b": 2})], path: Path, values: list, **rest: Any
+) -> Any:
+    return table, path, values
+
+
+def test_a_constructor_from_outside_may_have_annotations_of_any_type() -> None:
+    section = {"table": "a", "path": "anything", "values": [1, "x"]}
+    assert read_settings(from_outside, section, "part") == ("a", "anything", [1, "x"])
+    with pytest.raises(ConfigError, match=r"part\.table must be one of a, b, not 'c'"):
+        read_settings(from_outside, section | {"table": "c"}, "part")
+    with pytest.raises(ConfigError, match=r"part\.values must be a list, not 3"):
+        read_settings(from_outside, section | {"values": 3}, "part")
+    with pytest.raises(ConfigError, match="part has no setting 'rest'"):
+        read_settings(from_outside, section | {"rest": 1}, "part")

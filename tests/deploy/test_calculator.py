@@ -13,6 +13,7 @@ from samples import make_potential, quartz_like, silanol
 
 from scalarpath.core.errors import CheckpointError, ConfigError, DataError
 from scalarpath.deploy import ScalarPathCalculator
+from scalarpath.potential import to_checkpoint
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_precision_can_be_chosen(trained):
 def test_checkpoint_files_and_run_directories_are_sources(tmp_path):
     potential = make_potential("panpgs")
     (tmp_path / "checkpoints").mkdir()
-    torch.save({"potential": potential.to_checkpoint(), "epoch": 3}, tmp_path / "checkpoints" / "best.ckpt")
+    torch.save({"potential": to_checkpoint(potential), "epoch": 3}, tmp_path / "checkpoints" / "best.ckpt")
     atoms = quartz_like()
     energies = []
     for source in (potential, tmp_path, tmp_path / "checkpoints" / "best.ckpt", str(tmp_path)):

@@ -13,16 +13,17 @@ from ase.build import bulk
 from samples import CUTOFF, batch_of, head_config, make_potential, quartz_like, silanol
 from torch.autograd import gradcheck, gradgradcheck
 
-from scalarpath.backbones.edge_weights import split_edge_weights
 from scalarpath.core.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import from_padded, to_padded, with_zero_row
-from scalarpath.heads import PARTS, PathwaySpec, build_head
+from scalarpath.heads import PARTS, PathwayShape, build_head
 from scalarpath.heads.controls import ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.nn.angular import SphericalHarmonics
 
-SPEC = PathwaySpec(CUTOFF, n_species=2, n_radial=3, edge_channels=(4, 6), pool_channels=(4, 4), readout_channels=(4, 4))
+PATHWAY = PathwayShape(
+    CUTOFF, n_species=2, n_radial=3, edge_channels=(4, 6), pool_channels=(4, 4), readout_channels=(4, 4)
+)
 
 
 def geometry_of(*frames: Atoms, vectors: torch.Tensor | None = None) -> EdgeGeometry:
@@ -36,7 +37,7 @@ def geometry_of(*frames: Atoms, vectors: torch.Tensor | None = None) -> EdgeGeom
 
 def awake(parts: dict[str, dict], **config: dict) -> torch.nn.Module:
     """The head of ``parts``, calibrated, with weights that are not zero."""
-    head = build_head({"name": "test", "parts": parts} | config, SPEC, seed=1)
+    head = build_head({"name": "test", "parts": parts} | config, PATHWAY, seed=1)
     head.calibrate([geometry_of(quartz_like(), silanol())])
     noise = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -63,8 +64,8 @@ def test_first_and_second_derivatives(name):
     def hooks(vectors, radial, features, matrix, scalars):
         moved = geometry_of(cluster, vectors=vectors)
         context = head.prepare(moved, radial)
-        outputs = [head.edge_weights(1, features, matrix, context), head.edge_gate(1, context)]
-        outputs += [head.pool(1, scalars, context), head.readout(1, scalars, context)]
+        (weights,), gate = head.edge_weights(1, features, matrix, 6, context)
+        outputs = [weights, gate, head.pool(1, scalars, context), head.readout(1, scalars, context)]
         return tuple(values for values in outputs if values is not None)
 
     assert gradcheck(hooks, inputs)
@@ -86,7 +87,7 @@ def test_edge_hooks_equal_their_formula_in_weight_space():
     left, right = head.parts["edge_band"].edge_term(1, context["edge_band"])
     assert torch.equal(left[batch.pair_edge][batch.edge_pair], left), "the same for both directions"
     assert 0.5 < gate.min() < gate.max() < 2.0
-    (weights,), offered = split_edge_weights(features, matrix, [6], 1, head, 1, context)
+    (weights,), offered = head.edge_weights(1, features, matrix, 6, context)
     torch.testing.assert_close(weights, features @ matrix + left @ right)
     assert torch.equal(offered, head.edge_gate(1, context))
 
@@ -145,16 +146,15 @@ def test_in_allegro_the_gate_scales_the_scalar_part_of_the_environment_alone():
     weights = [draw(len(geometry.centre), channels) for _ in range(degrees)]
     harmonics = to_padded(backbone.harmonics(geometry.units), geometry)
     gate, norm = draw(geometry.n_atoms, geometry.max_degree, 1), draw(geometry.n_atoms, 1)
-    baseline = build_head(head_config("baseline"), backbone.pathway, seed=0)
 
     def environment(weights, gate):
-        return backbone._environment(0, weights, harmonics, gate, norm, geometry, baseline, {})
+        return backbone._environment(weights, harmonics, gate, norm, geometry)
 
     plain = environment(weights, None)
     gated, expected = environment(weights, gate), environment([from_padded(gate, geometry) * weights[0]], None)
-    torch.testing.assert_close(gated[:, :, :1], expected)
-    assert not torch.allclose(gated[:, :, :1], plain[:, :, :1])
-    assert torch.equal(gated[:, :, 1:], plain[:, :, 1:])
+    torch.testing.assert_close(gated[0], expected[0])
+    assert not torch.allclose(gated[0], plain[0])
+    assert all(torch.equal(one, other) for one, other in zip(gated[1:], plain[1:], strict=True))
 
 
 def test_coordination_deviation_goes_from_nothing_through_the_usual_to_crowding():
@@ -257,7 +257,7 @@ def test_calibration_is_the_same_in_one_batch_and_in_many():
 
 
 def test_edge_band_continues_the_bessel_functions_and_dies_at_the_cutoff():
-    head = build_head({"name": "test", "parts": {"edge_band": {"size": 3, "first": 8}}}, SPEC, seed=0)
+    head = build_head({"name": "test", "parts": {"edge_band": {"size": 3, "first": 8}}}, PATHWAY, seed=0)
     band = head.parts["edge_band"]
     np.testing.assert_allclose(band.frequencies, np.array([9, 10, 11]) * math.pi / CUTOFF)
     near = band._band(geometry_of(Atoms("SiO", [[0, 0, 0], [0, 0, CUTOFF - 1e-3]])))
@@ -291,8 +291,8 @@ def test_spectral_readout_of_nothing_is_nothing():
 def test_spectral_readout_steps_no_further_than_the_linear_readout():
     """A step of the same size on every coefficient, as Adam takes it, must not move the energy more than it moves
     with the backbone's linear readout of the same scalars."""
-    spec = PathwaySpec(CUTOFF, 1, 3, (64,), (64,), (64,))
-    readout = build_head({"name": "test", "parts": {"spectral_readout": {}}}, spec, seed=0).parts["spectral_readout"]
+    pathway = PathwayShape(CUTOFF, 1, 3, (64,), (64,), (64,))
+    readout = build_head({"name": "test", "parts": {"spectral_readout": {}}}, pathway, seed=0).parts["spectral_readout"]
     h = torch.randn(500, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     coefficients = [readout.coefficients[0]]
     linear = h.abs().sum(1) / math.sqrt(64)  # |d E / d w| summed over weights: the largest change per unit of step
@@ -306,23 +306,31 @@ def test_spectral_readout_steps_no_further_than_the_linear_readout():
 @pytest.mark.parametrize(
     ("config", "complaint"),
     [
-        ({"parts": {"node_gat": {}}}, "'node_gat' is unknown; the parts are"),
-        ({"parts": {"node_gate": {"width": 4}}}, "option 'width' is unknown; the options are: hidden, strength"),
-        ({"parts": {}, "depth": 3}, "key 'depth' is unknown"),
-        ({"parts": {"node_gate": {"hidden": 0}}}, "hidden = 0 must be positive"),
-        ({"parts": {"edge_band": {"size": -1}}}, "size = -1 must be positive"),
-        ({"parts": {"edge_band": {"first": -1}}}, "first = -1 must be a whole number of at least 0"),
+        ({"parts": {"node_gat": {}}}, r"part 'node_gat' is unknown \(did you mean 'node_gate'\?\); use edge_band"),
+        (
+            {"parts": {"node_gate": {"width": 4}}},
+            "node_gate has no setting 'width'; known settings: hidden, strength",
+        ),
+        ({"parts": {}, "depth": 3}, "head has no setting 'depth'"),
+        ({"parts": {"node_gate": {"hidden": 0}}}, "hidden must be at least 1, not 0"),
+        ({"parts": {"edge_band": {"size": -1}}}, "size must be at least 1, not -1"),
+        ({"parts": {"edge_band": {"first": -1}}}, "first must be at least 0, not -1"),
         (
             {"parts": {"node_gate": {}}, "descriptors": {"kind": "local"}},
-            "use one of: neighbourhood, constant, shuffled",
+            "'local' is unknown; use neighbourhood, constant, shuffled",
         ),
-        ({"parts": {"node_gate": {}}, "descriptors": {"shells": 0}}, "shells = 0 must be positive"),
-        ({"parts": {"node_gate": {}}, "descriptors": {"shels": 2}}, "descriptors: option 'shels' is unknown"),
+        ({"parts": {"node_gate": {}}, "descriptors": {"shells": 0}}, "shells must be at least 1, not 0"),
+        ({"parts": {"node_gate": {"hidden": 2.0}}}, "hidden must be a whole number, not 2.0"),
+        ({"parts": {"node_gate": 16}}, "head.parts.node_gate must be a group of settings, not 16"),
+        ({"parts": {"not a name": {"kind": "node_gate"}}}, "'not a name' cannot be the name of a part"),
+        ({"parts": {"keys": {"kind": "node_gate"}}}, "'keys' cannot be the name of a part"),
+        ({"parts": {"node_gate": {"kind": "json:dumps"}}}, "'json:dumps' is not a subclass of scalarpath.heads"),
+        ({"descriptors": {"shels": 2}}, "head.descriptors has no setting 'shels'"),
     ],
 )
 def test_unknown_or_impossible_settings_are_refused(config, complaint):
     with pytest.raises(ConfigError, match=complaint):
-        build_head({"name": "test"} | config, SPEC, seed=0)
+        build_head({"name": "test"} | config, PATHWAY, seed=0)
 
 
 def test_control_without_physics_reads_nothing_of_the_neighbourhood():
@@ -344,7 +352,7 @@ def test_control_without_physics_reads_nothing_of_the_neighbourhood():
 
 def test_control_has_the_parameters_of_panpgs():
     counts = [
-        sum(p.numel() for p in build_head(head_config(name), SPEC, seed=0).parameters())
+        sum(p.numel() for p in build_head(head_config(name), PATHWAY, seed=0).parameters())
         for name in ("panpgs", "ctrl_mlp", "panpgs_shuffle")
     ]
     assert len(set(counts)) == 1, counts

@@ -13,7 +13,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded, with_zero_row
-from scalarpath.heads import PathwaySpec, build_head, descriptors
+from scalarpath.heads import PathwayShape, build_head, descriptors
 from scalarpath.heads.descriptors import LocalDescriptors
 from scalarpath.heads.interface import PathwayInputs
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
@@ -217,8 +217,8 @@ def test_gates_and_derivatives_are_those_of_torch_operations(part, rows, n_speci
     geometry = geometry_of(quartz_like(), silanol(), silanol()[:1], paired=rows != "every edge a pair")
     if n_species == 2:
         geometry.species = torch.arange(geometry.n_atoms) % 2
-    spec = PathwaySpec(5.0, n_species, 3, (4, 6), (13, 5), (4,))
-    head, generator = build_head({"name": "test", "parts": {part: {"hidden": 11}}}, spec, seed=0), torch.Generator()
+    pathway = PathwayShape(5.0, n_species, 3, (4, 6), (13, 5), (4,))
+    head, generator = build_head({"name": "test", "parts": {part: {"hidden": 11}}}, pathway, seed=0), torch.Generator()
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     gate = head.parts[part]
     with torch.no_grad():
@@ -248,9 +248,9 @@ def test_mixers_and_derivatives_are_those_of_torch_operations(part, n_species, p
     batch, generator = batch_of(quartz_like(), silanol(), silanol()[:1]), torch.Generator().manual_seed(0)
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     vectors = draw(batch.edge_index.shape[1], 3).requires_grad_()
-    spec = PathwaySpec(4.0, n_species, 3, (4, 6), (4, 4), (4, 4))
+    pathway = PathwayShape(4.0, n_species, 3, (4, 6), (4, 4), (4, 4))
     options = {"first": 3, "size": 5, "rank": 3} if part == "edge_band" else {"orders": 3}
-    module = build_head({"name": "test", "parts": {part: options}}, spec, seed=0).parts[part]
+    module = build_head({"name": "test", "parts": {part: options}}, pathway, seed=0).parts[part]
     with torch.no_grad():
         for parameter in module.parameters():
             parameter += draw(*parameter.shape)

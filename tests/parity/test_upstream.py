@@ -12,7 +12,7 @@ from ase import Atoms
 
 from scalarpath.core.errors import UpstreamError
 from scalarpath.graph import AtomicGraph, collate
-from scalarpath.potential import load_potential
+from scalarpath.potential import load_potential, to_checkpoint
 from scalarpath.upstream import from_upstream
 
 OWN = Path(__file__).parent / "fixtures"
@@ -63,7 +63,7 @@ CLI_MODEL = OWN / "mace" / "HOSi_cli_MACE.json"
 
 def test_a_saved_import_predicts_the_same(tmp_path):
     potential = from_upstream("mace", *load(CLI_MODEL))
-    torch.save(potential.to_checkpoint(), tmp_path / "imported.pt")
+    torch.save(to_checkpoint(potential), tmp_path / "imported.pt")
     loaded = load_potential(tmp_path / "imported.pt")
     for reference in structures(CLI_MODEL):
         before, after = predict(potential, reference), predict(loaded, reference)

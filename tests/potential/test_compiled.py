@@ -11,7 +11,7 @@ from samples import CUTOFF, batch_of, make_potential, quartz_like, silanol
 
 from scalarpath.backbones import Backbone
 from scalarpath.core.errors import ConfigError, DataError, TrainingError
-from scalarpath.heads import PathwaySpec
+from scalarpath.heads import PathwayShape
 from scalarpath.nn.neighbour_sum import neighbour_sum
 from scalarpath.potential import build_potential
 from scalarpath.potential.agreement import TOLERANCE, verify
@@ -26,7 +26,7 @@ class PairSum(Backbone):
         super().__init__()
         self.flaw = flaw
         self.weight = torch.nn.Parameter(torch.randn(1, generator=generator, dtype=torch.float64))
-        self.pathway = PathwaySpec(cutoff, len(atomic_numbers), 1, (), (), ())
+        self.pathway = PathwayShape(cutoff, len(atomic_numbers), 1, (), (), ())
 
     def set_mean_degree(self, mean_degree):
         pass

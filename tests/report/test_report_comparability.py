@@ -10,17 +10,11 @@ from synthetic_runs import frame, report_of, write_arm, write_json, write_run, w
 
 from scalarpath.core.errors import ConfigError, ReportError
 from scalarpath.report.cells import cells_of
-from scalarpath.report.runs import find_runs, metric_name
-from scalarpath.training import metrics
+from scalarpath.report.runs import find_runs
 
 
 def cells(*places: Path, where: dict | None = None):
     return cells_of(find_runs([str(place) for place in places], where or {})[0])
-
-
-def test_metrics_have_the_names_that_training_gives_them() -> None:
-    for prop in ("energy", "forces", "stress"):
-        assert (metric_name(prop), metric_name(prop, "rmse")) == metrics.metric_names(prop)
 
 
 def test_runs_are_found_at_any_depth_and_once_although_places_overlap(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scalarpath.report.statistics import (
+from scalarpath.report.paired_tests import (
     EXACT_PAIRS,
     holm,
     resampled_log_errors,

@@ -1,5 +1,5 @@
-"""Equivariant backbones and their registry."""
+"""Equivariant backbones."""
 
-from scalarpath.backbones.interface import Backbone, backbone_class, build_backbone
+from scalarpath.backbones.interface import Backbone, build_backbone
 
-__all__ = ["Backbone", "backbone_class", "build_backbone"]
+__all__ = ["Backbone", "build_backbone"]

@@ -5,25 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Literal, cast
 
 import torch
 from e3nn import o3
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import split_edge_weights
-from scalarpath.backbones.interface import Backbone
+from scalarpath.backbones.interface import Backbone, Degree, Exponent, Nonlinearity
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.options import choice, count
+from scalarpath.core.settings import Count, Whole
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import from_padded, to_padded
-from scalarpath.heads.interface import PathwaySpec, ScalarPathway
+from scalarpath.heads.interface import PathwayShape, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics, block, couplings, natural_irreps
 from scalarpath.nn.convolution.edge_tensor_product import EdgeTensorProduct
 from scalarpath.nn.cpu.library import usable
 from scalarpath.nn.cpu.two_body_tensors import kernel_two_body_tensors
 from scalarpath.nn.linear import SpeciesGroups
-from scalarpath.nn.mlp import ACTIVATIONS, MLP, unit_uniform
+from scalarpath.nn.mlp import MLP, unit_uniform
 from scalarpath.nn.neighbour_sum import neighbour_sum, outer_neighbour_sum
 from scalarpath.nn.radial import BesselBasis, CosineSplineBasis, RadialEmbedding
 
@@ -45,9 +44,6 @@ class BesselEmbedding(nn.Module):
         generator: torch.Generator,
     ):
         super().__init__()
-        count("backbone", num_bessels=size)
-        choice("backbone", (True, False), bessel_trainable=trainable)
-        choice("backbone", range(2, 13), polynomial_cutoff_p=exponent)
         if width % 2:
             raise ConfigError(
                 f"backbone.radial_chemical_embed_dim = {width} must be even: half of it for each of the two species."
@@ -75,8 +71,8 @@ class SplineEmbedding(nn.Module):
 
     def __init__(self, n_species: int, cutoff: float, size: int, span: int, width: int, generator: torch.Generator):
         super().__init__()
-        count("backbone", num_splines=size)
-        choice("backbone", range(1, size + 1), spline_span=span)
+        if span > size:
+            raise ConfigError(f"backbone.spline_span = {span} must be at most backbone.num_splines = {size}.")
         self.size, self.n_species = size, n_species
         self.basis = CosineSplineBasis(size, cutoff, span)
         coefficients = unit_uniform(n_species**2, size, width, generator=generator) / math.sqrt(span)
@@ -91,7 +87,7 @@ class SplineEmbedding(nn.Module):
 
 @dataclass(frozen=True)
 class _Network:
-    """Depth, width and activation of one of Allegro's MLPs; raises ConfigError for a value out of range."""
+    """Depth, width and activation of one of Allegro's MLPs."""
 
     name: str
     depth: int
@@ -99,27 +95,16 @@ class _Network:
     act: str | None
     generator: torch.Generator
 
-    def __post_init__(self) -> None:
-        count("backbone", **{f"{self.name}_hidden_layers_width": self.width})
-        count("backbone", at_least=0, **{f"{self.name}_hidden_layers_depth": self.depth})
-        choice("backbone", (None, *ACTIVATIONS), **{f"{self.name}_nonlinearity": self.act})
-
     def build(self, n_in: int, n_out: int) -> MLP:
         return MLP([n_in, *[self.width] * self.depth, n_out], self.generator, self.act, gain=GAIN, uniform=True)
 
 
 class Allegro(Backbone):
-    """Allegro. Options carry upstream's names and meaning.
-
-    num_layers tensor products with harmonics up to l_max, tracking both parities with ``parity``, else natural parity;
-    num_scalar_features and num_tensor_features per edge (tp_path_channel_coupling: product weights per channel and
-    path, else per path); MLPs scalar_embed_mlp, allegro_mlp and readout_mlp, each with _hidden_layers_depth,
-    _hidden_layers_width and _nonlinearity silu | mish | gelu | tanh | null; two_body bessel (num_bessels functions,
-    bessel_trainable frequencies, envelope exponent polynomial_cutoff_p) or spline (num_splines, spline_span of which
-    overlap), radial_chemical_embed_dim wide (null: num_scalar_features).
+    """Allegro. Options carry upstream's names and meaning; conf/backbone/allegro.yaml explains each.
 
     Every edge quantity vanishes with its edge, so an atom without neighbours has network energy zero, and an atomic
-    energy depends on the neighbours within one cutoff only. Raises ConfigError for a value out of range.
+    energy depends on the neighbours within one cutoff only. Raises ConfigError for options that do not
+    fit one another.
     """
 
     degree_of: Tensor
@@ -131,35 +116,31 @@ class Allegro(Backbone):
         cutoff: float,
         generator: torch.Generator,
         *,
-        num_layers: int = 2,
-        l_max: int = 2,
-        parity: bool = True,
-        num_scalar_features: int = 64,
-        num_tensor_features: int = 16,
-        tp_path_channel_coupling: bool = True,
-        scalar_embed_mlp_hidden_layers_depth: int = 1,
-        scalar_embed_mlp_hidden_layers_width: int = 64,
-        scalar_embed_mlp_nonlinearity: str | None = "silu",
-        allegro_mlp_hidden_layers_depth: int = 1,
-        allegro_mlp_hidden_layers_width: int = 64,
-        allegro_mlp_nonlinearity: str | None = "silu",
-        readout_mlp_hidden_layers_depth: int = 1,
-        readout_mlp_hidden_layers_width: int = 32,
-        readout_mlp_nonlinearity: str | None = "silu",
-        two_body: str = "bessel",
-        radial_chemical_embed_dim: int | None = None,
-        num_bessels: int = 8,
-        bessel_trainable: bool = False,
-        polynomial_cutoff_p: float = 6,
-        num_splines: int = 16,
-        spline_span: int = 12,
+        num_layers: Count,
+        l_max: Degree,
+        parity: bool,
+        num_scalar_features: Count,
+        num_tensor_features: Count,
+        tp_path_channel_coupling: bool,
+        scalar_embed_mlp_hidden_layers_depth: Whole,
+        scalar_embed_mlp_hidden_layers_width: Count,
+        scalar_embed_mlp_nonlinearity: Nonlinearity,
+        allegro_mlp_hidden_layers_depth: Whole,
+        allegro_mlp_hidden_layers_width: Count,
+        allegro_mlp_nonlinearity: Nonlinearity,
+        readout_mlp_hidden_layers_depth: Whole,
+        readout_mlp_hidden_layers_width: Count,
+        readout_mlp_nonlinearity: Nonlinearity,
+        two_body: Literal["bessel", "spline"],
+        radial_chemical_embed_dim: Count | None,
+        num_bessels: Count,
+        bessel_trainable: bool,
+        polynomial_cutoff_p: Exponent,
+        num_splines: Count,
+        spline_span: Count,
     ):
         super().__init__()
         s, c = num_scalar_features, num_tensor_features
-        count("backbone", num_layers=num_layers, num_scalar_features=s, num_tensor_features=c)
-        choice("backbone", range(5), l_max=l_max)
-        choice("backbone", (True, False), parity=parity, tp_path_channel_coupling=tp_path_channel_coupling)
-        choice("backbone", ("bessel", "spline"), two_body=two_body)
         self.n_species = len(atomic_numbers)
         self.register_buffer("mean_degree", torch.ones(self.n_species, dtype=torch.float64))
         degree_of = torch.repeat_interleave(torch.arange(l_max + 1), 2 * torch.arange(l_max + 1) + 1)
@@ -168,7 +149,6 @@ class Allegro(Backbone):
         self.widths = [s, *[c] * (l_max + 1)]
 
         embedded = s if radial_chemical_embed_dim is None else radial_chemical_embed_dim
-        count("backbone", radial_chemical_embed_dim=embedded)
         self.two_body = (
             BesselEmbedding(
                 self.n_species, cutoff, num_bessels, bessel_trainable, polynomial_cutoff_p, embedded, generator
@@ -200,7 +180,7 @@ class Allegro(Backbone):
         )
         self.readout = readout.build(s * (num_layers + 1), 1)
         pooled = self.readout.weights[-1].shape[0]
-        self.pathway = PathwaySpec(
+        self.pathway = PathwayShape(
             cutoff=cutoff,
             n_species=self.n_species,
             n_radial=self.two_body.size,
@@ -221,13 +201,15 @@ class Allegro(Backbone):
         tensors = self._two_body_tensors(hidden, harmonics, geometry)
         scalars: list[Tensor] = []
         for t, (product, latent) in enumerate(zip(self.products, cast(Sequence[MLP], self.latents), strict=True)):
-            # 3. scalars and environment weights; the head has its say on those of l = 0     [E, S], per l [E, C]
-            (new, *weights), gate = split_edge_weights(hidden, matrix, self.widths, 2, head, t, context)
+            # 3. scalars and environment weights; the head changes those of l = 0            [E, S], per l [E, C]
+            blocks, gate = head.edge_weights(t, hidden, matrix, sum(self.widths[:2]), context)
+            new, *weights = self._columns(blocks)
             scalars.append(new)
-            # 4. environment of every atom, whose scalars the head pools          [C, N, (l_max + 1)^2]
-            environment = self._environment(t, weights, harmonics, gate, norm, geometry, head, context)
+            # 4. environment of every atom, whose scalars the head pools          per l [N, 2l + 1, C]
+            environment = self._environment(weights, harmonics, gate, norm, geometry)
+            environment[0] = head.pool(t, environment[0].squeeze(1), context).unsqueeze(1)
             # 5. tensor product of every edge with the environment of its centre  [C, N, K, dim]
-            tensors = product(tensors, environment)
+            tensors = product(tensors, torch.cat(environment, dim=1).permute(2, 0, 1))
             # 6. latent network on all scalars so far and the invariants of the product       [E, H]
             invariants = from_padded(tensors[..., 0].permute(1, 2, 0), geometry)  # [E, C]
             hidden, matrix = latent.hidden(torch.cat([*scalars, invariants], dim=1)), latent.last()
@@ -248,29 +230,23 @@ class Allegro(Backbone):
         per_degree = padded.unflatten(2, (len(self.widths) - 1, -1)).permute(3, 0, 1, 2)  # [C, N, K, l_max + 1]
         return per_degree.index_select(3, self.degree_of) * harmonics
 
+    def _columns(self, blocks: Sequence[Tensor]) -> list[Tensor]:
+        """Scalars [E, S] and environment weights per l [E, C] from the blocks of the edge weights."""
+        cuts = (self.widths[:2], self.widths[2:])
+        return [part for values, cut in zip(blocks, cuts, strict=False) for part in values.split(cut, dim=1)]
+
+    @staticmethod
     def _environment(
-        self,
-        layer: int,
-        weights: Sequence[Tensor],
-        harmonics: Tensor,
-        gate: Tensor | None,
-        norm: Tensor,
-        geometry: EdgeGeometry,
-        head: ScalarPathway,
-        context: dict[str, Any],
-    ) -> Tensor:
-        """Gamma_i = sum_j w_ij Y_ij / sqrt(mean degree), weights per l [E, C], norm [N, 1] -> [C, N, (l_max + 1)^2].
+        weights: Sequence[Tensor], harmonics: Tensor, gate: Tensor | None, norm: Tensor, geometry: EdgeGeometry
+    ) -> list[Tensor]:
+        """sum_j w_ij Y_ij / sqrt(mean degree), weights per l [E, C], norm [N, 1] -> per l [N, 2l + 1, C].
 
         The gate [N, K, 1] is a factor on the l = 0 part of the sum.
         """
         parts = [harmonics[:, :, block(degree)] for degree in range(len(weights))]
         if gate is not None:
             parts[0] = parts[0] * gate
-        per_degree = [
-            outer_neighbour_sum(y, w, geometry) * norm[:, :, None] for y, w in zip(parts, weights, strict=True)
-        ]
-        per_degree[0] = head.pool(layer, per_degree[0].squeeze(1), context).unsqueeze(1)
-        return torch.cat(per_degree, dim=1).permute(2, 0, 1)
+        return [outer_neighbour_sum(y, w, geometry) * norm[:, :, None] for y, w in zip(parts, weights, strict=True)]
 
 
 def _irreps_of_tensors(l_max: int, parity: bool, num_layers: int) -> list[list[o3.Irrep]]:

@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 import abc
-import importlib
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
 
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.options import known
+from scalarpath.core.imports import class_named
+from scalarpath.core.resources import CONF_DIR
+from scalarpath.core.settings import Among, Range, read_settings
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.heads.interface import PathwaySpec, ScalarPathway
+from scalarpath.heads.interface import PathwayShape, ScalarPathway
+from scalarpath.nn.linear import SpeciesGroups
+from scalarpath.nn.mlp import ACTIVATIONS
 
 GIVEN = ("atomic_numbers", "cutoff", "generator")
-BACKBONES: dict[str, str] = {
+BACKBONES = {
     "mace": "scalarpath.backbones.mace:MACE",
     "nequip": "scalarpath.backbones.nequip:NequIP",
     "allegro": "scalarpath.backbones.allegro:Allegro",
 }
 
+# options that backbones share
+Degree = Annotated[int, Range(at_least=0, at_most=4)]
+Exponent = Annotated[float, Range(at_least=2, at_most=12)]
+Nonlinearity = Annotated[str, Among(ACTIVATIONS)] | None
+
 
 class Backbone(nn.Module, abc.ABC):
     """Maps the geometry of a batch to atomic energies, calling the hooks of its head on the scalar channels.
 
-    A constructor takes (atomic_numbers: Sequence[int], cutoff: float, generator: torch.Generator, **options); every
-    parameter is drawn from ``generator`` in float64. ``pathway`` describes the hooks it calls, and the buffer
-    ``mean_degree`` (float64) holds the normalisation of sums over neighbours. ``hidden_widths`` holds the options
-    with hidden widths of networks on invariants, one or a list: what a wider baseline may raise (see ``widening``).
+    A constructor takes (atomic_numbers: Sequence[int], cutoff: float, generator: torch.Generator, *, options); every
+    parameter is drawn from ``generator`` in float64. Annotations give type and range of the options (see
+    ``core/settings.py``). ``pathway`` describes the hooks it calls, and the buffer ``mean_degree`` (float64) holds the
+    normalisation of sums over neighbours. ``hidden_widths`` holds the options with hidden widths of networks on
+    invariants, one or a list: what a wider baseline may raise (see ``widening``).
     """
 
-    pathway: PathwaySpec
+    pathway: PathwayShape
     hidden_widths: Mapping[str, int | Sequence[int]] = {}
     mean_degree: Tensor
 
@@ -49,38 +61,65 @@ class Backbone(nn.Module, abc.ABC):
         self.mean_degree.fill_(mean_degree)
 
 
-def build_backbone(config: Mapping[str, Any], seed: int) -> Backbone:
-    """Backbone of a potential's configuration, with the changes that the arm makes to it (``head.backbone``).
+@dataclass(frozen=True)
+class LayerInputs:
+    """What all message-passing layers of a backbone read in one forward pass, besides the features of the atoms.
 
-    Raises ConfigError for an unknown backbone, for an option or a change that it does not know, and for values that it
-    refuses.
+    radial: [P, B] radial features in the pair layout; harmonics: [N, K, (l_max + 1)^2] in the padded layout; groups:
+    the atoms by species; context: what the head has prepared.
     """
-    options, changes = dict(config["backbone"]), dict(config["head"].get("backbone") or {})
-    kind = options.pop("kind")
-    cls = backbone_class(kind)
-    known("backbone", options, cls, GIVEN)
-    for name in changes:
-        if name in GIVEN or name not in inspect.signature(cls).parameters:
-            raise ConfigError(
-                f"head '{config['head'].get('name')}' sets backbone.{name}, which backbone '{kind}' does not have; use "
-                "this head with a backbone that has it."
-            )
-    generator = torch.Generator().manual_seed(seed)
-    return cls(list(config["species"]), float(config["cutoff"]), generator, **{**options, **changes})
+
+    geometry: EdgeGeometry
+    groups: SpeciesGroups
+    radial: Tensor
+    harmonics: Tensor
+    head: ScalarPathway
+    context: dict[str, Any]
 
 
-def backbone_class(kind: str) -> type[Backbone]:
-    """The class called ``kind``: a name of the registry, or ``package.module:Class`` for one that lives elsewhere.
+def build_backbone(section: Mapping[str, Any], atomic_numbers: Sequence[int], cutoff: float, seed: int) -> Backbone:
+    """Backbone of the section ``backbone``: ``kind`` and options, for elements of ascending atomic number.
 
-    Raises ConfigError when there is none or it is no Backbone.
+    An option of MACE, NequIP or Allegro that the section leaves out has the value of conf/backbone/<kind>.yaml.
+    Raises ConfigError for an unknown backbone or option, and for a value that does not fit.
     """
-    module_name, _, class_name = BACKBONES.get(kind, kind).partition(":")
-    if not class_name:
-        raise ConfigError(f"backbone '{kind}' is unknown; use {', '.join(BACKBONES)} or 'package.module:Class'.")
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"backbone '{kind}' cannot be imported: {error}.") from error
-    if not (isinstance(found, type) and issubclass(found, Backbone)):
-        raise ConfigError(f"backbone '{kind}' is not a subclass of scalarpath.backbones.Backbone.")
-    return found
+    options = dict(section)
+    kind = options.pop("kind", None)
+    given = {
+        "atomic_numbers": list(atomic_numbers),
+        "cutoff": cutoff,
+        "generator": torch.Generator().manual_seed(seed),
+    }
+    return read_settings(backbone_class(kind), _defaults(kind) | options, "backbone", given)
+
+
+def backbone_class(kind: Any) -> type[Backbone]:
+    """The class called ``kind``: a key of BACKBONES, or ``package.module:Class``; raises ConfigError."""
+    return class_named(kind, BACKBONES, Backbone, "backbone")  # type: ignore[type-abstract]
+
+
+def one_per(name: str, value: int | Sequence[int], count: int, what: str) -> list[int]:
+    """The option ``name`` for each of ``count`` layers or degrees (``what``): one number for all, or a list.
+
+    Raises ConfigError for a list of another length.
+    """
+    values = [value] * count if isinstance(value, int) else list(value)
+    if len(values) != count:
+        raise ConfigError(
+            f"backbone.{name} has {len(values)} entries for {count} {what}s; give one number, or one per {what}."
+        )
+    return values
+
+
+def option_names(kind: Any) -> set[str]:
+    """The names of the options of the backbone called ``kind``; raises ConfigError where there is none."""
+    return set(inspect.signature(backbone_class(kind)).parameters) - set(GIVEN)
+
+
+@functools.cache
+def _defaults(kind: str) -> dict[str, Any]:
+    """Options in the file of a backbone of this package; others have the defaults of their constructors."""
+    if kind not in BACKBONES:
+        return {}
+    content = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.load(CONF_DIR / "backbone" / f"{kind}.yaml")))
+    return {name: value for name, value in content.items() if name not in ("kind", "cutoff", "pair_cutoffs")}

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import edge_weights
-from scalarpath.backbones.interface import Backbone
+from scalarpath.backbones.interface import Backbone, Degree, Exponent, LayerInputs, Nonlinearity, one_per
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.options import choice, count
+from scalarpath.core.settings import Among, Count, Range
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded, with_zero_row
-from scalarpath.heads.interface import PathwaySpec, ScalarPathway
+from scalarpath.heads.interface import PathwayShape, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics, natural_irreps
 from scalarpath.nn.contraction.symmetric import SymmetricContraction
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.linear import DegreeLinear, SpeciesGroups, SpeciesLinear
-from scalarpath.nn.mlp import ACTIVATIONS, MLP
+from scalarpath.nn.mlp import MLP
 from scalarpath.nn.neighbour_sum import neighbour_sum
 from scalarpath.nn.radial import DISTANCE_TRANSFORMS, RADIAL_BASES, RadialEmbedding
 
-INTERACTIONS = ("plain", "residual", "density", "density_residual")
+Interaction = Literal["plain", "residual", "density", "density_residual"]
+Correlation = Annotated[int, Range(at_least=1, at_most=4)]
 
 
-class InteractionLayer(nn.Module):
+class MACELayer(nn.Module):
     """One MACE layer: message passing, product basis, update. C channels, degrees 0..L."""
 
     def __init__(
@@ -67,36 +67,28 @@ class InteractionLayer(nn.Module):
         self.update = DegreeLinear([channels] * (l_out + 1), [channels] * (l_out + 1), generator)
 
     def forward(
-        self,
-        features: Sequence[Tensor],
-        radial: Tensor,
-        envelope: Tensor | None,
-        harmonics: Tensor,
-        mean_degree: Tensor,
-        geometry: EdgeGeometry,
-        groups: SpeciesGroups,
-        head: ScalarPathway,
-        context: dict[str, Any],
+        self, features: Sequence[Tensor], envelope: Tensor | None, mean_degree: Tensor, inputs: LayerInputs
     ) -> list[Tensor]:
-        """features per degree [N, 2l + 1, C], radial [P, B], harmonics [N, K, n] -> features per degree.
+        """features per degree [N, 2l + 1, C] -> features per degree.
 
         ``envelope`` [P, 1] multiplies the weights where the radial features do not carry it already.
         """
+        radial, groups, head, context = inputs.radial, inputs.groups, inputs.head, inputs.context
         # 1. linear map of the features                                             per l [N, 2l + 1, C]
         up = self.linear_up(features)
-        # 2. weights of every path and channel; the head has its say on the scalar ones   [P, scalar], [P, other]
+        # 2. weights of every path and channel; the head changes the scalar ones    [P, scalar], [P, other]
         conv, hidden = self.convolution, self.radial_mlp.hidden(radial)
         if envelope is not None:
             hidden = hidden * envelope
         matrix = conv.by_group(self.radial_mlp.last())
-        weights, gate = edge_weights(hidden, matrix, conv.scalar_width, head, self.layer, context)
+        weights, gate = head.edge_weights(self.layer, hidden, matrix, conv.scalar_width, context)
         # 3. channelwise convolution, summed over neighbours                        per l [N, 2l + 1, P_l C]
-        messages = conv(up, weights, harmonics, geometry, gate)
+        messages = conv(up, weights, inputs.harmonics, inputs.geometry, gate)
         # 4. atomic basis A, normalised by the mean degree or by the learnt density  per l [N, 2l + 1, C]
         if self.density_mlp is None:
             basis = self.linear(messages, mean_degree)
         else:
-            density = self._density(self.density_mlp, radial, envelope, geometry)
+            density = self._density(self.density_mlp, radial, envelope, inputs.geometry)
             basis = [message / density for message in self.linear(messages)]
         if not self.residual:
             basis = self.skip(basis, groups)
@@ -121,14 +113,10 @@ class InteractionLayer(nn.Module):
 class MACE(Backbone):
     """MACE with hidden irreps ``num_channels`` x (0e + 1o + ... up to ``max_L``), natural parity.
 
-    Options carry upstream's meaning: num_interactions layers, harmonics up to max_ell, body order correlation + 1 (one
-    number or one per layer), num_bessel radial functions (radial_type bessel | gaussian) with a polynomial
-    envelope of exponent num_polynomial_cutoff, radial_mlp hidden widths, readout_mlp hidden width of the last readout,
-    gate its activation (silu | tanh | abs | null), interaction_first and interaction one of plain | residual |
-    density | density_residual, distance_transform null | agnesi | soft, envelope_on features | weights.
+    Options carry upstream's names and meaning; conf/backbone/mace.yaml explains each.
 
     With interaction_first = plain or density an atom without neighbours has network energy zero, so that E = E0.
-    Raises ConfigError for a value out of range.
+    Raises ConfigError for options that do not fit one another.
     """
 
     def __init__(
@@ -137,33 +125,26 @@ class MACE(Backbone):
         cutoff: float,
         generator: torch.Generator,
         *,
-        num_channels: int = 32,
-        max_L: int = 1,
-        max_ell: int = 3,
-        correlation: int | Sequence[int] = 3,
-        num_interactions: int = 2,
-        num_bessel: int = 8,
-        radial_type: str = "bessel",
-        num_polynomial_cutoff: int = 5,
-        radial_mlp: Sequence[int] = (64, 64, 64),
-        readout_mlp: int = 16,
-        gate: str | None = "silu",
-        interaction_first: str = "plain",
-        interaction: str = "residual",
-        distance_transform: str | None = None,
-        envelope_on: str = "features",
+        num_channels: Count,
+        max_L: Degree,
+        max_ell: Degree,
+        correlation: Correlation | Sequence[Correlation],
+        num_interactions: Count,
+        num_bessel: Count,
+        radial_type: Annotated[str, Among(RADIAL_BASES)],
+        num_polynomial_cutoff: Exponent,
+        radial_mlp: Sequence[Count],
+        readout_mlp: Count,
+        gate: Nonlinearity,
+        interaction_first: Interaction,
+        interaction: Interaction,
+        distance_transform: Annotated[str, Among(DISTANCE_TRANSFORMS)] | None,
+        envelope_on: Literal["features", "weights"],
     ):
         super().__init__()
-        count("backbone", num_channels=num_channels, num_interactions=num_interactions, num_bessel=num_bessel)
-        count("backbone", radial_mlp=list(radial_mlp), readout_mlp=readout_mlp)
-        choice("backbone", INTERACTIONS, interaction_first=interaction_first, interaction=interaction)
-        choice("backbone", RADIAL_BASES, radial_type=radial_type)
-        choice("backbone", (None, *DISTANCE_TRANSFORMS), distance_transform=distance_transform)
-        choice("backbone", ("features", "weights"), envelope_on=envelope_on)
-        choice("backbone", (None, *ACTIVATIONS), gate=gate)
-        choice("backbone", range(2, 13), num_polynomial_cutoff=num_polynomial_cutoff)
-        choice("backbone", range(5), max_ell=max_ell, max_L=max_L)
-        orders = _correlation_per_layer(correlation, num_interactions)
+        if radial_type == "gaussian" and num_bessel == 1:
+            raise ConfigError("backbone.num_bessel must be at least 2 with backbone.radial_type=gaussian.")
+        orders = one_per("correlation", correlation, num_interactions, "interaction")
         n_species, c = len(atomic_numbers), num_channels
         self.n_species, self.envelope_on = n_species, envelope_on
         self.hidden_widths = {"radial_mlp": list(radial_mlp), "readout_mlp": readout_mlp}
@@ -174,7 +155,7 @@ class MACE(Backbone):
         self.harmonics = SphericalHarmonics(max_ell)
         last = num_interactions - 1
         layers = [
-            InteractionLayer(
+            MACELayer(
                 layer=t,
                 interaction=interaction_first if t == 0 else interaction,
                 channels=c,
@@ -193,7 +174,7 @@ class MACE(Backbone):
         self.readouts = nn.ModuleList(MLP([c, 1], generator) for _ in range(max(last, 1)))
         if num_interactions > 1:
             self.readouts.append(MLP([c, readout_mlp, 1], generator, gate))
-        self.pathway = PathwaySpec(
+        self.pathway = PathwayShape(
             cutoff=cutoff,
             n_species=n_species,
             n_radial=num_bessel,
@@ -217,25 +198,14 @@ class MACE(Backbone):
             radial, envelope = with_zero_row(radial, geometry), with_zero_row(envelope, geometry)
         harmonics = to_padded(self.harmonics(-geometry.units), geometry)
         context = head.prepare(geometry, carried, per_pair=True)
+        inputs = LayerInputs(geometry, groups, radial, harmonics, head, context)
         # 3. layers, each read out                                                  [N]
         energy = features[0].new_zeros(geometry.n_atoms)
         for t, layer in enumerate(self.layers):
-            features = layer(features, radial, envelope, harmonics, self.mean_degree, geometry, groups, head, context)
+            features = layer(features, envelope, self.mean_degree, inputs)
             scalars = features[0].squeeze(1)
             energy = energy + self.readouts[t](scalars).squeeze(1)
             extra = head.readout(t, scalars, context)
             if extra is not None:
                 energy = energy + extra
         return energy
-
-
-def _correlation_per_layer(correlation: int | Sequence[int], layers: int) -> list[int]:
-    """One correlation for every layer, or the given ones; raises ConfigError."""
-    orders = [correlation] * layers if isinstance(correlation, int) else list(correlation)
-    if len(orders) != layers:
-        raise ConfigError(
-            f"backbone.correlation has {len(orders)} entries for {layers} interactions; give one number, or one per "
-            "interaction."
-        )
-    choice("backbone", range(1, 5), **{f"correlation[{t}]": order for t, order in enumerate(orders)})
-    return orders

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
 
 import torch
 from e3nn import o3
 from torch import Tensor, nn
 
-from scalarpath.backbones.edge_weights import edge_weights
-from scalarpath.backbones.interface import Backbone
-from scalarpath.core.errors import ConfigError
-from scalarpath.core.options import choice, count
+from scalarpath.backbones.interface import Backbone, Degree, Exponent, LayerInputs, Nonlinearity, one_per
+from scalarpath.core.settings import Count, Whole
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded, with_zero_row
-from scalarpath.heads.interface import PathwaySpec, ScalarPathway
+from scalarpath.heads.interface import PathwayShape, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics, couplings
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.linear import AttributeLinear, DegreeLinear, SpeciesGroups
@@ -27,7 +24,7 @@ GAIN = 2.0**0.5  # of the activations in MLPs; those of the gates have unit seco
 SILU, TANH = ACTIVATIONS["silu"], ACTIVATIONS["tanh"]
 
 
-class Gate(nn.Module):
+class GateNonlinearity(nn.Module):
     """Scalars pass through silu (even) or tanh (odd); every other irrep is multiplied by silu of its own gate."""
 
     def __init__(self, scalars: o3.Irreps, gated: o3.Irreps):
@@ -50,7 +47,7 @@ class Gate(nn.Module):
         ]
 
 
-class InteractionLayer(nn.Module):
+class NequIPLayer(nn.Module):
     """One NequIP layer: message passing, skip connection, gate."""
 
     def __init__(
@@ -67,7 +64,7 @@ class InteractionLayer(nn.Module):
         super().__init__()
         self.layer = layer
         reachable = [(c, ir) for c, ir in irreps_hidden if couplings(irreps_in, l_edge, [ir])]
-        self.gate = Gate(
+        self.gate = GateNonlinearity(
             o3.Irreps([(c, ir) for c, ir in reachable if ir.l == 0]),
             o3.Irreps([(c, ir) for c, ir in reachable if ir.l > 0]),
         )
@@ -89,30 +86,20 @@ class InteractionLayer(nn.Module):
         self.linear = DegreeLinear(self.convolution.fan_out, channels_out, generator)
 
     def forward(
-        self,
-        features: Sequence[Tensor],
-        attributes: Tensor,
-        radial: Tensor,
-        harmonics: Tensor,
-        norm: Tensor,
-        geometry: EdgeGeometry,
-        groups: SpeciesGroups,
-        head: ScalarPathway,
-        context: dict[str, Any],
+        self, features: Sequence[Tensor], attributes: Tensor, norm: Tensor, inputs: LayerInputs
     ) -> list[Tensor]:
-        """features per irrep [N, 2l + 1, C], attributes of the species [S, V], radial [P, B], harmonics [N, K, n],
-        norm [N, 1, 1] -> features per irrep.
-        """
+        """features per irrep [N, 2l + 1, C], attributes of the species [S, V], norm [N, 1, 1] -> features per irrep."""
+        groups, head, context = inputs.groups, inputs.head, inputs.context
         # 1. skip connection, a linear map that depends on the species                    per irrep [N, 2l + 1, C']
         skipped = self.skip([features[s] for s, _ in self.shared], attributes, groups)
         # 2. linear map of the features, over the root of the mean degree                 per irrep [N, 2l + 1, C]
         up = [values * norm for values in self.linear_up(features)]
-        # 3. weights of every path; the head has its say on those with scalar output      [P, scalar], [P, other]
+        # 3. weights of every path; the head changes those with scalar output             [P, scalar], [P, other]
         conv = self.convolution
-        hidden, matrix = self.radial_mlp.hidden(radial), conv.by_group(self.radial_mlp.last())
-        weights, gate = edge_weights(hidden, matrix, conv.scalar_width, head, self.layer, context)
+        hidden, matrix = self.radial_mlp.hidden(inputs.radial), conv.by_group(self.radial_mlp.last())
+        weights, gate = head.edge_weights(self.layer, hidden, matrix, conv.scalar_width, context)
         # 4. channelwise convolution, summed over neighbours                              per irrep [N, 2l + 1, paths C]
-        messages = conv(up, weights, harmonics, geometry, gate)
+        messages = conv(up, weights, inputs.harmonics, inputs.geometry, gate)
         # 5. linear map to scalars and gates [N, 1, C0 + gates] and gated features        per irrep [N, 2l + 1, C']
         mixed = self.linear(messages)
         # 6. the head pools the scalars, not the gates                                    [N, C0]
@@ -125,16 +112,12 @@ class InteractionLayer(nn.Module):
 
 
 class NequIP(Backbone):
-    """NequIP. Options carry upstream's names and meaning.
+    """NequIP. Options carry upstream's names and meaning; conf/backbone/nequip.yaml explains each.
 
-    num_layers layers with features up to l_max, of both parities with ``parity``, else natural parity; num_features
-    channels (one number, or one per l); type_embed_num_features width of the species embedding (null: as l = 0);
-    radial network with radial_mlp_depth hidden layers of radial_mlp_width (one number, or one per layer of the network,
-    which upstream has not); num_bessels radial functions (bessel_trainable: with trainable frequencies) under a
-    polynomial envelope of exponent polynomial_cutoff_p; readout with readout_mlp_hidden_layers_depth hidden layers of
-    readout_mlp_hidden_layers_width (null: as l = 0) and readout_mlp_nonlinearity silu | mish | gelu | tanh | null.
+    radial_mlp_width may be a list, one width per layer, which upstream does not have.
 
-    An atom without neighbours has network energy zero, so that E = E0. Raises ConfigError for a value out of range.
+    An atom without neighbours has network energy zero, so that E = E0. Raises ConfigError for a list
+    of the wrong length.
     """
 
     def __init__(
@@ -143,33 +126,25 @@ class NequIP(Backbone):
         cutoff: float,
         generator: torch.Generator,
         *,
-        num_layers: int = 3,
-        l_max: int = 1,
-        parity: bool = False,
-        num_features: int | Sequence[int] = 32,
-        type_embed_num_features: int | None = None,
-        radial_mlp_depth: int = 1,
-        radial_mlp_width: int | Sequence[int] = 128,
-        num_bessels: int = 8,
-        bessel_trainable: bool = False,
-        polynomial_cutoff_p: float = 6,
-        readout_mlp_hidden_layers_depth: int = 0,
-        readout_mlp_hidden_layers_width: int | None = None,
-        readout_mlp_nonlinearity: str | None = "silu",
+        num_layers: Count,
+        l_max: Degree,
+        parity: bool,
+        num_features: Count | Sequence[Count],
+        type_embed_num_features: Count | None,
+        radial_mlp_depth: Whole,
+        radial_mlp_width: Count | Sequence[Count],
+        num_bessels: Count,
+        bessel_trainable: bool,
+        polynomial_cutoff_p: Exponent,
+        readout_mlp_hidden_layers_depth: Whole,
+        readout_mlp_hidden_layers_width: Count | None,
+        readout_mlp_nonlinearity: Nonlinearity,
     ):
         super().__init__()
-        channels = _channels_per_degree(num_features, l_max)
+        channels = one_per("num_features", num_features, l_max + 1, "degree")
+        radial_widths = one_per("radial_mlp_width", radial_mlp_width, num_layers, "layer")
         attributes = channels[0] if type_embed_num_features is None else type_embed_num_features
         width = channels[0] if readout_mlp_hidden_layers_width is None else readout_mlp_hidden_layers_width
-        count("backbone", num_layers=num_layers, num_features=channels, num_bessels=num_bessels)
-        radial_widths = _radial_width_per_layer(radial_mlp_width, num_layers)
-        count("backbone", type_embed_num_features=attributes, radial_mlp_width=radial_widths)
-        count("backbone", readout_mlp_hidden_layers_width=width)
-        count("backbone", at_least=0, radial_mlp_depth=radial_mlp_depth)
-        count("backbone", at_least=0, readout_mlp_hidden_layers_depth=readout_mlp_hidden_layers_depth)
-        choice("backbone", (True, False), parity=parity, bessel_trainable=bessel_trainable)
-        choice("backbone", range(2, 13), polynomial_cutoff_p=polynomial_cutoff_p)
-        choice("backbone", (None, *ACTIVATIONS), readout_mlp_nonlinearity=readout_mlp_nonlinearity)
         self.n_species = len(atomic_numbers)
         self.hidden_widths = {"radial_mlp_width": radial_widths} if radial_mlp_depth else {}
         if readout_mlp_hidden_layers_depth:
@@ -182,7 +157,7 @@ class NequIP(Backbone):
         hidden = o3.Irreps([(c, (l, p)) for l, c in enumerate(channels) for p in ((1, -1) if parity else ((-1) ** l,))])  # noqa: E741
         irreps, layers = o3.Irreps([(attributes, SCALAR)]), []
         for t in range(num_layers):
-            layer = InteractionLayer(
+            layer = NequIPLayer(
                 layer=t,
                 irreps_in=irreps,
                 irreps_hidden=hidden if t < num_layers - 1 else o3.Irreps([(channels[0], SCALAR)]),
@@ -196,7 +171,7 @@ class NequIP(Backbone):
         self.layers = nn.ModuleList(layers)
         widths = [channels[0], *[width] * readout_mlp_hidden_layers_depth, 1]
         self.readout = MLP(widths, generator, readout_mlp_nonlinearity, gain=GAIN, uniform=True)
-        self.pathway = PathwaySpec(
+        self.pathway = PathwayShape(
             cutoff=cutoff,
             n_species=self.n_species,
             n_radial=num_bessels,
@@ -217,34 +192,12 @@ class NequIP(Backbone):
         radial = with_zero_row(basis * envelope, geometry)
         harmonics = to_padded(self.harmonics(geometry.units), geometry)
         context = head.prepare(geometry, radial, per_pair=True)
+        inputs = LayerInputs(geometry, groups, radial, harmonics, head, context)
         # 3. layers                                                                       per irrep [N, 2l + 1, C]
         for layer in self.layers:
-            features = layer(features, attributes, radial, harmonics, norm, geometry, groups, head, context)
+            features = layer(features, attributes, norm, inputs)
         # 4. readout of the last layer's scalars                                          [N]
         scalars = features[0].squeeze(1)
         energy = self.readout(scalars).squeeze(1)
         extra = head.readout(0, scalars, context)
         return energy if extra is None else energy + extra
-
-
-def _channels_per_degree(num_features: int | Sequence[int], l_max: int) -> list[int]:
-    """Channels of every degree 0..l_max; raises ConfigError."""
-    choice("backbone", range(5), l_max=l_max)
-    channels = [num_features] * (l_max + 1) if isinstance(num_features, int) else list(num_features)
-    if len(channels) != l_max + 1:
-        raise ConfigError(
-            f"backbone.num_features has {len(channels)} entries for degrees 0..{l_max}; give one number, or "
-            "one per degree."
-        )
-    return channels
-
-
-def _radial_width_per_layer(width: int | Sequence[int], num_layers: int) -> list[int]:
-    """Width of the radial network of every layer; raises ConfigError."""
-    widths = list(width) if isinstance(width, (list, tuple)) else [cast(int, width)] * num_layers
-    if len(widths) != num_layers:
-        raise ConfigError(
-            f"backbone.radial_mlp_width has {len(widths)} entries for {num_layers} layers; give one number, or one per "
-            "layer."
-        )
-    return widths

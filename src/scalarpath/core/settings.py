@@ -46,6 +46,17 @@ class Range:
             raise ConfigError(f"{where} must be at most {self.at_most:g}, not {value!r}.")
 
 
+@dataclass(frozen=True, eq=False)
+class Among:
+    """The texts that are allowed, in an annotation: ``Annotated[str, Among(TABLE)]`` takes the keys of a table."""
+
+    names: Collection[str]
+
+    def check(self, value: str, where: str) -> None:
+        """Raise ConfigError for another text."""
+        choose(value, self.names, where)
+
+
 Positive = Annotated[float, Range(above=0.0)]
 NonNegative = Annotated[float, Range(at_least=0.0)]
 Fraction = Annotated[float, Range(above=0.0, below=1.0)]
@@ -65,14 +76,18 @@ def checked_settings(kind: Callable[..., Any], section: Any, where: str, given: 
     """The settings in ``section`` for the signature of ``kind``, each of the annotated type and within its range.
 
     Types: int, float (finite), bool, str, Literal, list, tuple, Sequence, dict, dataclasses, alternatives (``|``), and
-    ``Annotated[..., Range(...)]`` around any of them or their entries. A parameter without a default must be set. No
+    ``Annotated[..., Range(...)]`` or ``Annotated[str, Among(...)]`` around any of them or their entries; a value of
+    another class is taken as it is. A parameter without a default must be set. No
     setting is called like one of ``given``.
 
     Raises ConfigError with one sentence that names the setting, what is allowed, and the nearest name.
     """
     if not isinstance(section, Mapping):
         raise ConfigError(f"{where} must be a group of settings, not {section!r}.")
-    parameters = {name: p for name, p in inspect.signature(kind).parameters.items() if name not in given}
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = {
+        name: p for name, p in inspect.signature(kind).parameters.items() if name not in given and p.kind not in several
+    }
     refuse_unknown(section, set(parameters), where)
     missing = [name for name, p in parameters.items() if p.default is p.empty and name not in section]
     if missing:
@@ -118,7 +133,7 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     if origin is Annotated:
         found = checked(value, arguments[0], where)
         for limits in arguments[1:]:
-            if isinstance(limits, Range) and found is not None:
+            if isinstance(limits, (Range, Among)) and found is not None:
                 limits.check(found, where)
         return found
     if origin in (Union, types.UnionType):
@@ -132,8 +147,10 @@ def checked(value: Any, hint: Any, where: str) -> Any:
             raise ConfigError(f"{where} must be a group of settings, not {value!r}.")
         entry = arguments[1] if arguments else Any
         return {key: checked(item, entry, f"{where}.{key}") for key, item in value.items()}
-    if origin in (list, tuple, _SequenceType):
-        return _checked_list(value, origin, arguments, where)
+    if (origin or hint) in (list, tuple, _SequenceType):
+        return _checked_list(value, origin or hint, arguments or (Any, ...), where)
+    if hint not in _NOUNS:
+        return value
     # bool is a subclass of int, and an int is a fine float
     wrong_bool = isinstance(value, bool) and hint is not bool
     if wrong_bool or not isinstance(value, (int, float) if hint is float else hint):

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from scalarpath.core.errors import DataError
-from scalarpath.data.labels import PROPERTIES, LabelKeys, Labels, LabelSpec, cell_volume
+from scalarpath.core.quantities import QUANTITIES
+from scalarpath.data.labels import LabelKeys, Labels, LabelSpec, cell_volume
 from scalarpath.data.reading import Frame, available_keys
 
 NET_FORCE = 0.1  # eV/Å; a DFT grid leaves hundredths
@@ -27,15 +28,12 @@ FACTS = np.dtype(
         ("atoms", "i8"),
         ("unperiodic", "?"),
         ("dropped_stress", "?"),
-        ("energy", "f8"),  # eV
         ("free_energy_gap", "f8"),  # eV, |free energy - energy|; NaN without a free energy
-        ("forces", "f8", 2),  # smallest and largest component, eV/Å
         ("largest_force", "f8"),
         ("net_force", "f8"),
-        ("stress", "f8", 2),  # smallest and largest component, eV/Å^3
+        *((name, "f8", 2) for name in QUANTITIES),  # smallest and largest component
     ]
 )
-INTERNAL_UNITS = {"energy": "eV/atom", "forces": "eV/A", "stress": "eV/A^3"}
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def audit_labels(
         frames=len(frames),
         atoms=int(facts["atoms"].sum()),
         elements={chemical_symbols[z]: count for z, count in sorted(elements.items())},
-        properties=[_property(name, facts, keys, spec) for name in PROPERTIES],
+        properties=[_property(name, facts, keys, spec) for name in QUANTITIES],
         largest_force=None if largest[0] is None else float(facts["largest_force"][largest[0]]),
         largest_net_force=None if largest[1] is None else float(facts["net_force"][largest[1]]),
     )
@@ -141,12 +139,10 @@ def _facts(
             len(frame.atoms),
             not np.all(frame.atoms.pbc),
             label.dropped_stress,
-            label.energy,
             abs(free - results.get("energy", free)) if free else np.nan,
-            (label.forces.min(), label.forces.max()),
             np.linalg.norm(label.forces, axis=1).max(),
             np.linalg.norm(label.forces.sum(axis=0)),
-            (label.stress.min(), label.stress.max()),
+            *((np.min(values), np.max(values)) for values in (getattr(label, name) for name in QUANTITIES)),
         )
 
 
@@ -185,13 +181,13 @@ def _property(name: str, facts: np.ndarray, keys: LabelKeys, spec: LabelSpec) ->
         sign = spec.stress_sign
         if keys.virial:
             key, source_unit, sign = keys.virial, spec.energy_unit, "virial = -V stress"
-    values = facts["energy"] / facts["atoms"] if name == "energy" else facts[name]
+    values = facts[name] / facts["atoms"][:, None] if QUANTITIES[name].per_atom else facts[name]
     known = values[np.isfinite(values)]
     return PropertyAudit(
         name=name,
         key=key,
-        frames=int(np.isfinite(values.reshape(len(facts), -1)).all(axis=1).sum()),
-        unit=INTERNAL_UNITS[name],
+        frames=int(np.isfinite(values).all(axis=1).sum()),
+        unit=QUANTITIES[name].unit,
         source_unit=source_unit,
         sign=sign,
         minimum=float(known.min()) if known.size else None,
@@ -221,7 +217,7 @@ def _check_forces(audit: LabelAudit, frames: Sequence[Frame], facts: np.ndarray,
 def _check_energies(
     audit: LabelAudit, frames: Sequence[Frame], facts: np.ndarray, keys: LabelKeys, weighed: bool
 ) -> None:
-    zero = np.flatnonzero((facts["energy"] == 0.0) & (facts["atoms"] > 1))
+    zero = np.flatnonzero((facts["energy"][:, 0] == 0.0) & (facts["atoms"] > 1))
     if zero.size:
         audit.suspect(
             f"{frames[zero[0]].where}: the energy is exactly 0 ({zero.size} such frames); "

@@ -10,17 +10,15 @@ import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from scalarpath.core.errors import ConfigError, DataError
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.units import energy_factor, force_factor, stress_factor
 from scalarpath.data.reading import Frame, available_keys
 
 AUTOMATIC_KEYS: dict[str, tuple[str, ...]] = {
-    "energy": ("energy", "REF_energy", "ref_energy", "DFT_energy", "dft_energy"),
-    "forces": ("forces", "REF_forces", "ref_forces", "DFT_forces", "dft_forces", "force", "DFT_force", "dft_force"),
-    "stress": ("stress", "REF_stress", "ref_stress", "DFT_stress", "dft_stress"),
+    **{name: quantity.keys for name, quantity in QUANTITIES.items()},
     "virial": ("virial", "virials", "REF_virial", "ref_virial", "DFT_virial", "dft_virial"),
 }
 STRESS_SIGNS = {"tension_positive": 1.0, "compression_positive": -1.0}
-PROPERTIES = ("energy", "forces", "stress")
 ASYMMETRY = 0.05  # largest |s_ij - s_ji| relative to max |s| that is still taken for noise
 
 

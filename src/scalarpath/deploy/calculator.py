@@ -13,7 +13,8 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.graph import AtomicGraph, collate
-from scalarpath.potential.potential import DTYPES, Potential, load_potential
+from scalarpath.potential import Potential, load_potential
+from scalarpath.potential.configuration import DTYPES
 
 
 class ScalarPathCalculator(Calculator):

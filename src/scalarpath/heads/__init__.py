@@ -1,6 +1,6 @@
 """Scalar-pathway heads: the interface, the parts, and how a configuration composes them."""
 
 from scalarpath.heads.build import PARTS, build_head
-from scalarpath.heads.interface import PathwayPart, PathwaySpec, ScalarPathway
+from scalarpath.heads.interface import Descriptors, LocalDescriptors, PathwayPart, PathwayShape, ScalarPathway
 
-__all__ = ["PARTS", "PathwayPart", "PathwaySpec", "ScalarPathway", "build_head"]
+__all__ = ["PARTS", "Descriptors", "LocalDescriptors", "PathwayPart", "PathwayShape", "ScalarPathway", "build_head"]

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.options import choice, count, known, positive
+from scalarpath.core.imports import class_named
+from scalarpath.core.settings import read_settings
 from scalarpath.heads.controls import ConstantDescriptors, MlpReadout, ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
-from scalarpath.heads.interface import PathwayPart, PathwaySpec, ScalarPathway
+from scalarpath.heads.interface import Descriptors, PathwayPart, PathwayShape, ScalarPathway
 from scalarpath.heads.pan import EdgeGate, Injection, NodeGate
 from scalarpath.heads.pgs import EdgeBand, EmbeddingReadout, SpectralReadout
 
-# In the order in which they act on the pooled scalars; on edge weights every term comes before every gate.
+T = TypeVar("T")
+
+# In the order in which they act. Parts from outside act after them, in the order in which the configuration names them.
 PARTS: dict[str, type[PathwayPart]] = {
     "edge_band": EdgeBand,
     "edge_gate": EdgeGate,
@@ -27,50 +32,62 @@ PARTS: dict[str, type[PathwayPart]] = {
     "embedding_readout": EmbeddingReadout,
     "mlp_readout": MlpReadout,
 }
-DESCRIPTORS: dict[str, type[NeighbourhoodDescriptors]] = {
+DESCRIPTORS: dict[str, type[Descriptors]] = {
     "neighbourhood": NeighbourhoodDescriptors,
     "constant": ConstantDescriptors,
     "shuffled": ShuffledDescriptors,
 }
-GIVEN = ("spec", "descriptors", "generator", "cutoff", "n_species")
 
 
-def build_head(config: Mapping[str, Any], spec: PathwaySpec, seed: int) -> ScalarPathway:
-    """Head from {"name": ..., "parts": {part: options}, "descriptors": {"kind": ..., "shells": 4}}.
+@dataclass(frozen=True)
+class HeadSettings:
+    """The section ``head``. The options of parts and descriptors are those of their constructors, and ``kind``."""
 
-    Every part draws its parameters from a generator of its own (seed and part name), so that two heads that share a
-    part share its start. Raises ConfigError for an unknown part or option.
+    name: str | None = None
+    parts: dict[str, dict[str, Any] | None] | None = None
+    descriptors: dict[str, Any] | None = None
+
+
+def build_head(config: Mapping[str, Any], pathway: PathwayShape, seed: int) -> ScalarPathway:
+    """Head from {"name": ..., "parts": {name: options}, "descriptors": options}.
+
+    ``kind`` among the options is a key of PARTS or DESCRIPTORS, or ``package.module:Class``; without it the name of a
+    part is its kind. A constructor gets what it asks for by name: ``pathway``, ``descriptors``, ``generator`` (parts),
+    ``cutoff``, ``n_species``, ``generator`` (descriptors), and the options. Every part draws its parameters from a
+    generator of its own (seed and name), so that two heads that share a part share its start.
+
+    Raises ConfigError for an unknown part or option, and for a value out of range.
     """
-    parts = config.get("parts") or {}
-    for key in config:
-        if key not in ("name", "parts", "descriptors"):
-            raise ConfigError(f"head: key '{key}' is unknown; a head has name, parts and descriptors.")
-    for name in parts:
-        if name not in PARTS:
-            raise ConfigError(f"head.parts: '{name}' is unknown; the parts are: {', '.join(PARTS)}.")
-    descriptors = None
-    if any(_reads_descriptors(name) for name in parts):
-        options = dict(config.get("descriptors") or {})
-        kind = options.pop("kind", "neighbourhood")
-        choice("head.descriptors", DESCRIPTORS, kind=kind)
-        known("head.descriptors", options, DESCRIPTORS[kind], GIVEN)
-        positive("head.descriptors", **options)
-        descriptors = DESCRIPTORS[kind](spec.cutoff, spec.n_species, **options)
-    built = {}
-    for name in (part for part in PARTS if part in parts):
-        options = dict(parts[name] or {})
-        known(f"head.parts.{name}", options, PARTS[name], GIVEN)
-        count(f"head.parts.{name}", at_least=0, **{key: options[key] for key in options if key == "first"})
-        positive(f"head.parts.{name}", **{key: options[key] for key in options if key != "first"})
-        given: dict[str, Any] = {"spec": spec, "generator": _generator(seed, name)}
-        if _reads_descriptors(name):
-            given["descriptors"] = descriptors
-        built[name] = PARTS[name](**given, **options)
-    return ScalarPathway(built, descriptors)
+    settings = read_settings(HeadSettings, config, "head")
+    own = dict(settings.descriptors or {})
+    named = own.pop("kind", "neighbourhood")
+    kind = class_named(named, DESCRIPTORS, Descriptors, "head.descriptors: kind")  # type: ignore[type-abstract]
+    offered = {"cutoff": pathway.cutoff, "n_species": pathway.n_species, "generator": _generator(seed, "descriptors")}
+    descriptors = _built(kind, own, "head.descriptors", offered)
+
+    options = {name: dict(given or {}) for name, given in (settings.parts or {}).items()}
+    kinds = {name: _part_class(name, given.pop("kind", name)) for name, given in options.items()}
+    order = list(PARTS.values())
+    parts = {}
+    for name in sorted(kinds, key=lambda name: order.index(kinds[name]) if kinds[name] in order else len(order)):
+        offered = {"pathway": pathway, "descriptors": descriptors, "generator": _generator(seed, name)}
+        parts[name] = _built(kinds[name], options[name], f"head.parts.{name}", offered)
+    read = any("descriptors" in inspect.signature(kind).parameters for kind in kinds.values())
+    return ScalarPathway(parts, descriptors if read else None)
 
 
-def _reads_descriptors(part: str) -> bool:
-    return "descriptors" in inspect.signature(PARTS[part]).parameters
+def _part_class(name: str, kind: Any) -> type[PathwayPart]:
+    """The class of the part called ``name``; raises ConfigError."""
+    found = class_named(kind, PARTS, PathwayPart, "head.parts: part")
+    if not name.isidentifier() or hasattr(nn.ModuleDict, name):
+        raise ConfigError(f"head.parts: '{name}' cannot be the name of a part; give it another one and set its kind.")
+    return found
+
+
+def _built(kind: Callable[..., T], options: Mapping[str, Any], where: str, offered: Mapping[str, Any]) -> T:
+    """Call ``kind`` with its options and with those of the ``offered`` arguments that it has a parameter for."""
+    asked = inspect.signature(kind).parameters
+    return read_settings(kind, options, where, {name: value for name, value in offered.items() if name in asked})
 
 
 def _generator(seed: int, name: str) -> torch.Generator:

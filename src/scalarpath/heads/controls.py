@@ -2,7 +2,7 @@
 
 ``ctrl_mlp`` is made of the parts of ``panpgs`` with the physics taken out: the edge band gets the low frequencies that
 the backbone has already (``first: 0``), the gates get ``ConstantDescriptors``, the readout is an ``MlpReadout``.
-``panpgs_shuffle`` keeps all parts and hands every atom the descriptors of another (``ShuffledDescriptors``).
+``panpgs_shuffle`` keeps all parts and gives every atom the descriptors of another (``ShuffledDescriptors``).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scalarpath.core.settings import Count
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.heads.descriptors import LocalDescriptors, NeighbourhoodDescriptors
-from scalarpath.heads.interface import PathwayPart, PathwaySpec
+from scalarpath.heads.descriptors import NeighbourhoodDescriptors
+from scalarpath.heads.interface import Descriptors, LocalDescriptors, PathwayInputs, PathwayPart, PathwayShape
 from scalarpath.nn.elementwise import silu
 
 
@@ -26,7 +27,7 @@ class ConstantDescriptors(NeighbourhoodDescriptors):
 
     constants: Tensor
 
-    def __init__(self, cutoff: float, n_species: int, shells: int = 4):
+    def __init__(self, cutoff: float, n_species: int, shells: Count = 4):
         super().__init__(cutoff, n_species, shells)
         generator = torch.Generator().manual_seed(0)
         self.register_buffer("constants", torch.randn(n_species, self.size, generator=generator, dtype=torch.float64))
@@ -38,16 +39,16 @@ class ConstantDescriptors(NeighbourhoodDescriptors):
 
 
 class ShuffledDescriptors(NeighbourhoodDescriptors):
-    """The true descriptors, in training handed round at random among the atoms of one species in the batch.
+    """The true descriptors, in training shuffled at random among the atoms of one species in the batch.
 
-    Distribution, parameters and operations are those of the true descriptors; the tie between an atom and its own
-    neighbourhood is cut. Evaluation uses every atom's own. ``draws`` counts the shuffles, which depend on it alone, so
-    that a resumed run shuffles as an uninterrupted one.
+    Distribution, parameters and operations are those of the true descriptors, but an atom no longer reads its own
+    neighbourhood. In evaluation every atom has its own. ``draws`` counts the shuffles. The shuffles depend on this
+    number alone, so that a resumed run shuffles as an uninterrupted one.
     """
 
     draws: Tensor
 
-    def __init__(self, cutoff: float, n_species: int, shells: int = 4):
+    def __init__(self, cutoff: float, n_species: int, shells: Count = 4):
         super().__init__(cutoff, n_species, shells)
         self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
 
@@ -77,22 +78,22 @@ class MlpReadout(PathwayPart):
 
     def __init__(
         self,
-        spec: PathwaySpec,
-        descriptors: NeighbourhoodDescriptors,
+        pathway: PathwayShape,
+        descriptors: Descriptors,
         generator: torch.Generator,
-        orders: int = 4,
+        orders: Count = 4,
     ):
         super().__init__()
-        self.layer = len(spec.readout_channels) - 1
-        width, channels, functions = spec.readout_channels[-1], descriptors.size, 2 * orders
+        self.layer = len(pathway.readout_channels) - 1
+        width, channels, functions = pathway.readout_channels[-1], descriptors.size, 2 * orders
         draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
         self.register_buffer("projection", draw(width, channels) / width**0.5)
         self.register_buffer("slope", draw(functions))
         self.register_buffer("offset", draw(functions))
-        self.coefficients = nn.Parameter(torch.zeros(spec.n_species, channels, functions, dtype=torch.float64))
+        self.coefficients = nn.Parameter(torch.zeros(pathway.n_species, channels, functions, dtype=torch.float64))
         self.scale = (channels * functions) ** -0.5
 
-    def prepare(self, inputs: Any) -> Tensor:
+    def prepare(self, inputs: PathwayInputs) -> Tensor:
         """Species of the atoms [N]."""
         return inputs.geometry.species
 

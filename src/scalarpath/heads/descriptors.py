@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
+from scalarpath.core.settings import Count
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded_features_first
+from scalarpath.heads.interface import Descriptors, LocalDescriptors
 from scalarpath.nn.cpu.descriptors import MOST_SHELLS, kernel_descriptors
 from scalarpath.nn.cpu.library import usable
 from scalarpath.nn.radial import polynomial_cutoff
@@ -19,14 +19,7 @@ LEAST_SPREAD = 0.25
 ENVELOPE_EXPONENT = 6
 
 
-class LocalDescriptors(NamedTuple):
-    """Standardised descriptors of the atoms of a batch [N, D], and those of an isolated atom of each species [S, D]."""
-
-    values: Tensor
-    isolated: Tensor
-
-
-class NeighbourhoodDescriptors(nn.Module):
+class NeighbourhoodDescriptors(Descriptors):
     """d_i = [zeta^1..zeta^K, spread, polarity, quadrupole], standardised per species on the training set: [N, K + 3].
 
     Soft shells F_k(r) = sigmoid((R_k - r) / s_k), envelope u, neighbour weights q_{k,Z} > 0:
@@ -49,7 +42,7 @@ class NeighbourhoodDescriptors(nn.Module):
     quadratic: Tensor
     mixed: Tensor
 
-    def __init__(self, cutoff: float, n_species: int, shells: int = 4):
+    def __init__(self, cutoff: float, n_species: int, shells: Count = 4):
         super().__init__()
         self.shells = shells
         self.size = shells + 3

@@ -8,7 +8,7 @@ hook           what it does
 edge_gate      a factor [N, K, 1] on the weights of the edge paths with scalar output
 edge_term      a low-rank addition ([R, rank], [rank, edge_channels]) to these weights, before the gate; the same for
                both directions of a pair of atoms
-pool           maps the scalar channels of the neighbour sum, [N, pool_channels], to their like
+pool           maps the scalar channels of the neighbour sum, [N, pool_channels], to the same shape
 readout        an additional atomic energy [N] from the scalar features of a layer, [N, readout_channels]
 =============  ==============================================================================================
 
@@ -21,10 +21,11 @@ Without parts every hook is the identity, so ``baseline`` is the plain backbone;
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,11 +33,10 @@ from torch import Tensor, nn
 from scalarpath.core.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import pairs_to_edges, pairs_to_padded, to_padded, with_zero_row
-from scalarpath.heads.descriptors import LocalDescriptors, NeighbourhoodDescriptors
 
 
 @dataclass(frozen=True)
-class PathwaySpec:
+class PathwayShape:
     """What a backbone offers to its head: the widths of the hooks, and what the inputs look like.
 
     cutoff in Å; n_radial: width of the radial features passed to ``prepare``. Each tuple has one entry per call of its
@@ -49,6 +49,13 @@ class PathwaySpec:
     edge_channels: tuple[int, ...]
     pool_channels: tuple[int, ...]
     readout_channels: tuple[int, ...]
+
+
+class LocalDescriptors(NamedTuple):
+    """Standardised descriptors of the atoms of a batch [N, D], and those of an isolated atom of each species [S, D]."""
+
+    values: Tensor
+    isolated: Tensor
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,27 @@ class PathwayInputs:
     def descriptors(self) -> LocalDescriptors:
         """The local descriptors; raises ConfigError for a head that was built without them."""
         if self.local is None:
-            raise ConfigError("a part of this head reads descriptors, but the head has none; give it descriptors.")
+            raise ConfigError("a part of this head reads descriptors: give its constructor a parameter 'descriptors'.")
         return self.local
+
+
+class Descriptors(nn.Module, abc.ABC):
+    """Descriptors of the neighbourhood of every atom, made once per forward pass for all parts that read them.
+
+    ``size`` is their number D. Invariant, and C2 in the positions, also where a neighbour crosses the cutoff.
+    """
+
+    size: int
+
+    @abc.abstractmethod
+    def forward(self, geometry: EdgeGeometry) -> LocalDescriptors:
+        """Descriptors of every atom [N, D], and of an isolated atom of every species [S, D]."""
+
+    def observe(self, geometry: EdgeGeometry) -> None:
+        """Collect statistics of one training batch (no gradients)."""
+
+    def finish_observation(self) -> None:
+        """Turn the collected statistics into buffers."""
 
 
 class PathwayPart(nn.Module):
@@ -114,9 +140,7 @@ class PathwayPart(nn.Module):
 class ScalarPathway(nn.Module):
     """A head: parts applied in order, and the neighbourhood descriptors if one of them reads these."""
 
-    def __init__(
-        self, parts: Mapping[str, PathwayPart] | None = None, descriptors: NeighbourhoodDescriptors | None = None
-    ):
+    def __init__(self, parts: Mapping[str, PathwayPart] | None = None, descriptors: Descriptors | None = None):
         super().__init__()
         self.parts = nn.ModuleDict(parts or {})
         self.descriptors = descriptors
@@ -131,14 +155,25 @@ class ScalarPathway(nn.Module):
         inputs = PathwayInputs(geometry, radial, per_pair, local)
         return {name: part.prepare(inputs) for name, part in self._parts.items()}
 
-    def edge_weights(self, layer: int, features: Tensor, matrix: Tensor, context: dict[str, Any]) -> Tensor:
-        """Scalar edge weights without gate, F M + b V: features [R, H], matrix [H, edge_channels[layer]] -> [R, ..]."""
-        weights = features @ matrix
+    def edge_weights(
+        self, layer: int, features: Tensor, matrix: Tensor, n_scalar: int, context: dict[str, Any]
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Edge weights F M as blocks of columns, and the gate on the messages that the first block weights.
+
+        features F [R, H], matrix M [H, W]. The first block, [R, n_scalar] with n_scalar = edge_channels[layer], belongs
+        to the paths with scalar output and is F M + b V; the second, [R, W - n_scalar], which the head cannot touch, is
+        left out where it is empty. The gate [N, K, 1] is left to the backbone, since one number per edge costs less on
+        harmonics or sums than on every weight; None: no part has one.
+        """
+        scalar, other = matrix.tensor_split([n_scalar], dim=1)
+        blocks = [features @ scalar]
         for name, part in self._parts.items():
             term = part.edge_term(layer, context[name])
             if term is not None:
-                weights = weights.addmm_(*term)  # in place: the largest arrays of a head
-        return weights
+                blocks[0].addmm_(*term)  # in place: the largest arrays of a head
+        if other.shape[1]:
+            blocks.append(features @ other)
+        return blocks, self.edge_gate(layer, context)
 
     def edge_gate(self, layer: int, context: dict[str, Any]) -> Tensor | None:
         """Factor [N, K, 1] on the scalar edge weights, the product of those of all parts; None: no part has one."""

@@ -15,11 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalarpath.heads.descriptors import NeighbourhoodDescriptors
-from scalarpath.heads.interface import PathwayInputs, PathwayPart, PathwaySpec
+from scalarpath.core.settings import Count, Positive
+from scalarpath.heads.interface import Descriptors, PathwayInputs, PathwayPart, PathwayShape
 from scalarpath.nn.cpu.gates import kernel_edge_gates, kernel_node_gates
 from scalarpath.nn.cpu.library import usable
 from scalarpath.nn.elementwise import Gate, elementwise, silu
+
+STRENGTH = math.log(2.0)  # of a gate between 1/2 and 2
 
 
 def _normal(generator: torch.Generator, *shape: int) -> Tensor:
@@ -27,15 +29,15 @@ def _normal(generator: torch.Generator, *shape: int) -> Tensor:
 
 
 class LayerNetworks(PathwayPart):
-    """One small network per layer of the backbone on the descriptors of the atoms; all layers' hidden units at once.
+    """One small network per layer of the backbone, on the descriptors of the atoms.
 
-    ``widths``: what the network of every layer gives.
+    The hidden units of all layers are computed at once. ``widths``: the number of outputs for every layer.
     """
 
     def __init__(
         self,
         n_species: int,
-        descriptors: NeighbourhoodDescriptors,
+        descriptors: Descriptors,
         generator: torch.Generator,
         hidden: int,
         widths: Sequence[int],
@@ -68,13 +70,13 @@ class NodeGate(LayerNetworks):
 
     def __init__(
         self,
-        spec: PathwaySpec,
-        descriptors: NeighbourhoodDescriptors,
+        pathway: PathwayShape,
+        descriptors: Descriptors,
         generator: torch.Generator,
-        hidden: int = 16,
-        strength: float = math.log(2.0),
+        hidden: Count = 16,
+        strength: Positive = STRENGTH,
     ):
-        super().__init__(spec.n_species, descriptors, generator, hidden, spec.pool_channels)
+        super().__init__(pathway.n_species, descriptors, generator, hidden, pathway.pool_channels)
         self.gate = Gate(strength)
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
@@ -92,10 +94,8 @@ class NodeGate(LayerNetworks):
 class Injection(LayerNetworks):
     """m_i <- m_i + W2 (silu(W1 d_i + T_Zi) - silu(W1 d_isolated + T_Zi)): zero for an atom without neighbours."""
 
-    def __init__(
-        self, spec: PathwaySpec, descriptors: NeighbourhoodDescriptors, generator: torch.Generator, hidden: int = 16
-    ):
-        super().__init__(spec.n_species, descriptors, generator, hidden, spec.pool_channels)
+    def __init__(self, pathway: PathwayShape, descriptors: Descriptors, generator: torch.Generator, hidden: Count = 16):
+        super().__init__(pathway.n_species, descriptors, generator, hidden, pathway.pool_channels)
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
         """Hidden units of every layer relative to the isolated atom: [N, hidden] each."""
@@ -112,21 +112,21 @@ class Injection(LayerNetworks):
 class EdgeGate(LayerNetworks):
     """W_ij <- g_ij W_ij with g = exp(strength tanh(c_0 + sum_b c_b R_b(r_ij))), (c_0, c) = W2 silu(W1 d_i + T_Zi).
 
-    One number per edge and layer: a function of the distance, which the neighbourhood of the centre draws in the
-    backbone's radial features R, one for every species of the neighbour. d_i are the descriptors of the centre.
+    One number per edge and layer: a function of the distance, written in the backbone's radial features R. Its
+    coefficients come from the descriptors d_i of the centre, one set for every species of the neighbour.
     """
 
     def __init__(
         self,
-        spec: PathwaySpec,
-        descriptors: NeighbourhoodDescriptors,
+        pathway: PathwayShape,
+        descriptors: Descriptors,
         generator: torch.Generator,
-        hidden: int = 16,
-        strength: float = math.log(2.0),
+        hidden: Count = 16,
+        strength: Positive = STRENGTH,
     ):
-        widths = [spec.n_species * (1 + spec.n_radial)] * len(spec.edge_channels)
-        super().__init__(spec.n_species, descriptors, generator, hidden, widths)
-        self.n_species, self.gate = spec.n_species, Gate(strength)
+        widths = [pathway.n_species * (1 + pathway.n_radial)] * len(pathway.edge_channels)
+        super().__init__(pathway.n_species, descriptors, generator, hidden, widths)
+        self.n_species, self.gate = pathway.n_species, Gate(strength)
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
         """Gates of every layer on the padded layout: [N, K, 1] each."""

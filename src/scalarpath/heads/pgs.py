@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scalarpath.core.settings import Count, Positive, Whole
 from scalarpath.graph.geometry import EdgeDistances
-from scalarpath.heads.descriptors import ENVELOPE_EXPONENT, NeighbourhoodDescriptors
-from scalarpath.heads.interface import PathwayInputs, PathwayPart, PathwaySpec
+from scalarpath.heads.descriptors import ENVELOPE_EXPONENT
+from scalarpath.heads.interface import Descriptors, PathwayInputs, PathwayPart, PathwayShape
 from scalarpath.nn.cpu.edge_band import kernel_edge_band
 from scalarpath.nn.cpu.embedding_energy import kernel_embedding_energy
 from scalarpath.nn.cpu.library import usable
@@ -23,7 +24,7 @@ class EdgeBand(PathwayPart):
     phi_m = taper_m sqrt(2/rc) sin(n_m pi r / rc) / r * u(r / rc), n_m = first + m, m = 1..size: it continues the
     backbone's Bessel functions to shorter wavelengths (at rc = 6 Å from 0.75 to 0.38 Å half-waves), damped by the
     exponential of a semicircle. The low-rank map starts at zero. Linear in phi, so the envelope takes it to zero at
-    the cutoff. A depends on the unordered pair of elements: all of it is computed once for both directions of a pair.
+    the cutoff. A depends on the unordered pair of elements, so the band is computed once for both directions of a pair.
     """
 
     pair_index: Tensor
@@ -34,27 +35,27 @@ class EdgeBand(PathwayPart):
 
     def __init__(
         self,
-        spec: PathwaySpec,
+        pathway: PathwayShape,
         generator: torch.Generator,
-        size: int = 8,
-        first: int = 8,
-        rank: int = 8,
-        beta: float = 4.0,
+        size: Count = 8,
+        first: Whole = 8,
+        rank: Count = 8,
+        beta: Positive = 4.0,
     ):
         super().__init__()
-        self.n_species, self.first = spec.n_species, first
+        self.n_species, self.first = pathway.n_species, first
         orders = torch.arange(first + 1, first + size + 1, dtype=torch.float64)
-        self.register_buffer("frequencies", orders * math.pi / spec.cutoff)
+        self.register_buffer("frequencies", orders * math.pi / pathway.cutoff)
         self.register_buffer("taper", semicircle_taper(size, beta))
         self.register_buffer("rms", torch.ones(size, dtype=torch.float64))
         self.mix = nn.Parameter(torch.randn(size, rank, generator=generator, dtype=torch.float64) / math.sqrt(size))
-        index = torch.zeros(spec.n_species, spec.n_species, dtype=torch.long)
+        index = torch.zeros(pathway.n_species, pathway.n_species, dtype=torch.long)
         lower = torch.tril_indices(*index.shape)
         index[lower[0], lower[1]] = index[lower[1], lower[0]] = torch.arange(lower.shape[1])
         self.register_buffer("pair_index", index.flatten(), persistent=False)  # of ordered pairs of species
         self.pair = nn.Parameter(torch.ones(lower.shape[1], rank, dtype=torch.float64))
         self.out = nn.ParameterList(
-            nn.Parameter(torch.zeros(rank, channels, dtype=torch.float64)) for channels in spec.edge_channels
+            nn.Parameter(torch.zeros(rank, channels, dtype=torch.float64)) for channels in pathway.edge_channels
         )
         self._squares: list[Tensor] = []
 
@@ -132,16 +133,16 @@ class EmbeddingReadout(PathwayPart):
 
     def __init__(
         self,
-        spec: PathwaySpec,
-        descriptors: NeighbourhoodDescriptors,
+        pathway: PathwayShape,
+        descriptors: Descriptors,
         generator: torch.Generator,
-        orders: int = 4,
-        beta: float = 4.0,
+        orders: Count = 4,
+        beta: Positive = 4.0,
     ):
         super().__init__()
-        self.layer = len(spec.readout_channels) - 1
+        self.layer = len(pathway.readout_channels) - 1
         self.expansion = SpectralExpansion(descriptors.size, orders, beta)
-        shape = (spec.n_species, descriptors.size, 2 * orders)
+        shape = (pathway.n_species, descriptors.size, 2 * orders)
         self.coefficients = nn.Parameter(torch.zeros(shape, dtype=torch.float64))
 
     def prepare(self, inputs: PathwayInputs) -> Tensor:
@@ -165,16 +166,21 @@ class SpectralReadout(PathwayPart):
     """
 
     def __init__(
-        self, spec: PathwaySpec, generator: torch.Generator, channels: int = 16, orders: int = 4, beta: float = 4.0
+        self,
+        pathway: PathwayShape,
+        generator: torch.Generator,
+        channels: Count = 16,
+        orders: Count = 4,
+        beta: Positive = 4.0,
     ):
         super().__init__()
         self.expansion = SpectralExpansion(channels, orders, beta)
         self.projections = nn.ParameterList(
             nn.Parameter(torch.randn(width, channels, generator=generator, dtype=torch.float64) / math.sqrt(width))
-            for width in spec.readout_channels
+            for width in pathway.readout_channels
         )
         self.coefficients = nn.ParameterList(
-            nn.Parameter(torch.zeros(channels, 2 * orders, dtype=torch.float64)) for _ in spec.readout_channels
+            nn.Parameter(torch.zeros(channels, 2 * orders, dtype=torch.float64)) for _ in pathway.readout_channels
         )
 
     def readout(self, layer: int, features: Tensor, prepared: Any) -> Tensor:

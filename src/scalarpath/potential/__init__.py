@@ -1,5 +1,7 @@
-"""The potential: backbone, head and references, from a graph to energy, forces and stress."""
+"""The potential: backbone, head and isolated-atom energies, from a graph to energy, forces and stress."""
 
-from scalarpath.potential.potential import Potential, build_potential, load_potential, potential_config
+from scalarpath.potential.checkpoint import load_potential, to_checkpoint
+from scalarpath.potential.configuration import potential_config
+from scalarpath.potential.potential import Potential, build_potential, check_settings
 
-__all__ = ["Potential", "build_potential", "load_potential", "potential_config"]
+__all__ = ["Potential", "build_potential", "check_settings", "load_potential", "potential_config", "to_checkpoint"]

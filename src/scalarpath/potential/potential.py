@@ -1,36 +1,29 @@
-"""The potential: backbone, head and references, from a graph to energy, forces and stress."""
+"""The potential: backbone, head and isolated-atom energies, from a graph to energy, forces and stress."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from ase.data import chemical_symbols
+from ase.data import atomic_numbers
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from scalarpath.backbones import build_backbone
-from scalarpath.core.errors import CheckpointError, ConfigError, DataError
+from scalarpath.core.errors import ConfigError, DataError
+from scalarpath.core.settings import WHOLE, read_settings
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded
-from scalarpath.heads import build_head
-from scalarpath.potential.widening import NEIGHBOURS, resolved
+from scalarpath.potential.configuration import DTYPES, PotentialSettings, build_networks
+from scalarpath.potential.widening import NEIGHBOURS, check_widening, resolved
 from scalarpath.potential.zbl import ZBL
-
-DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
-CHECKPOINT_FORMAT = 1
-_KEYS = {"species", "cutoff", "pair_cutoffs", "dtype", "backbone", "head", "repulsion"}
 
 
 class Potential(nn.Module):
     """E = sum_i (E0[z_i] + shift[z_i] + scale[z_i] e_i + ZBL_i), with e_i from backbone and head.
 
-    Forces and stress come from one gradient.
-
-    Network parameters have dtype ``config["dtype"]``; references, sums over atoms and geometry are float64.
-    Build it with ``build_potential``; ``config`` holds what rebuilds it.
+    Forces and stress come from one gradient. Network parameters have dtype ``config["dtype"]``; E0s, sums over atoms
+    and the geometry of the graph are float64. Build it with ``build_potential``; ``config`` holds what rebuilds it.
     """
 
     e0: Tensor
@@ -41,16 +34,13 @@ class Potential(nn.Module):
 
     def __init__(self, config: Mapping[str, Any], *, seed: int = 0):
         super().__init__()
+        settings = read_settings(PotentialSettings, config, WHOLE)
         self.config: dict[str, Any] = dict(config)
-        _check(config)
-        self.species: list[int] = list(config["species"])
-        self.cutoff = float(config["cutoff"])
-        self.dtype = DTYPES[config.get("dtype", "float32")]
-        self.backbone = build_backbone(config, seed).to(self.dtype)
-        head = {key: value for key, value in config["head"].items() if key != "backbone"}
-        self.head = build_head(head, self.backbone.pathway, seed).to(self.dtype)
-        self.repulsion = ZBL(self.species).to(self.dtype) if config.get("repulsion") else None
-        pairs = _pair_cutoffs(config, self.species, self.cutoff)
+        self.species, self.cutoff, self.dtype = settings.species, settings.cutoff, DTYPES[settings.dtype]
+        backbone, head = build_networks(config, seed)
+        self.backbone, self.head = backbone.to(self.dtype), head.to(self.dtype)
+        self.repulsion = ZBL(self.species).to(self.dtype) if settings.repulsion else None
+        pairs = settings.cutoff_table()
         self.register_buffer("pair_cutoffs", None if pairs is None else pairs.to(self.dtype), persistent=False)
         index = torch.full((120,), -1)
         index[self.species] = torch.arange(len(self.species))
@@ -139,7 +129,7 @@ class Potential(nn.Module):
         return species
 
     def set_statistics(self, e0s: Mapping[int, float], scale: float, shift: float, avg_num_neighbors: float) -> None:
-        """References (eV per atom, by atomic number), energy scale (eV), shift (eV per atom) and mean degree."""
+        """E0s (eV per atom, by atomic number), energy scale (eV), shift (eV per atom) and mean degree."""
         missing = set(self.species) - set(e0s)
         if missing:
             raise ConfigError(f"no E0 for atomic number {min(missing)}; give one for each of {self.species}.")
@@ -180,11 +170,6 @@ class Potential(nn.Module):
         """Parameters of the head (trained without weight decay)."""
         return self.head.parameters()
 
-    def to_checkpoint(self) -> dict[str, Any]:
-        """Plain dictionary that ``load_potential`` reads; safe for ``torch.load(weights_only=True)``."""
-        state = {key: value.detach().clone() for key, value in self.state_dict().items()}
-        return {"format": CHECKPOINT_FORMAT, "config": self.config, "state_dict": state}
-
 
 class _BothWays(torch.autograd.Function):
     """g_ij - g_ji of values of edges [E, F], by gathers; the derivative is the same again."""
@@ -200,25 +185,6 @@ class _BothWays(torch.autograd.Function):
         return _BothWays.apply(gradient, *ctx.saved_tensors), None
 
 
-def potential_config(
-    species: Sequence[int],
-    backbone: Mapping[str, Any],
-    head: Mapping[str, Any],
-    dtype: str = "float32",
-    repulsion: str | None = None,
-) -> dict[str, Any]:
-    """Configuration for ``build_potential`` from config groups; that of the backbone holds the cutoffs."""
-    return {
-        "species": list(species),
-        "cutoff": backbone["cutoff"],
-        "pair_cutoffs": backbone.get("pair_cutoffs"),
-        "dtype": dtype,
-        "backbone": {key: value for key, value in backbone.items() if key not in ("cutoff", "pair_cutoffs")},
-        "head": head,
-        "repulsion": repulsion,
-    }
-
-
 def build_potential(config: Mapping[str, Any], *, seed: int = 0, neighbours: float = NEIGHBOURS) -> Potential:
     """Potential of a plain configuration; backbone and head draw their parameters from separate generators of ``seed``.
 
@@ -228,66 +194,24 @@ def build_potential(config: Mapping[str, Any], *, seed: int = 0, neighbours: flo
     ``widening``}, repulsion (null | zbl). ``neighbours`` is the mean number of an atom's neighbours in the data, at
     which a widening counts operations. Raises ConfigError for an unknown or impossible setting.
     """
-    _check(config)
+    read_settings(PotentialSettings, config, WHOLE)
     return Potential(resolved(config, neighbours), seed=seed)
 
 
-def load_potential(path: str | Path) -> Potential:
-    """Potential from a checkpoint file, or from the best checkpoint of a run directory.
+def check_settings(config: Mapping[str, Any]) -> None:
+    """Raise the ConfigError with which ``build_potential`` would refuse the settings, before any data are read.
 
-    Raises CheckpointError when the file is missing or holds no potential.
+    The species of ``config``, which only the data tell, are not looked at, and no widths are searched for.
     """
-    file = Path(path)
-    if file.is_dir():
-        file = file / "checkpoints" / "best.ckpt"
-    if not file.is_file():
-        raise CheckpointError(f"{file} does not exist; give a checkpoint file or a finished run directory.")
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-        content = content.get("potential", content)
-        config, state = content["config"], content["state_dict"]
-    except Exception as error:
-        raise CheckpointError(f"{file} is not a checkpoint of scalarpath ({type(error).__name__}).") from error
-    if content.get("format") != CHECKPOINT_FORMAT:
-        raise CheckpointError(
-            f"{file} has checkpoint format {content.get('format')}; this version reads {CHECKPOINT_FORMAT}."
-        )
-    potential = Potential(config)
-    try:
-        potential.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(f"{file} does not fit its own configuration: {str(error).splitlines()[0]}") from error
-    return potential.eval()
-
-
-def _check(config: Mapping[str, Any]) -> None:
-    unknown = set(config) - _KEYS
+    table = config.get("pair_cutoffs")
+    rows = table.items() if isinstance(table, Mapping) else ()
+    named = {symbol for centre, row in rows for symbol in (centre, *(row if isinstance(row, Mapping) else ()))}
+    unknown = sorted(str(symbol) for symbol in named if atomic_numbers.get(symbol, 0) == 0)
     if unknown:
-        raise ConfigError(f"potential: key '{sorted(unknown)[0]}' is unknown; use {', '.join(sorted(_KEYS))}.")
-    if not float(config["cutoff"]) > 0:
-        raise ConfigError(f"cutoff = {config['cutoff']} must be positive (Å).")
-    species = list(config["species"])
-    if not species or sorted(set(species)) != species or not all(0 < z < 119 for z in species):
-        raise ConfigError(f"species = {species} must be distinct atomic numbers in ascending order.")
-    if config.get("dtype", "float32") not in DTYPES:
-        raise ConfigError(f"dtype = {config['dtype']} is not possible; use one of: {', '.join(DTYPES)}.")
-    if config.get("repulsion") not in (None, "zbl"):
-        raise ConfigError(f"repulsion = {config['repulsion']} is not possible; use null or zbl.")
-
-
-def _pair_cutoffs(config: Mapping[str, Any], species: Sequence[int], cutoff: float) -> Tensor | None:
-    """Cutoffs of the ordered pairs (centre, neighbour) of species: float64 [S, S], or None where all are equal."""
-    given = config.get("pair_cutoffs")
-    if given is None:
-        return None
-    symbols = [chemical_symbols[z] for z in species]
-    table = torch.full((len(symbols), len(symbols)), cutoff, dtype=torch.float64)
-    for centre, row in given.items():
-        for neighbour, value in (row if isinstance(row, Mapping) else dict.fromkeys(symbols, row)).items():
-            for symbol in (centre, neighbour):
-                if symbol not in symbols:
-                    raise ConfigError(f"pair_cutoffs: '{symbol}' is none of the elements {', '.join(symbols)}.")
-            if not 0 < value <= cutoff:
-                raise ConfigError(f"pair_cutoffs.{centre}.{neighbour} = {value} must lie in (0, cutoff = {cutoff}] Å.")
-            table[symbols.index(centre), symbols.index(neighbour)] = value
-    return table
+        raise ConfigError(f"pair_cutoffs: '{unknown[0]}' is no chemical symbol.")
+    config = {**config, "species": sorted(atomic_numbers[symbol] for symbol in named) or [1]}
+    head = dict(config["head"])
+    widening = head.pop("widen", None)
+    potential = Potential({**config, "head": head})
+    if widening is not None:
+        check_widening(widening, potential.config, potential.backbone)

@@ -12,36 +12,31 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from scalarpath.backbones.interface import Backbone, build_backbone
+from scalarpath.backbones import Backbone
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.options import choice, known, positive
+from scalarpath.core.settings import Positive, read_settings
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.heads.build import build_head
+from scalarpath.potential.configuration import build_networks
 from scalarpath.potential.flop_count import flops
 
-NEIGHBOURS = 40  # of an atom where nobody says how many there are: a crystal at a usual cutoff
-QUANTITIES = ("parameters", "flops")
+NEIGHBOURS = 40  # of an atom, where the data do not tell: as in a crystal with a usual cutoff
 MAX_GROWTH = 32  # times its width in the configuration
-AIM = 0.2  # of the tolerance: as near the search tries to come, since a head may cost little more than the tolerance
+AIM = 0.2  # of the tolerance: the search stops there. A head may cost little more than the tolerance itself.
 Widths = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Widening:
-    """Options ``head.widen``: the head to match, what of it, and how near (relative)."""
+    """The section ``head.widen``: the head to match, what of it, and how near (relative)."""
 
-    match: Mapping[str, Any]
-    quantity: str = "parameters"
-    tolerance: float = 0.005
-
-    def __post_init__(self) -> None:
-        choice("head.widen", QUANTITIES, quantity=self.quantity)
-        positive("head.widen", tolerance=self.tolerance)
+    match: dict[str, Any]
+    quantity: Literal["parameters", "flops"]
+    tolerance: Positive
 
 
 def resolved(config: Mapping[str, Any], neighbours: float = NEIGHBOURS) -> dict[str, Any]:
@@ -51,34 +46,45 @@ def resolved(config: Mapping[str, Any], neighbours: float = NEIGHBOURS) -> dict[
     Raises ConfigError when the backbone has no widths to raise, or none that come within the tolerance.
     """
     head = dict(config["head"])
-    if "widen" not in head:
-        return dict(config)
-    options = dict(head.pop("widen") or {})
-    known("head.widen", options, Widening)
-    if not options.get("match"):
-        raise ConfigError("head.widen lacks 'match', the configuration of the head to match.")
-    changes = head.get("backbone") or {}
-    widths = matching_widths({**config, "head": head}, Widening(**options), neighbours)
-    return {**config, "head": {**head, "backbone": {**changes, **widths}}}
+    section = head.pop("widen", None)
+    if section is None:
+        return {**config, "head": head}
+    widening = read_settings(Widening, section, "head.widen")
+    widths = matching_widths({**config, "head": head}, widening, neighbours)
+    return {**config, "head": {**head, "backbone": {**(head.get("backbone") or {}), **widths}}}
+
+
+def check_widening(section: Any, config: Mapping[str, Any], backbone: Backbone) -> None:
+    """Raise ConfigError for a section ``head.widen`` that cannot be followed, without a search for widths.
+
+    ``backbone``: that of ``config``.
+    """
+    build_networks({**config, "head": read_settings(Widening, section, "head.widen").match})
+    start_widths(config, backbone)
+
+
+def start_widths(config: Mapping[str, Any], backbone: Backbone) -> Mapping[str, int | Sequence[int]]:
+    """The widths of ``backbone`` that may be raised; raises ConfigError where it names none."""
+    if not backbone.hidden_widths:
+        raise ConfigError(
+            f"backbone '{config['backbone']['kind']}' names no widths that head '{config['head'].get('name')}' could "
+            "raise (hidden_widths)."
+        )
+    return backbone.hidden_widths
 
 
 def matching_widths(config: Mapping[str, Any], widening: Widening, neighbours: float) -> dict[str, int | list[int]]:
     """Widths with which the potential of ``config`` comes nearest to the one with the head to match.
 
-    All widths grow in proportion to their start; then single ones are exchanged while that comes nearer to the aim.
+    All widths grow in proportion to their start. Then units move between single widths while that helps.
     """
-    kind = config["backbone"]["kind"]
-    start = build_backbone(config, 0).hidden_widths
-    if not start:
-        raise ConfigError(
-            f"backbone '{kind}' names no widths that head '{config['head'].get('name')}' could raise (hidden_widths)."
-        )
+    kind, start = config["backbone"]["kind"], start_widths(config, build_networks(config)[0])
 
     def amount(of: Mapping[str, Any]) -> int:
-        backbone, head = _parts(of)
+        backbone, head = build_networks(of)
         if widening.quantity == "parameters":
             return parameters(backbone, head)
-        return inference_flops(backbone, head, neighbours, paired=of.get("pair_cutoffs") is None)
+        return inference_flops(backbone, head.double(), neighbours, paired=of.get("pair_cutoffs") is None)
 
     target = amount({**config, "head": widening.match})
 
@@ -104,40 +110,34 @@ def parameters(backbone: Backbone, head: nn.Module) -> int:
 
 
 def inference_flops(backbone: Backbone, head: nn.Module, neighbours: float, *, paired: bool) -> int:
-    """Matrix-product operations of energy and forces of one atom per species with so many neighbours each (rounded).
+    """Matrix-product operations of energy and forces: one atom per species, each with ``neighbours`` (rounded).
 
-    Operations depend on shapes alone, so the edges may point anywhere; ``paired``: every two count as an edge and its
-    reverse, as without cutoffs that differ by direction.
+    Operations depend on shapes alone, so the edges point in random directions. ``paired``: every two edges count as an
+    edge and its reverse, as they do without ``pair_cutoffs``.
     """
-    spec, degree = backbone.pathway, max(1, round(neighbours))
-    species = torch.arange(spec.n_species)
-    centre, slot = species.repeat_interleave(degree), torch.arange(degree).repeat(spec.n_species)
+    pathway, degree = backbone.pathway, max(1, round(neighbours))
+    species = torch.arange(pathway.n_species)
+    centre, slot = species.repeat_interleave(degree), torch.arange(degree).repeat(pathway.n_species)
     directions = torch.randn(len(centre), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    vectors = (0.5 * spec.cutoff * nn.functional.normalize(directions)).requires_grad_()
+    vectors = (0.5 * pathway.cutoff * nn.functional.normalize(directions)).requires_grad_()
     edges = torch.arange(len(centre))
     graph = SimpleNamespace(
-        edge_index=torch.stack([centre, (centre + slot) % spec.n_species]),
+        edge_index=torch.stack([centre, (centre + slot) % pathway.n_species]),
         edge_slot=slot,
         edge_reverse=(edges ^ 1).clamp(max=len(edges) - 1),
         edge_pair=edges // 2,
         pair_edge=edges[::2],
         max_degree=degree,
     )
-    cutoffs = None if paired else vectors.new_full((spec.n_species, spec.n_species), spec.cutoff)
-    geometry = EdgeGeometry.from_vectors(vectors, graph, species, spec.cutoff, cutoffs)
+    cutoffs = None if paired else vectors.new_full((pathway.n_species, pathway.n_species), pathway.cutoff)
+    geometry = EdgeGeometry.from_vectors(vectors, graph, species, pathway.cutoff, cutoffs)
     return flops(lambda: torch.autograd.grad(backbone(geometry, head).sum(), vectors))
 
 
-def _parts(config: Mapping[str, Any]) -> tuple[Backbone, nn.Module]:
-    backbone = build_backbone(config, 0)
-    head = {key: value for key, value in config["head"].items() if key != "backbone"}
-    return backbone, build_head(head, backbone.pathway, 0).double()
-
-
 def nearest(start: Widths, excess: Callable[[Widths], float], aim: float) -> Widths:
-    """The widths of at least ``start`` that proportional growth and then exchanges find nearest to an excess of zero.
+    """The widths, none below ``start``, at which ``excess`` is nearest to zero, by growth and then by exchanges.
 
-    ``excess`` rises with every width; exchanges of single units go on while they help and |excess| is above ``aim``.
+    ``excess`` rises with every width. Exchanges of single units go on while they help and |excess| is above ``aim``.
     """
     path = list(itertools.islice(_growth(start), (MAX_GROWTH - 1) * sum(start)))
     high = 1
@@ -159,7 +159,7 @@ def nearest(start: Widths, excess: Callable[[Widths], float], aim: float) -> Wid
 
 
 def _growth(start: Widths) -> Iterator[Widths]:
-    """``start``, then one more unit at a time, where the relative growth is least."""
+    """``start``, then one unit more at each step, for the width that has grown least in proportion."""
     widths = list(start)
     while True:
         yield tuple(widths)

@@ -18,13 +18,10 @@ from scalarpath.report.verdicts import Verdict, verdicts
 class Aggregate:
     """Runs, what they say, and what was left out.
 
-    Attributes:
-        cells: Comparable runs by data set and backbone.
-        effects: Of every arm against baseline and of panpgs against its controls: each property, MAE and RMSE, each
-            data set and the mean over data sets.
-        costs, artifacts, verdicts: By cell.
-        unfinished: Runs that cannot be compared.
-        notes: What to know when reading: seeds without a partner, missing files, mixed revisions.
+    ``cells`` are the comparable runs by data set and backbone. ``effects`` compare every arm with baseline, and panpgs
+    with its controls: each quantity, MAE and RMSE, each data set and the mean over data sets. ``costs``, ``artifacts``
+    and ``verdicts`` are by cell. ``unfinished`` are runs that cannot be compared. ``notes`` say what to know when
+    reading: seeds without a partner, missing files, mixed revisions.
     """
 
     cells: tuple[Cell, ...]

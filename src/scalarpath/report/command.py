@@ -18,10 +18,11 @@ from rich.table import Table
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import write_text
+from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.aggregate import Aggregate, aggregate
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.effects import Effect, percent
-from scalarpath.report.runs import METRIC_UNITS, Run
+from scalarpath.report.runs import Run
 from scalarpath.report.settings import ReportSettings
 from scalarpath.report.tables import UNKNOWN, change
 from scalarpath.report.verdicts import NOT_REPLICATED, REPLICATED, UNDECIDED
@@ -45,10 +46,10 @@ def write_report(settings: ReportSettings) -> Aggregate:
         raise ConfigError(f"output = {folder} is the directory of a run; choose another one.")
     found = aggregate(settings)
     # here, because they import much, and runs that must not be compared are refused without that
-    from scalarpath.report.figures import pictures
     from scalarpath.report.html import html
     from scalarpath.report.markdown import markdown
     from scalarpath.report.page import page_of
+    from scalarpath.report.pictures import pictures
 
     drawn = pictures(found)
     page = page_of(found, drawn, _command(), _revision())
@@ -129,8 +130,9 @@ def _show(found: Aggregate, paths: Sequence[Path]) -> None:
 def _effect_table(effects: Sequence[Effect]) -> Table:
     """One line per comparison, the properties side by side."""
     table = Table(title="Change of the test MAE in %, with 95 % t interval")
-    for column in ("data", "backbone", "arm", "against", "pairs", *METRIC_UNITS):
-        table.add_column(column, justify="right" if column in ("pairs", *METRIC_UNITS) else "left")
+    shown = [quantity.name for quantity in PRIMARY_FIRST]
+    for column in ("data", "backbone", "arm", "against", "pairs", *shown):
+        table.add_column(column, justify="right" if column in ("pairs", *shown) else "left")
     lines: dict[tuple[str, ...], dict[str, Effect]] = {}
     for effect in effects:
         if effect.statistic == "mae":
@@ -138,7 +140,7 @@ def _effect_table(effects: Sequence[Effect]) -> Table:
             lines.setdefault(key, {})[effect.prop] = effect
     for names, line in lines.items():
         pairs = str(max(len(effect.log_ratios) for effect in line.values()))
-        cells = [change(line[prop]) if prop in line else UNKNOWN for prop in METRIC_UNITS]
+        cells = [change(line[prop]) if prop in line else UNKNOWN for prop in shown]
         style = None if names[-1] == BASELINE else "dim"
         table.add_row(*(escape(text) for text in (*names, pairs, *cells)), style=style)
     return table

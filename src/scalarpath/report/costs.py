@@ -1,4 +1,4 @@
-"""What an arm costs beside baseline: parameters, operations, time."""
+"""What an arm costs in comparison with baseline: parameters, operations, time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from scalarpath.report.runs import Run
 
 @dataclass(frozen=True)
 class Ratio:
-    """To baseline: median over the runs; from the lowest to the highest end of the runs' own 95 % intervals."""
+    """A ratio to baseline: ``value`` is the median over the runs.
+
+    ``low`` is the lowest and ``high`` the highest end of the 95 % intervals that the runs measured themselves.
+    """
 
     value: float
     low: float
@@ -23,14 +26,13 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one arm in one cell.
+    """What one arm costs in one cell; NaN where it is not known.
 
-    Attributes:
-        parameters, parameter_ratio: Trainable numbers, and of baseline's.
-        flops_ratio: Matrix-product operations of an inference, of baseline's at the same revision of the program.
-        train, inference: Times of a step, interleaved with baseline in the same process (``overhead/...``).
-        step_ms, wall_s: Means over runs of the median training step and of the whole run, with whatever else the
-            machine was doing. NaN where unknown.
+    ``parameters`` are the trainable numbers, ``parameter_ratio`` their ratio to baseline. ``flops_ratio`` is the ratio
+    of the operations of an inference in matrix products, at the same revision of the program. ``train`` and
+    ``inference`` are ratios of times of a step, measured in turn with baseline in the same process (``overhead/...``).
+    ``step_ms`` and ``wall_s`` are means over runs of the median training step and of the time of the whole run; they
+    contain whatever else the machine was doing.
     """
 
     data: str
@@ -47,7 +49,7 @@ class Cost:
 
 
 def costs_of(cell: Cell) -> list[Cost]:
-    """One per arm; ratios are NaN without baseline."""
+    """The cost of every arm of a cell; ratios are NaN without a baseline run."""
     plain = list(cell.arms.get(BASELINE, {}).values())
     return [_cost(cell, arm, list(seeds.values()), plain) for arm, seeds in cell.arms.items()]
 

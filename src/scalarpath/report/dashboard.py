@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.metrics import metric_name
+from scalarpath.core.quantities import PRIMARY_FIRST
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -14,11 +16,7 @@ if TYPE_CHECKING:
 NAME = "Arms"
 MAX_ARMS = 50  # W&B draws ten otherwise
 ERRORS: Mapping[str, str] = MappingProxyType(
-    {
-        "forces MAE (meV/Å)": "forces_mae_meV_A",
-        "energy MAE (meV/atom)": "energy_mae_meV_atom",
-        "stress MAE (meV/Å^3)": "stress_mae_meV_A3",
-    }
+    {f"{quantity.name} MAE ({quantity.shown_unit})": metric_name(quantity.name) for quantity in PRIMARY_FIRST}
 )
 # Section -> title of a bar chart -> key in the summary of a run. A bar is the mean over the seeds of an arm.
 BARS: Mapping[str, Mapping[str, str]] = MappingProxyType(

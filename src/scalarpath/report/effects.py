@@ -10,11 +10,11 @@ import numpy as np
 
 from scalarpath.artifacts.bootstrap import interval
 from scalarpath.core.errors import ReportError
+from scalarpath.core.metrics import ERROR_SIZES
+from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.cells import BASELINE, Cell
 from scalarpath.report.frame_errors import FILE, read_group_errors
-from scalarpath.report.runs import METRIC_UNITS
-from scalarpath.report.settings import BootstrapSettings
-from scalarpath.report.statistics import (
+from scalarpath.report.paired_tests import (
     holm,
     resampled_log_errors,
     resampled_mean_ratios,
@@ -23,28 +23,28 @@ from scalarpath.report.statistics import (
     t_test,
     wilcoxon_p,
 )
+from scalarpath.report.settings import BootstrapSettings
 
 ARM = "panpgs"
 CONTROLS = ("ctrl_mlp", "wide_param", "wide_flop", "density", "panpgs_shuffle")
 ALL_DATA = "all data sets"
-STATISTICS = ("mae", "rmse")
 FEW_GROUPS = 10
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Paired comparison of two arms in one property.
+    """Paired comparison of two arms in one quantity and statistic, such as ``forces`` and ``mae``.
 
-    Attributes:
-        data, backbone: Where; ``data`` is ALL_DATA for the mean over data sets.
-        arm, reference: The arms; prop, statistic: ``forces``, ``energy`` or ``stress``; ``mae`` or ``rmse``.
-        seeds: Seeds of the pairs (of each data set); data_sets: how many.
-        log_ratios: ln(error of arm / error of reference) by pair.
-        arm_error, reference_error: Means over the pairs, meV units; NaN over data sets.
-        mean, low, high: Mean log-ratio and its 95 % t interval.
-        bootstrap_low, bootstrap_high: 95 % interval of resampled seeds and test groups; NaN without test_frames.csv.
-        p_t, p_holm: Of the t test; adjusted over the data sets. p_sign_flip, p_wilcoxon, p_sign: of exact tests;
-            ranks are not mixed over data sets.
+    ``data`` is ALL_DATA for the mean over data sets, whose number is ``data_sets``. ``reference`` is the reference arm,
+    with which ``arm`` is compared. ``seeds`` are those of the pairs (of each data set).
+
+    ``log_ratios`` holds ln(error of the arm / error of the reference arm) of every pair, ``mean``, ``low`` and ``high``
+    their mean and its 95 % t interval. ``bootstrap_low`` and ``bootstrap_high`` are the 95 % interval from resampled
+    seeds and test groups, NaN without test_frames.csv. ``arm_error`` and ``reference_error`` are means of the errors
+    over the pairs in the shown unit, NaN over data sets.
+
+    ``p_t`` is the p value of the t test, ``p_holm`` the same adjusted over the data sets. ``p_sign_flip``,
+    ``p_wilcoxon`` and ``p_sign`` are those of exact tests; ranks of different data sets are never mixed.
     """
 
     data: str
@@ -71,7 +71,7 @@ class Effect:
 
     @property
     def intervals(self) -> list[tuple[float, float]]:
-        """Those that there are: t, bootstrap."""
+        """The intervals that exist: t, then bootstrap."""
         pairs = [(self.low, self.high), (self.bootstrap_low, self.bootstrap_high)]
         return [pair for pair in pairs if not math.isnan(pair[0])]
 
@@ -115,8 +115,8 @@ def _effects_of(
     generator: np.random.Generator,
 ) -> Iterator[tuple[Effect, np.ndarray | None]]:
     """Of two arms, by property and statistic, with the resampled means where there are any."""
-    for prop in METRIC_UNITS:
-        for statistic in STATISTICS:
+    for prop in (quantity.name for quantity in PRIMARY_FIRST):
+        for statistic in ERROR_SIZES:
             errors = {
                 seed: [cell.arms[name][seed].test_error(prop, statistic) for name in (arm, reference)]
                 for seed in cell.common_seeds(arm, reference)
@@ -214,7 +214,7 @@ def _resampled_runs(
             "to say much about new structures."
         )
     result: dict[tuple[str, str, int], np.ndarray] = {}
-    for prop in METRIC_UNITS:
+    for prop in (quantity.name for quantity in PRIMARY_FIRST):
         rows = [(run, errors.errors[prop]) for run, errors in known if prop in errors.errors]
         if not rows:
             continue

@@ -9,22 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from scalarpath.core.errors import ReportError
-from scalarpath.report.runs import METRIC_UNITS, Run
+from scalarpath.core.metrics import metric_name
+from scalarpath.core.quantities import PRIMARY_FIRST
+from scalarpath.report.runs import Run
 
 FILE = "test_frames.csv"
-COLUMNS = {"forces": "forces_mae_meV_A", "energy": "energy_error_meV_atom", "stress": "stress_mae_meV_A3"}
 TOLERANCE = 1e-3  # relative, between the total of the frames and the summary: the file is rounded
 
 
 @dataclass(frozen=True)
 class GroupErrors:
-    """Sums over the labelled frames of every test group.
+    """Errors of the test frames of a run, added up over groups.
 
-    Attributes:
-        frames: (frame, group) of every test frame.
-        groups: Names, [G].
-        errors: By property: sum of weight x absolute error, [G]; the weight of a frame is its number of atoms for
-            forces, 1 for energy per atom and stress. Properties without labels are absent.
+    ``frames`` holds (frame, group) of every test frame, ``groups`` the names of the G groups. ``errors`` holds for each
+    quantity with labels the sums [G] of weight x absolute error over the labelled frames; the weight of a frame is its
+    number of atoms for quantities of atoms (forces), else 1.
     """
 
     frames: tuple[tuple[str, str], ...]
@@ -33,7 +32,7 @@ class GroupErrors:
 
 
 def read_group_errors(run: Run) -> GroupErrors | None:
-    """Of a run; None where it has no test_frames.csv.
+    """Errors of a run by group; None where it has no test_frames.csv.
 
     Raises ReportError where the frames do not add up to the test errors of summary.json.
     """
@@ -47,18 +46,19 @@ def read_group_errors(run: Run) -> GroupErrors | None:
     index = np.array([place[row["group"]] for row in rows])
     atoms = np.array([float(row["atoms"]) for row in rows])
     errors = {}
-    for prop, column in COLUMNS.items():
+    for quantity in PRIMARY_FIRST:
+        prop, column = quantity.name, metric_name(quantity.name, quantity.frame_columns[0])
         values = np.array([abs(float(row[column])) if row[column] else math.nan for row in rows])
         labelled = np.isfinite(values)
         if not labelled.any():
             continue
-        weights = np.where(labelled, atoms if prop == "forces" else 1.0, 0.0)
+        weights = np.where(labelled, atoms if quantity.of_atoms else 1.0, 0.0)
         weighted = weights * np.where(labelled, values, 0.0)
         total, expected = weighted.sum() / weights.sum(), run.test_error(prop)
         if not math.isclose(total, expected, rel_tol=TOLERANCE):
             raise ReportError(
                 f"{path}: the frames have a {prop} MAE of {total:.6g}, but summary.json says {expected:.6g} "
-                f"{METRIC_UNITS[prop]}; the run is damaged, leave it out with runs=[...]."
+                f"{quantity.shown_unit}; the run is damaged, leave it out with runs=[...]."
             )
         errors[prop] = np.bincount(index, weights=weighted, minlength=len(names))
     frames = tuple((row["frame"], row["group"]) for row in rows)

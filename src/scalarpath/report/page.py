@@ -13,7 +13,7 @@ from scalarpath.report.tables import Table, run_table, tables
 from scalarpath.report.verdicts import NEEDED_CONTROL, NEEDED_SEEDS, RELEVANT_GAIN, Verdict
 
 if TYPE_CHECKING:
-    from scalarpath.report.figures import Picture
+    from scalarpath.report.pictures import Picture
 
 RULE = (
     f"Replicated: {NEEDED_SEEDS} paired seeds or more; every 95 % interval of the mean log-ratio of {ARM} to "

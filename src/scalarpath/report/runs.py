@@ -12,19 +12,12 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from scalarpath.core.errors import ConfigError, ReportError
+from scalarpath.core.metrics import metric_name
 from scalarpath.runs.job import SINCE_FIRST_RUNS, plain_config
 from scalarpath.runs.run_directory import RunDirectory
 
-METRIC_UNITS = {"forces": "meV_A", "energy": "meV_atom", "stress": "meV_A3"}
-"""Properties, the primary endpoint first, and the units in the names of their metrics."""
-SHOWN_UNITS = {"forces": "meV/Å", "energy": "meV/atom", "stress": "meV/Å³"}
 NAMES = {"data": "data.name", "backbone": "backbone.kind", "head": "head.name"}
 """Short names of settings in ``where``."""
-
-
-def metric_name(prop: str, statistic: str = "mae") -> str:
-    """Name of a metric in summary.json and metrics.csv, for example ``forces_mae_meV_A``."""
-    return f"{prop}_{statistic}_{METRIC_UNITS[prop]}"
 
 
 @dataclass(frozen=True)

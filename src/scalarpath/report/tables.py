@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scalarpath.core.quantities import PRIMARY_FIRST, QUANTITIES
 from scalarpath.report.aggregate import Aggregate
 from scalarpath.report.artifact_rows import ArtifactLine
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost, Ratio
 from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent
-from scalarpath.report.runs import METRIC_UNITS, SHOWN_UNITS
-from scalarpath.report.verdicts import NOUNS
 
 UNKNOWN = "–"
+_ALL_UNITS = ", ".join(quantity.shown_unit for quantity in PRIMARY_FIRST)
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,13 @@ def tables(found: Aggregate) -> list[Table]:
     """All that have rows, in the order of reading."""
     effects = [effect for effect in found.effects if effect.statistic == "mae"]
     result = []
-    for prop in METRIC_UNITS:
-        against = [effect for effect in effects if effect.prop == prop and effect.reference == BASELINE]
-        result.append(_effect_table(f"{NOUNS[prop].capitalize()} MAE against baseline", against, SHOWN_UNITS[prop]))
+    for quantity in PRIMARY_FIRST:
+        against = [effect for effect in effects if effect.prop == quantity.name and effect.reference == BASELINE]
+        title = f"{quantity.noun.capitalize()} MAE against baseline"
+        result.append(_effect_table(title, against, quantity.shown_unit))
     controls = [effect for effect in effects if effect.reference != BASELINE]
     result += [
-        _effect_table(f"{ARM} against its controls", controls, ", ".join(SHOWN_UNITS.values())),
+        _effect_table(f"{ARM} against its controls", controls, _ALL_UNITS),
         _cost_table(found.costs),
         *_artifact_tables(found.artifacts),
     ]
@@ -64,15 +65,16 @@ def with_minus(text: str) -> str:
 
 def run_table(found: Aggregate) -> Table:
     """Every finished run with its errors."""
-    columns = ("run", "data", "backbone", "arm", "seed", "epochs", "forces", "energy", "stress", "revision")
+    names = tuple(quantity.name for quantity in PRIMARY_FIRST)
+    columns = ("run", "data", "backbone", "arm", "seed", "epochs", *names, "revision")
     rows = [
         (
             str(run.path), run.data, run.backbone, run.arm, str(run.seed), str(run.summary.get("epochs", UNKNOWN)),
-            *(_number(run.test_error(prop)) for prop in METRIC_UNITS), run.revision,
+            *(_number(run.test_error(prop)) for prop in names), run.revision,
         )
         for run in found.runs
     ]  # fmt: skip
-    note = "Test MAE in meV/Å, meV/atom, meV/Å³; revision of the program, + with local changes."
+    note = f"Test MAE in {_ALL_UNITS}; revision of the program, + with local changes."
     return Table("Runs", columns, rows, ("run", "data", "backbone", "arm", "revision"), note)
 
 
@@ -85,7 +87,7 @@ def _effect_table(title: str, effects: Sequence[Effect], unit: str) -> Table:
     rows = [
         (
             effect.data, effect.backbone,
-            _comparison(effect) + (f": {NOUNS[effect.prop]}" if several else ""),
+            _comparison(effect) + (f": {QUANTITIES[effect.prop].noun}" if several else ""),
             str(len(effect.log_ratios)), _number(effect.reference_error), _number(effect.arm_error), change(effect),
             _interval(effect.bootstrap_low, effect.bootstrap_high) or UNKNOWN,
             *map(p_value, (effect.p_t, effect.p_holm, effect.p_sign_flip, effect.p_wilcoxon)),

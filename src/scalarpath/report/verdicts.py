@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.report.artifact_rows import ArtifactLine
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost
 from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent
-from scalarpath.report.statistics import t_test
+from scalarpath.report.paired_tests import t_test
 
 REPLICATED, NOT_REPLICATED, UNDECIDED = "replicated", "not replicated", "undecided"
 NEEDED_SEEDS = 5
@@ -24,19 +25,14 @@ PUBLISHED_ON = "mace"
 PUBLISHED_PERCENT = {"forces": (-27.0, -22.0), "energy": (-22.0, -19.0), "stress": (-28.0, -27.0)}
 PUBLISHED_COST = 1.05
 CONFIDENT_P = 0.05
-NOUNS = {"forces": "force", "energy": "energy", "stress": "stress"}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """On one claim in one place.
+    """What the runs of one data set and backbone say about one claim.
 
-    Attributes:
-        claim: What is claimed; published: the published number, in words.
-        data, backbone: Where.
-        word: REPLICATED, NOT_REPLICATED or UNDECIDED.
-        found: The number of these runs, with its interval; empty where there is none.
-        reason: Why, in sentences.
+    ``published`` is the published number, in words. ``word`` is REPLICATED, NOT_REPLICATED or UNDECIDED. ``found`` is
+    the number of these runs with its interval, empty where there is none. ``reason`` says why, in sentences.
     """
 
     claim: str
@@ -49,13 +45,13 @@ class Verdict:
 
 
 def verdicts(effects: Sequence[Effect], costs: Sequence[Cost], artifacts: Sequence[ArtifactLine]) -> list[Verdict]:
-    """On every claim that the runs bear on."""
+    """Verdicts on every claim that the runs can tell something about."""
     found = [*_on_errors(effects), *_on_cost(costs), *_on_artifacts(artifacts)]
     return sorted(found, key=lambda verdict: verdict.backbone != PUBLISHED_ON)
 
 
 def _on_errors(effects: Sequence[Effect]) -> Iterator[Verdict]:
-    own = [effect for effect in effects if effect.arm == ARM and effect.statistic == "mae"]
+    own = [item for item in effects if item.arm == ARM and item.statistic == "mae" and item.prop in PUBLISHED_PERCENT]
     failed: dict[tuple[str, str], list[str]] = {}
     for main in own:
         if main.reference != BASELINE:
@@ -75,7 +71,7 @@ def _on_errors(effects: Sequence[Effect]) -> Iterator[Verdict]:
             reason += f" Not replicated by itself on {', '.join(refuted)}."
         if word == NOT_REPLICATED:
             refuted.append(main.data)
-        claim = f"lower {NOUNS[main.prop]} error"
+        claim = f"lower {QUANTITIES[main.prop].noun} error"
         yield Verdict(claim, published, main.data, main.backbone, word, shown_effect(main), reason)
 
 

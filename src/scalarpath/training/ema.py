@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from scalarpath.potential import to_checkpoint
 from scalarpath.runs.job import EmaSettings
 
 
@@ -66,7 +67,7 @@ class Ema(pl.Callback):
         """Store the averaged potential."""
         with self.averaged(pl_module):
             # a copy, because the state dict shares memory with the weights that are put back
-            checkpoint["potential"] = copy.deepcopy(_potential(pl_module).to_checkpoint())
+            checkpoint["potential"] = copy.deepcopy(to_checkpoint(_potential(pl_module)))
 
     def state_dict(self) -> dict[str, Any]:
         """What exact resuming needs."""

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from scalarpath.core.units import EV_TO_MEV
-from scalarpath.training.metrics import metric_names
+from scalarpath.core.metrics import FRAME_STATISTICS, metric_name
+from scalarpath.core.quantities import QUANTITIES, Quantity
 from scalarpath.training.residuals import atoms_per_graph, residual
 
-COLUMNS = ("energy_error_meV_atom", *metric_names("forces"), metric_names("stress")[0])
+COLUMNS = tuple(metric_name(name, column) for name, q in QUANTITIES.items() for column in q.frame_columns)
 
 
 class FrameErrors:
-    """Errors of the structures given to ``update``, in their order.
+    """Errors of the structures given to ``update``, in their order: the ``frame_columns`` of every quantity.
 
-    energy_error_meV_atom is prediction minus label; forces and stress are mean (root mean square) over the components
-    of the structure.
+    ``energy_error_meV_atom`` is prediction minus label; forces and stress are mean (root mean square) over the
+    components of the structure.
     """
 
     def __init__(self) -> None:
@@ -31,20 +31,19 @@ class FrameErrors:
     @torch.no_grad()
     def update(self, prediction: Mapping[str, Tensor], batch: Batch) -> None:
         """Add one batch; ``prediction`` may lack the stress."""
-        atoms = atoms_per_graph(batch)
-        energy, known = residual("energy", prediction, batch)
-        columns = [torch.where(known, energy, torch.nan)]
-        forces, known = residual("forces", prediction, batch)
-        labels = _sum_over_atoms(known, batch)
-        columns.append(_sum_over_atoms(forces.abs(), batch) / labels)
-        columns.append((_sum_over_atoms(forces.square(), batch) / labels).sqrt())
-        if "stress" in prediction:
-            stress, known = residual("stress", prediction, batch)
-            columns.append(stress.abs().sum((1, 2)) / known.sum((1, 2)))
-        else:
-            columns.append(torch.full_like(atoms, torch.nan))
-        self._atoms += [int(n) for n in atoms]
-        self._rows += (EV_TO_MEV * torch.stack([column.double() for column in columns], dim=1)).tolist()
+        columns = []
+        for name, quantity in QUANTITIES.items():
+            if name not in prediction:
+                missing = batch.pos.new_full((batch.num_graphs,), torch.nan, dtype=torch.float64)
+                columns += [missing] * len(quantity.frame_columns)
+                continue
+            difference, known, label = residual(name, prediction, batch)
+            labels = _by_structure(known, quantity, batch)
+            for statistic in (FRAME_STATISTICS[column] for column in quantity.frame_columns):
+                sums = [_by_structure(term(difference, label), quantity, batch) for term in statistic.terms]
+                columns.append(statistic.value(quantity.factor, labels, *sums))  # 0 / 0 is NaN: no label
+        self._atoms += [int(n) for n in atoms_per_graph(batch)]
+        self._rows += torch.stack(columns, dim=1).tolist()
 
     def to_csv(self, frames: Sequence[int], groups: Sequence[str]) -> str:
         """Table with the index of every structure in its data set and the group it belongs to; no label: empty."""
@@ -56,7 +55,9 @@ class FrameErrors:
         return text.getvalue()
 
 
-def _sum_over_atoms(values: Tensor, batch: Batch) -> Tensor:
-    """[N, 3] -> [G] in float64."""
-    zeros = torch.zeros(batch.num_graphs, dtype=torch.float64, device=values.device)
-    return zeros.index_add(0, batch.batch, values.double().sum(1))
+def _by_structure(values: Tensor, quantity: Quantity, batch: Batch) -> Tensor:
+    """Sums over all components (and atoms) of every structure, [G] in float64."""
+    sums = values.double().reshape(len(values), -1).sum(1)
+    if not quantity.of_atoms:
+        return sums
+    return sums.new_zeros(batch.num_graphs).index_add(0, batch.batch, sums)

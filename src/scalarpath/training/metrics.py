@@ -1,4 +1,4 @@
-"""Errors over an epoch or a test set: MAE, RMSE and loss penalties per property, in float64."""
+"""Metrics over an epoch or a test set and loss penalties, in float64; ``core.metrics`` defines the metrics."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ from torch import Tensor
 from torch_geometric.data import Batch
 from torchmetrics import Metric
 
-from scalarpath.core.units import EV_TO_MEV
-from scalarpath.runs.job import PROPERTIES
+from scalarpath.core.metrics import STATISTICS, labels_name, metric_name, statistics_of
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.residuals import residual
 
-UNITS = {"energy": "meV_atom", "forces": "meV_A", "stress": "meV_A3"}
-
-
-def metric_names(prop: str) -> tuple[str, str]:
-    """Names of the MAE and the RMSE of a property, for example ``forces_mae_meV_A``, ``forces_rmse_meV_A``."""
-    return f"{prop}_mae_{UNITS[prop]}", f"{prop}_rmse_{UNITS[prop]}"
+_TERMS = [term for statistic in STATISTICS.values() for term in statistic.terms]
 
 
 class EpochErrors(Metric):
@@ -33,38 +28,40 @@ class EpochErrors(Metric):
     """
 
     full_state_update = False
-    sums: Tensor  # [absolute, squared, penalty, count] x PROPERTIES
+    sums: Tensor  # [*_TERMS, penalty, labels] x QUANTITIES
 
     def __init__(self, loss: WeightedLoss | None = None, *, sharded: bool = False) -> None:
         super().__init__(sync_on_compute=sharded)
         # inside a tuple, so that torch does not take the loss for a part of the metric
         self._loss = (loss,)
-        self.add_state("sums", torch.zeros(4, len(PROPERTIES), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("sums", torch.zeros(len(_TERMS) + 2, len(QUANTITIES), dtype=torch.float64), dist_reduce_fx="sum")
 
     @torch.no_grad()
     def update(self, prediction: Mapping[str, Tensor], batch: Batch) -> None:
         """Add one batch; ``prediction`` may lack the stress, which then counts as unlabelled."""
         (loss,) = self._loss
         columns = []
-        for prop in PROPERTIES:
+        for prop in QUANTITIES:
             if prop not in prediction:
-                columns.append(self.sums.new_zeros(4))
+                columns.append(self.sums.new_zeros(len(self.sums)))
                 continue
-            difference, known = residual(prop, prediction, batch)
+            difference, known, label = residual(prop, prediction, batch)
             penalty = difference if loss is None else loss.penalty(prop, difference)
-            columns.append(torch.stack([difference.abs().sum(), difference.square().sum(), penalty.sum(), known.sum()]))
+            values = [*(term(difference, label) for term in _TERMS), penalty, known]
+            columns.append(torch.stack([value.sum() for value in values]))
         self.sums += torch.stack(columns, dim=1)
 
     def compute(self) -> dict[str, float]:
-        """MAE and RMSE in meV units, ``<property>_labels``; with a loss also ``<property>_penalty`` (eV units)."""
+        """Metrics in the shown units, ``<property>_labels``; with a loss also ``<property>_penalty`` (eV units)."""
         result: dict[str, float] = {}
-        for prop, (absolute, squared, penalty, count) in zip(PROPERTIES, self.sums.T.tolist(), strict=True):
-            if count == 0:
+        for prop, (*sums, penalty, labels) in zip(QUANTITIES, self.sums.T.tolist(), strict=True):
+            if labels == 0:
                 continue
-            mae, rmse = metric_names(prop)
-            result[mae] = EV_TO_MEV * absolute / count
-            result[rmse] = EV_TO_MEV * (squared / count) ** 0.5
-            result[f"{prop}_labels"] = count
+            by_term = dict(zip(_TERMS, sums, strict=True))
+            for statistic in statistics_of(prop):
+                own = [by_term[term] for term in statistic.terms]
+                result[metric_name(prop, statistic.name)] = statistic.value(QUANTITIES[prop].factor, labels, *own)
+            result[labels_name(prop)] = labels
             if self._loss != (None,):
-                result[f"{prop}_penalty"] = penalty / count
+                result[f"{prop}_penalty"] = penalty / labels
         return result

@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from scalarpath.potential import to_checkpoint
 from scalarpath.potential.agreement import Form, verify
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.metrics import EpochErrors
@@ -21,9 +22,9 @@ from scalarpath.training.schedules import LearningRateFactor, SchedulerSettings
 class PotentialModule(pl.LightningModule):
     """Trains a Potential on energy per atom, forces and stress.
 
-    Logged once per epoch: ``train/...`` and ``val/...`` errors with the names of ``metrics.metric_names``, the number
-    of labels behind them, the loss with its weighted parts, ``lr`` and the gradient norm before clipping. The
-    validation loss always has the weights of the last stage, so that epochs before and after the change compare.
+    Logged once per epoch: ``train/...`` and ``val/...`` metrics as ``core.metrics`` names them, the number of labels
+    behind them, the loss with its weighted parts, ``lr`` and the gradient norm before clipping. The validation loss
+    always has the weights of the last stage, so that epochs before and after the change compare.
 
     With ``form`` both steps run another form of the potential, compiled or with other kernels, which is compared with
     it before training starts.
@@ -126,4 +127,4 @@ class PotentialModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the potential in its own format, unless the weight average has put its own there."""
-        checkpoint.setdefault("potential", self.potential.to_checkpoint())
+        checkpoint.setdefault("potential", to_checkpoint(self.potential))

@@ -9,16 +9,19 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from scalarpath.core.quantities import QUANTITIES
+
 
 class Residual(NamedTuple):
-    """``difference`` prediction minus label, zero where there is no label; ``known`` says where there is one."""
+    """``difference`` is prediction minus label; it and ``label`` are zero where there is none (``known`` is false)."""
 
     difference: Tensor
     known: Tensor
+    label: Tensor
 
 
 def residual(prop: str, prediction: Mapping[str, Tensor], batch: Batch) -> Residual:
-    """Residual of energy, forces or stress on a batch of G structures and N atoms.
+    """Residual of a quantity on a batch of G structures and N atoms, in the unit of ``core.quantities``.
 
     energy: [G] in eV per atom; forces: [N, 3] in eV/Å; stress: [G, 3, 3] in eV/Å^3. A label that is NaN is missing. A
     prediction that is not finite where there is a label stays visible.
@@ -26,13 +29,15 @@ def residual(prop: str, prediction: Mapping[str, Tensor], batch: Batch) -> Resid
     The stress counts all nine components, as the error tables of MACE and NequIP do: the RMSE is then the Frobenius
     norm of the error tensor / 3 and does not depend on how the axes lie.
     """
-    label = batch[prop]
-    known = torch.isfinite(label)
-    # the inner torch.where keeps NaN labels out of the graph: NaN times a zero gradient is NaN
-    difference = torch.where(known, prediction[prop] - torch.where(known, label, 0.0), 0.0)
-    if prop == "energy":
-        difference = difference / atoms_per_graph(batch)
-    return Residual(difference, known)
+    known = torch.isfinite(batch[prop])
+    # NaN labels must not enter the graph: NaN times a zero gradient is NaN
+    label = torch.where(known, batch[prop], 0.0)
+    difference = torch.where(known, prediction[prop] - label, 0.0)
+    quantity = QUANTITIES[prop]
+    if quantity.per_atom:
+        atoms = atoms_per_graph(batch).reshape(-1, *(1 for _ in quantity.shape))
+        difference, label = difference / atoms, label / atoms
+    return Residual(difference, known, label)
 
 
 def atoms_per_graph(batch: Batch) -> Tensor:

@@ -9,12 +9,11 @@ from rich.console import Console, Group
 from rich.table import Table
 from torch import nn
 
-from scalarpath.runs.job import PROPERTIES, Job
+from scalarpath.core.metrics import labels_name, metric_name
+from scalarpath.core.quantities import QUANTITIES
+from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.fit import FitResult
-from scalarpath.training.metrics import metric_names
-
-SHOWN_UNITS = {"energy": "meV/atom", "forces": "meV/Å", "stress": "meV/Å³"}
 
 
 def parameter_counts(potential: Any) -> dict[str, int]:
@@ -77,12 +76,12 @@ def error_table(summary: Mapping[str, Any]) -> Table:
     table = Table(title=f"Test errors of epoch {summary['best_epoch']} ({summary['backbone']} x {summary['head']})")
     for column in ("property", "MAE", "RMSE", "unit", "labels", "RMSE of trivial predictor"):
         table.add_column(column, justify="left" if column in ("property", "unit") else "right")
-    for prop in PROPERTIES:
-        mae, rmse = metric_names(prop)
+    for prop, quantity in QUANTITIES.items():
+        mae, rmse = metric_name(prop, "mae"), metric_name(prop, "rmse")
         if f"test/{mae}" in summary:
             values = [f"{summary[key]:.4g}" for key in (f"test/{mae}", f"test/{rmse}")]
-            labels, trivial = f"{summary[f'test/{prop}_labels']:.0f}", f"{summary[f'trivial/{rmse}']:.4g}"
-            table.add_row(prop, *values, SHOWN_UNITS[prop], labels, trivial)
+            trivial = f"{summary[f'trivial/{rmse}']:.4g}" if f"trivial/{rmse}" in summary else ""
+            table.add_row(prop, *values, quantity.shown_unit, f"{summary[f'test/{labels_name(prop)}']:.0f}", trivial)
     return table
 
 

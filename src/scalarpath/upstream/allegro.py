@@ -16,7 +16,7 @@ from scalarpath.potential import Potential
 from scalarpath.upstream.arrays import check_hyperparameters
 from scalarpath.upstream.nequip_framework import REQUIRED, FrameworkModel
 
-# options that change the model and have no native equivalent, with the values with which they do not
+# options without a native equivalent, each with the values that leave the model as it is
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "weight_individual_irreps": (True,),
     "forward_normalize": (True,),

@@ -84,9 +84,9 @@ class UpstreamArrays:
 def check_hyperparameters(
     hyperparameters: Mapping[str, Any], required: Sequence[str], unsupported: Mapping[str, tuple[Any, ...]]
 ) -> None:
-    """Raise UpstreamError for a missing hyperparameter, or one that changes the model and has no native equivalent.
+    """Raise UpstreamError for a missing hyperparameter, or one that has no native equivalent.
 
-    ``unsupported`` gives the values with which such an option is neutral.
+    ``unsupported``: options without a native equivalent, each with the values that leave the model as it is.
     """
     for name in required:
         if name not in hyperparameters:

@@ -10,7 +10,7 @@ from e3nn import o3
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from scalarpath.backbones.mace import MACE, InteractionLayer
+from scalarpath.backbones.mace import MACE, MACELayer
 from scalarpath.core.errors import UpstreamError
 from scalarpath.nn.contraction.symmetric import coupling_tensor, symmetrised
 from scalarpath.nn.mlp import ACTIVATIONS, MLP
@@ -24,7 +24,7 @@ INTERACTIONS = {
     "RealAgnosticDensityInteractionBlock": "density",
     "RealAgnosticDensityResidualInteractionBlock": "density_residual",
 }
-# options of the upstream constructor that change the model and have no native equivalent, with their neutral values
+# options without a native equivalent, each with the values that leave the model as it is
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "use_so3": (False,),
     "use_agnostic_product": (False,),
@@ -60,7 +60,7 @@ def import_mace(state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[st
         arrays.fill(backbone.node_embedding, "node_embedding.linear.weight")
         _fill_radial(arrays, backbone)
         for t, layer in enumerate(backbone.layers):
-            _fill_layer(arrays, cast(InteractionLayer, layer), f"interactions.{t}.", f"products.{t}.")
+            _fill_layer(arrays, cast(MACELayer, layer), f"interactions.{t}.", f"products.{t}.")
         for t, readout in enumerate(backbone.readouts):
             weights = cast(MLP, readout).weights
             names = ("linear",) if len(weights) == 1 else ("linear_1", "linear_2")
@@ -97,9 +97,8 @@ def _config(arrays: UpstreamArrays, hp: Mapping[str, Any]) -> dict[str, Any]:
             )
         interactions[key] = INTERACTIONS[block]
     radial_type = hp.get("radial_type") or "bessel"
-    if (
-        radial_type not in RADIAL_BASES
-    ):  # upstream's "chebyshev" has wrong gradients: torch's polynomial is not differentiable
+    # upstream's "chebyshev" has wrong gradients, since torch's polynomial is not differentiable
+    if radial_type not in RADIAL_BASES:
         raise UpstreamError(
             f"upstream radial_type {radial_type} has no native equivalent; use {', '.join(RADIAL_BASES)}."
         )
@@ -146,7 +145,7 @@ def _fill_radial(arrays: UpstreamArrays, backbone: MACE) -> None:
             arrays.fill(getattr(radial.transform, name), f"{prefix}distance_transform.{name}")
 
 
-def _fill_layer(arrays: UpstreamArrays, layer: InteractionLayer, interaction: str, product: str) -> None:
+def _fill_layer(arrays: UpstreamArrays, layer: MACELayer, interaction: str, product: str) -> None:
     arrays.fill_blocks(layer.linear_up.weights, interaction + "linear_up.weight")
     for k, weight in enumerate(layer.radial_mlp.weights):
         arrays.fill(weight, f"{interaction}conv_tp_weights.layer{k}.weight")
@@ -158,8 +157,8 @@ def _fill_layer(arrays: UpstreamArrays, layer: InteractionLayer, interaction: st
     for degree in range(contraction.l_out + 1):
         prefix = f"{product}symmetric_contractions.contractions.{degree}."
         for nu in range(contraction.correlation, 0, -1):
-            highest = nu == contraction.correlation
-            name = prefix + ("weights_max" if highest else f"weights.{contraction.correlation - 1 - nu}")
+            last = contraction.correlation
+            name = prefix + ("weights_max" if nu == last else f"weights.{last - 1 - nu}")
             weight = _native_weights(arrays, contraction.l_in, degree, nu, name, f"{prefix}U_matrix_{nu}")
             contraction.weights[f"{degree}_{nu}"].data.copy_(weight)
     arrays.fill_blocks(layer.update.weights, product + "linear.weight")
@@ -168,8 +167,9 @@ def _fill_layer(arrays: UpstreamArrays, layer: InteractionLayer, interaction: st
 def _native_weights(arrays: UpstreamArrays, l_max: int, degree: int, nu: int, name: str, coupling_name: str) -> Tensor:
     """Weights [S, K, C] of the native couplings that give the same symmetric contraction as upstream's.
 
-    The native couplings are upstream's column by column (max_ell up to 3). Where the state dict holds others, from
-    another e3nn version (signs) or reduced by cuequivariance, their columns are linear combinations of the native ones.
+    Up to max_ell = 3 the native couplings are upstream's, column by column. A state dict may hold others, with the
+    signs of another e3nn version or reduced by cuequivariance. Their columns are linear combinations of the native
+    ones.
     """
     weight = arrays.get(name)
     if coupling_name not in arrays:
@@ -187,7 +187,7 @@ def _native_weights(arrays: UpstreamArrays, l_max: int, degree: int, nu: int, na
 
 
 def _fill_repulsion(arrays: UpstreamArrays, potential: Potential, scale: float) -> None:
-    """Upstream adds the repulsion to the network's energy, before the scale."""
+    """Upstream adds the repulsion to the network's energy before it is scaled, so the scale is a factor on both."""
     if potential.repulsion is None:
         return
     repulsion, prefix = potential.repulsion, "pair_repulsion_fn."

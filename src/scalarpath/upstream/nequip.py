@@ -8,12 +8,12 @@ from typing import Any, cast
 import torch
 from numpy.typing import ArrayLike
 
-from scalarpath.backbones.nequip import InteractionLayer, NequIP
+from scalarpath.backbones.nequip import NequIP, NequIPLayer
 from scalarpath.potential import Potential
 from scalarpath.upstream.arrays import check_hyperparameters
 from scalarpath.upstream.nequip_framework import REQUIRED, FrameworkModel
 
-# options that change the model and have no native equivalent, with the values with which they do not
+# options without a native equivalent, each with the values that leave the model as it is
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "categorical_graph_field_embed": (None, []),
     "convnet_sc": (True,),
@@ -54,13 +54,13 @@ def import_nequip(state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[
         model.arrays.fill(native.type_embedding, EMBEDDING, rows=model.order)
         model.fill_frequencies(native.radial.basis, "bessel_encode.bessel_weights")
         for t, layer in enumerate(native.layers):
-            _fill_layer(model, cast(InteractionLayer, layer), f"layer{t}_convnet.conv.")
+            _fill_layer(model, cast(NequIPLayer, layer), f"layer{t}_convnet.conv.")
         model.fill_mlp(native.readout, "per_atom_energy_readout.mlp_module", "readout_mlp_nonlinearity")
         model.arrays.refuse_unread_weights()
     return potential
 
 
-def _fill_layer(model: FrameworkModel, layer: InteractionLayer, prefix: str) -> None:
+def _fill_layer(model: FrameworkModel, layer: NequIPLayer, prefix: str) -> None:
     arrays, mlp = model.arrays, layer.radial_mlp
     if len(layer.skip.weights):
         arrays.fill_blocks(layer.skip.weights, prefix + "sc.weight")
@@ -75,7 +75,7 @@ def _fill_layer(model: FrameworkModel, layer: InteractionLayer, prefix: str) -> 
     arrays.fill_blocks([layer.linear.weights[t] for t in by_irrep], prefix + "linear_2.weight")
 
 
-def _columns(layer: InteractionLayer) -> list[int]:
+def _columns(layer: NequIPLayer) -> list[int]:
     """Where upstream keeps the convolution weights: its paths run over source, harmonic and then output."""
     paths = layer.convolution.paths
     widths = [layer.convolution.channels[path.source] for path in paths]

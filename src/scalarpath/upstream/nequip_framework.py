@@ -1,4 +1,4 @@
-"""What models built with the nequip framework share: types, references, normalisation, cutoffs, repulsion, MLPs."""
+"""What models of the nequip framework share: types, E0s, normalisation, cutoffs, repulsion, MLPs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ REQUIRED = ("r_max", "type_names", "avg_num_neighbors")
 
 
 class FrameworkModel:
-    """An upstream model: its arrays, its hyperparameters, and where the types of upstream stand in the native order."""
+    """An upstream model: its arrays, its hyperparameters, and its types in the native order (by atomic number)."""
 
     def __init__(self, state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[str, Any], landmark: str):
-        """``landmark``: a parameter that every such model has, which shows the prefix of all names."""
+        """``landmark``: name of a parameter of every such model. What stands before it is the prefix of all names."""
         found = [name for name in state_dict if name.endswith(landmark)]
         self.arrays = UpstreamArrays(state_dict, found[0].removesuffix(landmark) if found else "")
         self.hp = hyperparameters
@@ -58,9 +58,9 @@ class FrameworkModel:
         return value
 
     def build(self, backbone: dict[str, Any], weight: str) -> Potential:
-        """Native potential with references, normalisation and repulsion filled in, its network still random.
+        """Native potential with E0s, normalisation and repulsion filled in, its network still random.
 
-        ``weight``: a parameter whose precision the potential takes.
+        The potential has the precision of the parameter ``weight``.
         """
         cutoffs = self.hp.get("per_edge_type_cutoff")
         if cutoffs is not None:
@@ -116,10 +116,10 @@ class FrameworkModel:
         zbl.radii.fill_(float(self.hp["r_max"]) / 2.0)
 
     def fill_mlp(self, mlp: MLP, name: str, nonlinearity: str | None = None) -> None:
-        """Weights of a ScalarMLPFunction, which numbers its activations along with its linear maps.
+        """Weights of a ScalarMLPFunction.
 
-        Upstream's "None" (text, the hyperparameter ``nonlinearity``) is linear as None is, but keeps the gain of an
-        activation.
+        With the text "None" as hyperparameter ``nonlinearity`` upstream is linear, as with None, but keeps the gain of
+        an activation.
         """
         gain = UPSTREAM_GAIN if nonlinearity and self.hp.get(nonlinearity) in ("None", "null") else 1.0
         for k, weight in enumerate(mlp.weights):
@@ -128,7 +128,10 @@ class FrameworkModel:
                 weight.mul_(gain)
 
     def mlp_weight(self, mlp: MLP, name: str, layer: int) -> str:
-        """Upstream's name of the weight of a layer; a deep network without activation has a list of its own."""
+        """Upstream's name of the weight of a layer. Activations are counted as layers too.
+
+        A deep network without activation has another list.
+        """
         deep_linear = f"{name}.mlp.weights.{layer}"
         return deep_linear if deep_linear in self.arrays else f"{name}.mlp.{2 * layer}.weight"
 

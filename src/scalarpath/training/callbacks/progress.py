@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from scalarpath.core.metrics import metric_name
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.runs.job import ProgressSettings
-from scalarpath.training.metrics import metric_names
 
 LINES = 20  # how many lines a whole run prints where there is no terminal
 
@@ -68,8 +69,8 @@ class Progress(pl.Callback):
 def _errors(trainer: pl.Trainer) -> str:
     """Validation MAEs, short enough for a bar in 80 columns."""
     parts = []
-    for prop, unit in (("energy", "meV/atom"), ("forces", "meV/Å"), ("stress", "meV/Å³")):
-        name = f"val/{metric_names(prop)[0]}"
+    for prop, quantity in QUANTITIES.items():
+        name, unit = f"val/{metric_name(prop)}", quantity.shown_unit
         if name in trainer.callback_metrics:
             value = float(trainer.callback_metrics[name])
             parts.append(f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}")

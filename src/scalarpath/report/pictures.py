@@ -18,12 +18,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from scalarpath.artifacts.figures import SERIES, STYLE
+from scalarpath.core.quantities import PRIMARY, PRIMARY_FIRST, QUANTITIES, Quantity
 from scalarpath.report.aggregate import Aggregate
 from scalarpath.report.cells import BASELINE, Cell
 from scalarpath.report.costs import Cost
 from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent
-from scalarpath.report.runs import METRIC_UNITS, SHOWN_UNITS
-from scalarpath.report.verdicts import NOUNS, PUBLISHED_ON, PUBLISHED_PERCENT
+from scalarpath.report.verdicts import PUBLISHED_ON, PUBLISHED_PERCENT
 
 INK = "#0a0b0c"  # text and axes; becomes the colour of the page's text where a figure stands in the page
 SHADE = "#2a9d8f"
@@ -33,6 +33,7 @@ REPORT_STYLE = STYLE | dict.fromkeys(
 MOST_PERCENT = 100.0  # of the axis of changes: intervals of two seeds reach far beyond
 OTHER_COLOURS = (*(c for c in SERIES[1:] if c != "#33475b"), "#6a994e", "#e07a9b", "#3a86ff")  # readable on dark pages
 MARKERS = "os^Dv<>Pph*X"
+_NOUN = QUANTITIES[PRIMARY].noun
 _COLUMNS = 2
 _MOST_ARMS_IN_HALF = 6  # names below a panel of half the width
 _WIDTH_INCHES, _PANEL_HEIGHT_INCHES = 6.4, 2.7
@@ -65,38 +66,39 @@ def pictures(found: Aggregate) -> list[Picture]:
 
 def _pictures(found: Aggregate) -> Iterator[Picture]:
     colours = arm_colours(found)
-    for prop in METRIC_UNITS:
+    for prop, noun in ((quantity.name, quantity.noun) for quantity in PRIMARY_FIRST):
         chosen = [effect for effect in found.effects if (effect.prop, effect.statistic) == (prop, "mae")]
         if chosen:
             band = ""
-            if any(effect.backbone == PUBLISHED_ON for effect in chosen):
+            if prop in PUBLISHED_PERCENT and any(effect.backbone == PUBLISHED_ON for effect in chosen):
                 band = f" Shaded: the range published for panpgs on {PUBLISHED_ON} with five seeds."
             yield _picture(
                 f"effects_{prop}",
-                f"Change of the {NOUNS[prop]} MAE on the test set: mean over paired seeds, 95 % t interval (thick) "
+                f"Change of the {noun} MAE on the test set: mean over paired seeds, 95 % t interval (thick) "
                 f"and, where there are test_frames.csv, bootstrap interval (thin, below). Filled: against baseline; "
                 f"hollow: {ARM} against a control. Left of zero is better.{band}",
                 partial(forest, prop, chosen, colours),
             )
-    for prop in METRIC_UNITS:
+    for prop, noun in ((quantity.name, quantity.noun) for quantity in PRIMARY_FIRST):
         cells = [cell for cell in found.cells if any(run.test_error(prop) > 0 for run in cell.runs())]
         if cells:
             yield _picture(
                 f"seeds_{prop}",
-                f"Test {NOUNS[prop]} MAE of every run; a line joins runs of one seed, which share the weights of the "
+                f"Test {noun} MAE of every run; a line joins runs of one seed, which share the weights of the "
                 "backbone at the start and the order of the data.",
                 partial(seed_dots, prop, cells, colours),
             )
     yield _picture(
         "learning_curves",
-        "Validation force MAE by epoch: mean over seeds, and the range of the seeds.",
+        f"Validation {_NOUN} MAE by epoch: mean over seeds, and the range of the seeds.",
         partial(learning_curves, found.cells, colours),
     )
     points = [(effect, cost) for effect in found.effects if (cost := _cost_of(effect, found.costs)) is not None]
     if points:
         yield _picture(
             "cost_and_gain",
-            "Change of the force MAE against baseline and what it costs; bars: 95 % t interval. Lower left is better.",
+            f"Change of the {_NOUN} MAE against baseline and what it costs; bars: 95 % t interval. Lower left is "
+            "better.",
             partial(cost_and_gain, points, colours),
         )
 
@@ -118,7 +120,7 @@ def forest(prop: str, effects: Sequence[Effect], colours: dict[str, str]) -> Fig
         rows.append(effect)
     figure = Figure(figsize=(_WIDTH_INCHES, 0.7 + 0.23 * len(rows)), layout="constrained")
     axis = figure.subplots()
-    if any(effect.backbone == PUBLISHED_ON for effect in effects):
+    if prop in PUBLISHED_PERCENT and any(effect.backbone == PUBLISHED_ON for effect in effects):
         axis.axvspan(*PUBLISHED_PERCENT[prop], color=SHADE, alpha=0.22, lw=0)
     axis.axvline(0.0, color=INK, lw=0.8)
     labels = []
@@ -131,7 +133,7 @@ def forest(prop: str, effects: Sequence[Effect], colours: dict[str, str]) -> Fig
         _forest_row(axis, height, row, colours[row.reference if against else row.arm], hollow=against)
     axis.set(
         yticks=range(len(rows)), yticklabels=labels, ylim=(len(rows) - 0.4, -0.6),
-        xlabel=f"change of the {NOUNS[prop]} MAE (%)",
+        xlabel=f"change of the {QUANTITIES[prop].noun} MAE (%)",
     )  # fmt: skip
     for text, row in zip(axis.get_yticklabels(), rows, strict=True):
         text.set_fontweight("bold" if isinstance(row, str) else "normal")
@@ -161,24 +163,24 @@ def seed_dots(prop: str, cells: Sequence[Cell], colours: dict[str, str]) -> Figu
             values = [cell.arms[arm][seed].test_error(prop) if seed in cell.arms[arm] else math.nan for arm in arms]
             axis.plot(range(len(arms)), values, color="#9aa5b1", lw=0.7, zorder=1)
             axis.scatter(range(len(arms)), values, c=[colours[arm] for arm in arms], s=16, zorder=2)
-        axis.set(title=cell.name, ylabel=f"{NOUNS[prop]} MAE ({SHOWN_UNITS[prop]})")
+        axis.set(title=cell.name, ylabel=_error_axis(QUANTITIES[prop]))
         axis.set_xticks(range(len(arms)), arms, rotation=40, ha="right", rotation_mode="anchor")
         axis.margins(x=0.15)
     return figure
 
 
 def learning_curves(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
-    """Validation force errors by epoch, one panel per cell."""
+    """Validation errors of the primary quantity by epoch, one panel per cell."""
     figure, axes = _panels(len(cells))
     for axis, cell in zip(axes, cells, strict=True):
         for arm, seeds in cell.arms.items():
-            curves = [run.learning_curve("forces") for run in seeds.values()]
+            curves = [run.learning_curve(PRIMARY) for run in seeds.values()]
             # early stopping: means as far as all seeds go
             shortest = min((epochs for epochs, _ in curves), key=len)
             values = np.array([errors[: len(shortest)] for _, errors in curves])
             axis.semilogy(shortest, values.mean(axis=0), color=colours[arm], label=arm, lw=1.3)
             axis.fill_between(shortest, values.min(axis=0), values.max(axis=0), color=colours[arm], alpha=0.15, lw=0)
-        axis.set(title=cell.name, xlabel="epoch", ylabel="force MAE (meV/Å)")
+        axis.set(title=cell.name, xlabel="epoch", ylabel=_error_axis(QUANTITIES[PRIMARY]))
         axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.yaxis.set_major_formatter(FormatStrFormatter("%g"))
         axis.yaxis.set_minor_formatter(NullFormatter())
@@ -187,7 +189,7 @@ def learning_curves(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
 
 
 def cost_and_gain(points: Sequence[tuple[Effect, Cost]], colours: dict[str, str]) -> Figure:
-    """Change of the force error over each kind of cost that is known, one panel per kind."""
+    """Change of the primary error over each kind of cost that is known, one panel per kind."""
     kinds: dict[str, Callable[[Cost], float]] = {
         "parameters": lambda cost: cost.parameter_ratio,
         "operations": lambda cost: cost.flops_ratio,
@@ -206,7 +208,7 @@ def cost_and_gain(points: Sequence[tuple[Effect, Cost]], colours: dict[str, str]
             marker = MARKERS[places.index((cost.data, cost.backbone)) % len(MARKERS)]
             axis.plot(x, y, ls="none", marker=marker, ms=5, color=colours[effect.arm], label=effect.arm)
         low, high = axis.get_ylim()
-        axis.set(xlabel=f"{kind}: change (%)", ylabel="force MAE: change (%)")
+        axis.set(xlabel=f"{kind}: change (%)", ylabel=f"{_NOUN} MAE: change (%)")
         axis.set_ylim(max(low, -MOST_PERCENT), min(high, MOST_PERCENT))
     extra = [
         Line2D([], [], color=INK, ls="none", marker=MARKERS[index % len(MARKERS)], label=f"{data} × {backbone}")
@@ -216,9 +218,13 @@ def cost_and_gain(points: Sequence[tuple[Effect, Cost]], colours: dict[str, str]
     return figure
 
 
+def _error_axis(quantity: Quantity) -> str:
+    return f"{quantity.noun} MAE ({quantity.shown_unit})"
+
+
 def _cost_of(effect: Effect, costs: Sequence[Cost]) -> Cost | None:
-    """Cost that belongs to an effect on the force MAE against baseline; None for other effects."""
-    if (effect.prop, effect.statistic, effect.reference) != ("forces", "mae", BASELINE) or effect.data == ALL_DATA:
+    """Cost that belongs to an effect on the primary MAE against baseline; None for other effects."""
+    if (effect.prop, effect.statistic, effect.reference) != (PRIMARY, "mae", BASELINE) or effect.data == ALL_DATA:
         return None
     key = (effect.data, effect.backbone, effect.arm)
     return next(cost for cost in costs if (cost.data, cost.backbone, cost.arm) == key)

@@ -1,0 +1,34 @@
+"""Classes that a configuration names: those of the package by a short name, others by where they live."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.settings import nearest
+
+T = TypeVar("T")
+
+
+def class_named(name: Any, table: Mapping[str, type[T] | str], base: type[T], what: str) -> type[T]:
+    """The subclass of ``base`` called ``name``: a key of ``table``, or ``package.module:Class``.
+
+    ``table`` holds classes, or texts of the second form for those that are imported only when they are needed.
+    Raises ConfigError, in which ``what`` says what the class is, when there is none or it is no subclass.
+    """
+    found: Any = table.get(name, name) if isinstance(name, str) else name
+    if not isinstance(found, type):
+        module, _, attribute = str(found).partition(":")
+        if not attribute:
+            raise ConfigError(
+                f"{what} '{name}' is unknown{nearest(name, table)}; use {', '.join(table)} or 'package.module:Class'."
+            )
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"{what} '{name}' cannot be imported: {error}.") from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ConfigError(f"{what} '{name}' is not a subclass of {base.__module__}.{base.__name__}.")
+    return found

@@ -1,0 +1,90 @@
+"""The configuration of a potential: what it may hold, and the networks that it describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+from ase.data import chemical_symbols
+from torch import Tensor
+
+from scalarpath.backbones import Backbone, build_backbone
+from scalarpath.backbones.interface import option_names
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.settings import Positive, Range
+from scalarpath.heads import ScalarPathway, build_head
+
+DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class PotentialSettings:
+    """The keys of a potential's configuration, see ``build_potential``."""
+
+    species: list[Annotated[int, Range(at_least=1, at_most=118)]]
+    cutoff: Positive
+    backbone: dict[str, Any]
+    head: dict[str, Any]
+    pair_cutoffs: dict[str, Positive | dict[str, Positive]] | None = None
+    dtype: Literal["float32", "float64"] = "float32"
+    repulsion: Literal["zbl"] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.species or sorted(set(self.species)) != self.species:
+            raise ConfigError(f"species = {self.species} must be distinct atomic numbers in ascending order.")
+
+    def cutoff_table(self) -> Tensor | None:
+        """Cutoffs of the ordered pairs (centre, neighbour) of species: float64 [S, S], or None where all are equal."""
+        if self.pair_cutoffs is None:
+            return None
+        symbols = [chemical_symbols[z] for z in self.species]
+        table = torch.full((len(symbols), len(symbols)), self.cutoff, dtype=torch.float64)
+        for centre, row in self.pair_cutoffs.items():
+            for neighbour, value in (row if isinstance(row, Mapping) else dict.fromkeys(symbols, row)).items():
+                for symbol in (centre, neighbour):
+                    if symbol not in symbols:
+                        raise ConfigError(f"pair_cutoffs: '{symbol}' is none of the elements {', '.join(symbols)}.")
+                if value > self.cutoff:
+                    raise ConfigError(
+                        f"pair_cutoffs.{centre}.{neighbour} = {value} must lie in (0, cutoff = {self.cutoff}] Å."
+                    )
+                table[symbols.index(centre), symbols.index(neighbour)] = value
+        return table
+
+
+def potential_config(
+    species: Sequence[int],
+    backbone: Mapping[str, Any],
+    head: Mapping[str, Any],
+    dtype: str = "float32",
+    repulsion: str | None = None,
+) -> dict[str, Any]:
+    """Configuration for ``build_potential`` from config groups; that of the backbone holds the cutoffs."""
+    return {
+        "species": list(species),
+        "cutoff": backbone["cutoff"],
+        "pair_cutoffs": backbone.get("pair_cutoffs"),
+        "dtype": dtype,
+        "backbone": {key: value for key, value in backbone.items() if key not in ("cutoff", "pair_cutoffs")},
+        "head": head,
+        "repulsion": repulsion,
+    }
+
+
+def build_networks(config: Mapping[str, Any], seed: int = 0) -> tuple[Backbone, ScalarPathway]:
+    """Backbone, with the changes that the arm makes to it (``head.backbone``), and head of a configuration; float64.
+
+    Raises ConfigError for a change to an option that the backbone does not have, and for unknown or impossible options.
+    """
+    head, options = dict(config["head"]), config["backbone"]
+    changes = head.pop("backbone", None) or {}
+    for name in changes:
+        if name not in option_names(options.get("kind")):
+            raise ConfigError(
+                f"head '{head.get('name')}' sets backbone.{name}, which backbone '{options.get('kind')}' does not "
+                "have; use this head with a backbone that has it."
+            )
+    backbone = build_backbone({**options, **changes}, config["species"], float(config["cutoff"]), seed)
+    return backbone, build_head(head, backbone.pathway, seed)
