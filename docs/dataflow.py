@@ -1,66 +1,96 @@
-"""Draws docs/dataflow.svg: python docs/dataflow.py."""
+"""Draws docs/dataflow.svg, how data flow through scalarpath: python docs/dataflow.py."""
 
-from pathlib import Path
+from __future__ import annotations
 
-import matplotlib.pyplot as plt
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from svg import SOFT, arrow, box, card, document, save, text
 
-INK, LINE = "#1b2733", "#5b6b7a"
-FILL = {"data": "#e8eef4", "model": "#dff0e6", "head": "#fdeccf", "out": "#ece7f6"}
-BOXES = {  # name: (x, y, width, text, kind)
-    "file": (0.0, 4.0, 2.3, "frames\nextxyz, anything ASE reads", "data"),
-    "audit": (3.0, 4.0, 2.3, "label audit\nunits, signs, missing = NaN", "data"),
-    "split": (6.0, 4.0, 2.3, "splits\nrandom, time blocks, groups", "data"),
-    "graph": (9.0, 4.0, 2.3, "graphs\nneighbours once, cached", "data"),
-    "backbone": (9.0, 2.2, 2.3, "backbone\nMACE", "model"),
-    "head": (5.4, 2.2, 2.9, "head: scalar pathway\nedge gate, edge term, pool, readout", "head"),
-    "energy": (9.0, 0.4, 2.3, "atomic energies\nscale, shift, E0 (float64)", "model"),
-    "derive": (5.7, 0.4, 2.3, "one gradient\nforces, stress", "model"),
-    "train": (2.85, 0.4, 2.15, "loss, metrics\nLightning loop", "out"),
-    "run": (0.0, 0.4, 2.15, "run directory\ncheckpoints, summary.json", "out"),
-    "ase": (0.0, 2.2, 2.15, "ASE calculator\nmd, phonons, relaxation", "out"),
+DATA, MODEL, HEAD, RUN, USE = "#e3edf6", "#dcefe3", "#fdebc8", "#ece6f5", "#f9e3e0"
+LANES = [("Data", 10, 96), ("Model", 122, 232), ("Training", 370, 124), ("Results", 514, 116)]
+HOOKS = {
+    "edge_gate": "scales the edge weights",
+    "edge_term": "adds to the edge weights",
+    "pool": "changes the atom's sum",
+    "readout": "adds to the energy",
 }
-ARROWS = [
-    ("file", "audit"), ("audit", "split"), ("split", "graph"), ("graph", "backbone"), ("backbone", "energy"),
-    ("energy", "derive"), ("derive", "train"), ("train", "run"), ("run", "ase"),
-]  # fmt: skip
-HEIGHT = 0.95
 
 
-def anchor(name: str, towards: str) -> tuple[float, float]:
-    """Middle of the side of a box that faces another box."""
-    x, y, width, *_ = BOXES[name]
-    ox, oy, *_ = BOXES[towards]
-    if abs(oy - y) > 0.5:
-        return x + width / 2, y + (HEIGHT if oy > y else 0.0)
-    return (x + width if ox > x else x), y + HEIGHT / 2
+def lanes() -> list[str]:
+    """A pale band with its name for every stage."""
+    bands = [box(8, y, 884, height, "#f8fafb", edge="#e2e8ed") for _, y, height in LANES]
+    return bands + [text(20, y + 20, name, 12, bold=True, fill=SOFT, anchor="start") for name, y, _ in LANES]
 
 
-def arrow(axes: plt.Axes, start: tuple[float, float], end: tuple[float, float], style: str) -> None:
-    """One arrow between two points."""
-    axes.add_patch(
-        FancyArrowPatch(start, end, arrowstyle=style, mutation_scale=11, color=LINE, lw=1.2, shrinkA=2, shrinkB=2)
-    )
+def data() -> list[str]:
+    """From files to graphs."""
+    cards = [
+        ("frames", ["extxyz, any ASE file"]),
+        ("label audit", ["units, signs, missing = NaN"]),
+        ("splits", ["random, blocks, groups, file"]),
+        ("graphs", ["neighbour list once, cached"]),
+    ]
+    shapes = [card(86 + 201 * i, 28, 181, 60, DATA, *content) for i, content in enumerate(cards)]
+    shapes += [arrow([(267 + 201 * i, 58), (286 + 201 * i, 58)]) for i in range(3)]
+    return [*shapes, arrow([(779, 88), (779, 114), (192, 114), (192, 146)])]
 
 
-def main() -> None:
-    """Draw the picture."""
-    plt.rcParams.update({"font.family": "sans-serif", "svg.fonttype": "none", "svg.hashsalt": "scalarpath"})
-    figure, axes = plt.subplots(figsize=(10.6, 4.9))
-    for x, y, width, text, kind in BOXES.values():
-        shape = "round,pad=0,rounding_size=0.12"
-        axes.add_patch(FancyBboxPatch((x, y), width, HEIGHT, boxstyle=shape, fc=FILL[kind], ec=LINE, lw=1.0))
-        title, rest = text.split("\n")
-        axes.text(x + width / 2, y + 0.62, title, ha="center", va="center", fontsize=10, weight="bold", color=INK)
-        axes.text(x + width / 2, y + 0.30, rest, ha="center", va="center", fontsize=7.6, color=INK)
-    for source, target in ARROWS:
-        arrow(axes, anchor(source, target), anchor(target, source), "-|>")
-    arrow(axes, anchor("backbone", "head"), anchor("head", "backbone"), "<|-|>")
-    axes.text(8.65, 2.83, "l = 0", ha="center", fontsize=8, color=LINE)
-    axes.set(xlim=(-0.1, 11.4), ylim=(0.2, 5.15))
-    axes.axis("off")
-    figure.savefig(Path(__file__).with_name("dataflow.svg"), bbox_inches="tight", metadata={"Date": None})
+def model() -> list[str]:
+    """Backbone, head with its four hooks, energies and forces."""
+    shapes = [
+        card(86, 148, 212, 84, MODEL, "backbone", ["MACE | NequIP | Allegro", "or your own"]),
+        card(366, 148, 200, 84, MODEL, "atomic energies", ["scale, shift, E0", "summed in float64"]),
+        card(634, 148, 236, 84, MODEL, "energy, forces, stress", ["one gradient by positions", "and strain"]),
+        arrow([(298, 190), (364, 190)]),
+        arrow([(566, 190), (632, 190)]),
+        box(86, 270, 784, 74, HEAD),
+        text(98, 291, "head: the scalar pathway", 14, bold=True, anchor="start"),
+        text(858, 291, "baseline | pan | pgs | panpgs | controls | your own parts", anchor="end"),
+        arrow([(192, 234), (192, 268)], both=True),
+        text(202, 256, "four hooks on the invariant (l = 0) channels", fill=SOFT, anchor="start"),
+    ]
+    for i, (hook, what) in enumerate(HOOKS.items()):
+        x = 98 + 191.5 * i
+        shapes += [box(x, 300, 186, 36, "white", edge="#e0b765"), text(x + 93, 315, hook, bold=True)]
+        shapes.append(text(x + 93, 330, what, 11.5))
+    return [*shapes, arrow([(870, 190), (881, 190), (881, 362), (176, 362), (176, 400)])]
+
+
+def training() -> list[str]:
+    """Loss, loop and run directory, once for every job of a sweep."""
+    sweep = "sweep: backbones x heads x data x seeds, one process each"
+    return [
+        box(86, 380, 786, 108, "none", dash="5 4"),
+        text(98, 483, sweep, 11.5, fill=SOFT, anchor="start"),
+        card(98, 404, 156, 64, RUN, "loss and metrics", ["masked per label"]),
+        card(284, 404, 156, 64, RUN, "Lightning loop", ["EMA, resume, DDP"]),
+        box(475, 409, 214, 64, RUN),
+        card(470, 404, 214, 64, RUN, "run directory", ["config, splits, metrics.csv,", "checkpoints, summary.json"]),
+        card(716, 404, 144, 64, RUN, "loggers", ["W&B, CSV,", "TensorBoard"]),
+        arrow([(254, 436), (282, 436)]),
+        arrow([(440, 436), (468, 436)]),
+        arrow([(362, 404), (362, 392), (788, 392), (788, 402)]),
+        arrow([(577, 473), (577, 504), (176, 504), (176, 530)]),
+        arrow([(779, 468), (779, 530)]),
+    ]
+
+
+def results() -> list[str]:
+    """What is made of finished runs."""
+    cards = [
+        ("calculators", ["ASE, batches of", "structures"]),
+        ("artifacts", ["walls, phonons, elasticity,", "smoothness, NVE, liquid"]),
+        ("report", ["paired statistics over", "seeds, verdicts, HTML"]),
+        ("W&B dashboard", ["arms side by side,", "learning curves"]),
+    ]
+    shapes = [card(86 + 201 * i, 532, 181, 80, USE, *content) for i, content in enumerate(cards)]
+    shapes += [arrow([(377 + 200 * i, 504), (377 + 200 * i, 530)]) for i in (0, 1)]
+    return shapes + [arrow([(267 + 201 * i, 572), (286 + 201 * i, 572)]) for i in range(3)]
+
+
+def picture() -> str:
+    """The whole picture."""
+    title = "How data flow: frames, graphs, backbone and head, training, run directory, results"
+    return document(900, 640, title, [*lanes(), *data(), *model(), *training(), *results()])
 
 
 if __name__ == "__main__":
-    main()
+    save(__file__, picture())

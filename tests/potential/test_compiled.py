@@ -14,7 +14,7 @@ from scalarpath.core.errors import ConfigError, DataError, TrainingError
 from scalarpath.heads import PathwayShape
 from scalarpath.nn.neighbour_sum import neighbour_sum
 from scalarpath.potential import build_potential
-from scalarpath.potential.agreement import TOLERANCE, verify
+from scalarpath.potential.backend import TOLERANCE, verify
 from scalarpath.potential.compiled import CompiledPotential
 from scalarpath.training.run import run
 

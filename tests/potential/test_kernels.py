@@ -14,8 +14,8 @@ from scalarpath.graph.layout import to_padded, with_zero_row
 from scalarpath.nn.angular import SphericalHarmonics
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.convolution.cuequivariance import CuequivarianceConvolution
-from scalarpath.potential.agreement import verify
-from scalarpath.potential.kernels import KernelPotential
+from scalarpath.potential.backend import verify
+from scalarpath.potential.cuequivariance import CuequivariancePotential
 from scalarpath.training.run import run
 
 pytest.importorskip("cuequivariance_torch")
@@ -52,42 +52,42 @@ def test_the_convolution_equals_our_own(irreps, gated):
 def test_predictions_and_gradients_of_a_loss_agree(kind, head):
     potential = make_potential(head, kind=kind, dtype="float64").train()
     state = set(potential.state_dict())
-    verify(KernelPotential(potential, "cuequivariance"), GRAPH, loss, forces=True, stress=True)
+    verify(CuequivariancePotential(potential), GRAPH, loss, forces=True, stress=True)
     assert set(potential.state_dict()) == state
 
 
 def test_what_differs_is_refused(monkeypatch):
     potential = make_potential("baseline", kind="mace", dtype="float64").train()
-    form = KernelPotential(potential, "cuequivariance")
+    backend = CuequivariancePotential(potential)
     call = CuequivarianceConvolution.__call__
     monkeypatch.setattr(
         CuequivarianceConvolution, "__call__", lambda self, *args: [(1 + 1e-6) * values for values in call(self, *args)]
     )
     with pytest.raises(TrainingError, match=r"kernels=cuequivariance: .* differs from that of the plain potential"):
-        verify(form, GRAPH, loss, forces=True, stress=True)
+        verify(backend, GRAPH, loss, forces=True, stress=True)
 
 
 def test_what_fails_in_the_other_package_is_one_sentence(monkeypatch):
     potential = make_potential("baseline", kind="mace", dtype="float64").train()
-    form = KernelPotential(potential, "cuequivariance")
+    backend = CuequivariancePotential(potential)
 
     def broken(self, like):
         raise RuntimeError("no such kernel\nand much more")
 
     monkeypatch.setattr(CuequivarianceConvolution, "_module", broken)
     with pytest.raises(ConfigError, match=r"does not work here \(RuntimeError: no such kernel\); set kernels=null"):
-        verify(form, GRAPH, loss, forces=True, stress=True)
+        verify(backend, GRAPH, loss, forces=True, stress=True)
 
 
 def test_a_backbone_without_such_convolutions_is_refused():
     with pytest.raises(ConfigError, match="backbone allegro has no channelwise convolution"):
-        KernelPotential(make_potential("baseline", kind="allegro"), "cuequivariance")
+        CuequivariancePotential(make_potential("baseline", kind="allegro"))
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setattr("scalarpath.nn.convolution.cuequivariance.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"install scalarpath\[cuequivariance\]"):
-        KernelPotential(make_potential("baseline", kind="mace"), "cuequivariance")
+        CuequivariancePotential(make_potential("baseline", kind="mace"))
 
 
 def test_both_forms_at_once_are_refused(tmp_path):

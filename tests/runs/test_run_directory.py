@@ -9,7 +9,7 @@ import pytest
 
 from scalarpath.core.errors import CheckpointError, ConfigError, TrainingError
 from scalarpath.runs.processes import is_first_process, shared_directory
-from scalarpath.runs.run_directory import RunDirectory
+from scalarpath.runs.run_directory import MARK, RunDirectory
 
 
 def with_epoch(path: Path) -> RunDirectory:
@@ -46,6 +46,86 @@ def test_a_directory_that_holds_anything_is_not_used(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=message):
             RunDirectory.create(path)
     assert (foreign / "thesis.tex").exists()
+
+
+STATUS = {"state": "running", "pid": 1, "error": None}  # as written before there was a mark
+
+
+@pytest.mark.parametrize(
+    "status",
+    ["{}", "done", '{"state": "running"}', '["running"]', json.dumps({**STATUS, "program": "other", "schema": 1})],
+)
+def test_a_status_of_another_program_gives_no_right_to_remove_anything(tmp_path: Path, status: str) -> None:
+    (tmp_path / "status.json").write_text(status)
+    (tmp_path / "config.yaml").write_text("mine")
+    with pytest.raises(ConfigError, match=r"is not empty \(config.yaml\)"), shared_directory(tmp_path, resume=False):
+        raise AssertionError
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
+        "status.json": status,
+        "config.yaml": "mine",
+    }
+
+
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("name", ["thesis.tex", "checkpoints/of_others.ckpt", "tensorboard/notes.txt", "wandb_2/a"])
+def test_what_a_run_does_not_write_stays_even_beside_a_run_that_was_killed(
+    tmp_path: Path, name: str, marked: bool
+) -> None:
+    killed = RunDirectory.create(tmp_path)
+    killed.write_text("config.yaml", "seed: 0\n")
+    if not marked:
+        killed.write_json("status.json", STATUS)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(ConfigError, match=f"is not empty \\({name}\\); choose another one"):
+        RunDirectory.create(tmp_path)
+    assert (tmp_path / "config.yaml").exists()
+    assert (tmp_path / name).exists()
+
+
+def test_a_folder_behind_a_link_is_not_touched(tmp_path: Path) -> None:
+    run, elsewhere = RunDirectory.create(tmp_path / "run"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "last.ckpt.part").touch()
+    run.checkpoints.rmdir()
+    run.checkpoints.symlink_to(elsewhere)
+    with pytest.raises(ConfigError, match=r"is not empty \(checkpoints\)"):
+        RunDirectory.create(run.path)
+    run.fail("bug")
+    assert (elsewhere / "last.ckpt.part").exists()
+
+
+def test_a_run_that_fails_in_its_first_epoch_leaves_what_others_put_there(tmp_path: Path) -> None:
+    def job() -> None:
+        with shared_directory(tmp_path / "run", resume=False) as directory:
+            (directory.path / "notes.txt").touch()
+            directory.write_json("logger.json", {"wandb_id": "ab12"})
+            for name in ("offline-run-2026-ab12/files/output.log", "run-2025-zz99/files/output.log"):
+                (directory.path / "wandb" / name).parent.mkdir(parents=True)
+                (directory.path / "wandb" / name).touch()
+            raise TrainingError("loss is NaN")
+
+    with pytest.raises(TrainingError):
+        job()
+    left = sorted(path.relative_to(tmp_path / "run").as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert left == ["notes.txt", "wandb/run-2025-zz99/files/output.log"]
+
+
+@pytest.mark.parametrize("part", [None, "", '{\n  "program": "sca', json.dumps({**MARK, **STATUS}, indent=2)])
+def test_a_kill_before_the_first_status_does_not_block_the_directory(tmp_path: Path, part: str | None) -> None:
+    (tmp_path / ".lock").write_text("process 1 on node")
+    (tmp_path / "checkpoints").mkdir()
+    if part is not None:
+        (tmp_path / "status.json.part").write_text(part)
+    with shared_directory(tmp_path, resume=False) as directory:
+        assert directory.read_json("status.json")["state"] == "running"
+
+
+def test_a_run_killed_before_there_was_a_mark_is_begun_anew(tmp_path: Path) -> None:
+    killed = RunDirectory.create(tmp_path)
+    killed.write_json("status.json", STATUS)
+    killed.write_text("splits.json", "{}")
+    assert not (RunDirectory.create(tmp_path).path / "splits.json").exists()
 
 
 def test_an_unusable_place_is_one_sentence(tmp_path: Path) -> None:
@@ -92,7 +172,23 @@ def test_only_an_unfinished_run_with_an_epoch_can_be_resumed(tmp_path: Path) -> 
 def test_a_run_that_ran_out_of_time_can_be_resumed_and_is_then_unfinished(tmp_path: Path) -> None:
     directory = with_epoch(tmp_path / "run")
     directory.finish({"stopped_by": "max_time"})
-    assert not RunDirectory.reopen(directory.path).is_finished
+    resumed = RunDirectory.reopen(directory.path)
+    resumed.begin()
+    assert not resumed.is_finished
+    assert resumed.read_json("summary.json") == {"stopped_by": "max_time"}, "it stays until the next one is there"
+    resumed.finish({"stopped_by": "max_epochs"})
+    assert resumed.is_complete
+
+
+@pytest.mark.parametrize("error", [TrainingError("no GPU"), KeyboardInterrupt(), RuntimeError("W&B")])
+def test_a_run_that_cannot_go_on_stays_as_it_was(tmp_path: Path, error: BaseException) -> None:
+    directory = with_epoch(tmp_path / "run")
+    directory.finish({"stopped_by": "max_time"})
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(type(error)), shared_directory(directory.path, resume=True):
+        raise error
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert directory.is_finished
 
 
 def test_the_other_processes_of_a_job_find_the_directory_of_the_first(tmp_path: Path, monkeypatch) -> None:

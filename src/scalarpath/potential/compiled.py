@@ -21,7 +21,7 @@ from torch_geometric.data import Data
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.graph.fields import FIELDS
-from scalarpath.potential.agreement import errors_as_sentences
+from scalarpath.potential.backend import errors_as_sentences
 from scalarpath.potential.potential import Potential
 
 SMALLEST = 2  # sizes 0 and 1 would be compiled as constants
@@ -88,7 +88,7 @@ class CompiledPotential:
             *(species.new_empty(n) for n in (graph.max_degree, *counts)),
         ]
 
-    def complaint(self, problem: str) -> str:
+    def message(self, problem: str) -> str:
         """The sentence for an error of tracer or compiler."""
         fix = "install a C++ compiler (g++ or clang++) or " if "compiler found" in problem else ""
         kind = self.potential.config["backbone"]["kind"]

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scalarpath.core.errors import ScalarPathError
@@ -34,24 +34,33 @@ def shared_directory(path: Path, *, resume: bool) -> Iterator[RunDirectory]:
     if not is_first_process():
         yield RunDirectory(Path(os.environ.get(SHARED_DIRECTORY, path)))
         return
-    with sole_use(path):
-        directory = RunDirectory.reopen(path) if resume else RunDirectory.create(path)
-        os.environ[SHARED_DIRECTORY] = str(path)
-        try:
+    try:
+        with sole_use(path), _failure_recorded(path, resume=resume) as directory:
             yield directory
-        except ScalarPathError as error:
-            directory.fail(str(error))
-            raise
-        except KeyboardInterrupt:
-            directory.fail("interrupted")
-            if directory.path.exists():
-                print(f"\nGo on with: resume={directory.path}", file=sys.stderr)
-            raise
-        except BaseException as error:
-            directory.fail(f"{type(error).__name__}: {error}")
-            raise
-        finally:
-            del os.environ[SHARED_DIRECTORY]
+    finally:
+        with suppress(OSError):
+            path.rmdir()  # if nothing was left in it
+
+
+@contextmanager
+def _failure_recorded(path: Path, *, resume: bool) -> Iterator[RunDirectory]:
+    directory = RunDirectory.reopen(path) if resume else RunDirectory.create(path)
+    os.environ[SHARED_DIRECTORY] = str(path)
+    try:
+        yield directory
+    except ScalarPathError as error:
+        directory.fail(str(error))
+        raise
+    except KeyboardInterrupt:
+        directory.fail("interrupted")
+        if directory.has_epoch:
+            print(f"\nGo on with: resume={directory.path}", file=sys.stderr)
+        raise
+    except BaseException as error:
+        directory.fail(f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        del os.environ[SHARED_DIRECTORY]
 
 
 def run_in_own_process(config_file: Path, log: Path, *, threads: int, quiet: bool) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,18 @@ CONTENTS = {
     "wandb": "W&B files",
     "tensorboard": "TensorBoard files",
     "status.json": "running, failed or finished",
-    "summary.json": "test errors, cost, hashes; present only when the run is finished",
+    "summary.json": "test errors, cost, hashes; written when the run is finished",
 }
 LOCK = ".lock"
-KEPT_FROM_FALSE_START = (LOCK, "logger.json", "wandb")  # the new start goes on with the same W&B run
+MARK = {"program": "scalarpath", "schema": 1}  # in status.json: whose directory this is
+STATES = ("running", "failed", "finished")
+# what a run writes before the end of its first epoch, each perhaps half-written under its name with .part
+BEFORE_FIRST_EPOCH = (
+    "status.json", "config.yaml", "provenance.json", "splits.json", "label_audit.json", "statistics.json",
+    "metrics.csv", "failure.txt", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+    "tensorboard/events.out.tfevents.*", "tensorboard/hparams.yaml",
+)  # fmt: skip
+KEPT_FOR_NEXT_START = ("logger.json", "wandb/*")  # the next start goes on with the same W&B run
 
 
 @contextmanager
@@ -65,41 +73,35 @@ def sole_use(path: Path) -> Iterator[None]:
 
 
 class RunDirectory:
-    """One run's directory. ``summary.json`` is written last: a run is finished exactly when it exists."""
+    """One run's directory.
+
+    A run is finished when ``summary.json`` exists and ``status.json`` says so. Only files are ever removed that the
+    program has written: in a directory whose status.json carries its mark, and under the names that it uses.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._has_begun = False
 
     @classmethod
     def create(cls, path: Path) -> RunDirectory:
         """Make the directory of a new run, in place of one that was killed before the end of its first epoch.
 
-        Raises ConfigError when it cannot be written or already holds something.
+        Raises ConfigError when it cannot be written or holds anything else.
         """
         directory = cls(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            contents = [entry for entry in path.iterdir() if entry.name != LOCK]
+            directory._take_over()
+            directory.begin()
+            directory.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
             raise _unusable(path, error) from error
-        if contents:
-            if directory.is_finished:
-                raise ConfigError(f"output_dir = {path} holds a finished run; choose another one.")
-            if directory.has_epoch:
-                raise ConfigError(f"output_dir = {path} holds an unfinished run; use resume={path} or another one.")
-            if not (path / "status.json").exists():
-                raise ConfigError(f"output_dir = {path} is not empty; choose another one.")
-            directory._clear_false_start(contents)
-        try:
-            directory.checkpoints.mkdir()
-            directory.set_status("running")
-        except OSError as error:
-            raise ConfigError(f"output_dir = {path} is not writable: {error.strerror}; choose another one.") from error
         return directory
 
     @classmethod
     def reopen(cls, path: Path) -> RunDirectory:
-        """Open the directory of an unfinished run to continue it.
+        """Open the directory of an unfinished run to continue it; nothing in it changes until ``begin``.
 
         A run that ended at ``trainer.max_time`` counts as unfinished. Raises CheckpointError when there is nothing to
         continue.
@@ -111,9 +113,7 @@ class RunDirectory:
             raise CheckpointError(f"resume={path}: no epoch of this run was finished (no checkpoints/last.ckpt).")
         if directory.is_complete:
             raise CheckpointError(f"resume={path}: this run is finished, there is nothing to continue.")
-        for file in (path / "summary.json", directory.failure):
-            file.unlink(missing_ok=True)
-        directory.set_status("running")
+        directory.failure.unlink(missing_ok=True)  # of the last job; it stands in status.json too
         return directory
 
     @property
@@ -128,8 +128,10 @@ class RunDirectory:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run ended well and was tested."""
-        return (self.path / "summary.json").is_file()
+        """Whether the run ended well and was tested, and is not being continued."""
+        if not (self.path / "summary.json").is_file():
+            return False
+        return not (self.path / "status.json").exists() or self.read_json("status.json").get("state") == "finished"
 
     @property
     def is_complete(self) -> bool:
@@ -152,38 +154,111 @@ class RunDirectory:
     def read_json(self, name: str) -> dict[str, Any]:
         """Read one of the JSON files of the run; raises CheckpointError when it is missing or damaged."""
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
+            content = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise CheckpointError(f"{self.path / name} cannot be read ({error}); the run is damaged.") from error
+        if not isinstance(content, dict):
+            raise CheckpointError(f"{self.path / name} holds no JSON object; the run is damaged.")
+        return content
 
-    def set_status(self, state: str, error: str | None = None) -> None:
-        """Write status.json: what this run is doing, or what ended it."""
-        self.write_json("status.json", {"state": state, "pid": os.getpid(), "error": error})
+    def begin(self) -> None:
+        """Mark the run as running. When one is continued this comes with its first step: until then nothing changes."""
+        self._has_begun = True
+        self._set_status("running")
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Mark the run as finished."""
-        self.set_status("finished")
+        """Write the summary, in place of that of an earlier end, and mark the run as finished."""
         self.write_json("summary.json", summary)
+        self._set_status("finished")
 
     def fail(self, error: str) -> None:
-        """Mark the run as failed, or remove it when it has not finished a single epoch."""
-        if (self.checkpoints / "last.ckpt").exists():
-            self.set_status("failed", error)
-        else:
-            shutil.rmtree(self.path, ignore_errors=True)
+        """Mark the run as failed, or remove it when it has not finished a single epoch.
 
-    def _clear_false_start(self, contents: list[Path]) -> None:
-        for entry in contents:
-            if entry.name in KEPT_FROM_FALSE_START:
-                continue
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+        A run that was to be continued and never began stays as it was.
+        """
+        if not self._has_begun:
+            return
+        if (self.checkpoints / "last.ckpt").exists():
+            self._set_status("failed", error)
+        else:
+            with suppress(OSError, CheckpointError):  # what has ended the run is said, and nothing else
+                self._remove(wandb=True)
 
     def tree(self) -> list[tuple[str, str]]:
         """What the directory holds now: (name, meaning)."""
         return [(name, meaning) for name, meaning in CONTENTS.items() if (self.path / name).exists()]
+
+    def _set_status(self, state: str, error: str | None = None) -> None:
+        """Write status.json: what this run is doing, or what ended it."""
+        self.write_json("status.json", {**MARK, "state": state, "pid": os.getpid(), "error": error})
+
+    def _take_over(self) -> None:
+        """Clear a directory of what a run left that was killed in its first epoch; raises ConfigError for any other."""
+        files = self._files()
+        if not files:
+            return
+        if self._is_ours():
+            if self.is_finished:
+                raise ConfigError(f"output_dir = {self.path} holds a finished run; choose another one.")
+            if self.has_epoch:
+                raise ConfigError(
+                    f"output_dir = {self.path} holds an unfinished run; use resume={self.path} or another one."
+                )
+            names = (*BEFORE_FIRST_EPOCH, *KEPT_FOR_NEXT_START)
+        else:
+            names = ("status.json.part",) if self._was_killed_at_once() else ()
+        foreign = [name for name in files if not _matches(name, names)]
+        if foreign:
+            raise ConfigError(f"output_dir = {self.path} is not empty ({foreign[0]}); choose another one.")
+        self._remove(wandb=False)
+
+    def _is_ours(self) -> bool:
+        """Whether status.json carries the mark, or is one of the time before there was a mark."""
+        try:
+            status = self.read_json("status.json")
+        except CheckpointError:
+            return False
+        mark = {key: status[key] for key in MARK if key in status}
+        before_marks = set(status) == {"state", "pid", "error"}
+        return (mark == MARK or before_marks) and status.get("state") in STATES
+
+    def _was_killed_at_once(self) -> bool:
+        """Whether nothing but a part of the first status.json was written."""
+        try:
+            text = (self.path / "status.json.part").read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return False
+        start = json.dumps(MARK, indent=2).removesuffix("\n}")
+        return text.startswith(start) or start.startswith(text)
+
+    def _files(self) -> list[str]:
+        """Names of all files and links, with their folders, but for the lock; links to folders are not followed."""
+        found = [entry for entry in self.path.rglob("*") if entry.is_symlink() or not entry.is_dir()]
+        return sorted(entry.relative_to(self.path).as_posix() for entry in found if entry != self.path / LOCK)
+
+    def _remove(self, *, wandb: bool) -> None:
+        """Remove the files of a run without an epoch, and folders that are empty then; ``wandb``: its W&B files too."""
+        names = BEFORE_FIRST_EPOCH
+        if wandb and (self.path / "logger.json").is_file():
+            run_id = self.read_json("logger.json").get("wandb_id")
+            names += (
+                "logger.json",
+                f"wandb/run-*-{run_id}/*",
+                f"wandb/offline-run-*-{run_id}/*",
+                "wandb/latest-run",
+                "wandb/debug*.log",
+            )
+        for name in self._files():
+            if _matches(name, names):
+                (self.path / name).unlink()
+        for folder in sorted((path for path in self.path.rglob("*") if path.is_dir()), reverse=True):
+            if _matches(f"{folder.relative_to(self.path).as_posix()}/", ("checkpoints/*", "tensorboard/*", "wandb/*")):
+                with suppress(OSError):
+                    folder.rmdir()
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name.removesuffix(".part"), pattern) for pattern in patterns) or name in patterns
 
 
 def _unusable(path: Path, error: OSError) -> ConfigError:

@@ -15,9 +15,9 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.potential.agreement import Form
+from scalarpath.potential.backend import PotentialBackend
 from scalarpath.potential.compiled import CompiledPotential
-from scalarpath.potential.kernels import KernelPotential
+from scalarpath.potential.cuequivariance import CuequivariancePotential
 from scalarpath.runs.job import Job, TrainerSettings
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.callbacks.checkpoints import BestAndLast
@@ -28,6 +28,7 @@ from scalarpath.training.callbacks.max_time import MaxTime
 from scalarpath.training.callbacks.metrics_csv import MetricsCsv
 from scalarpath.training.callbacks.padding import UnlabelledPadding
 from scalarpath.training.callbacks.progress import Progress
+from scalarpath.training.callbacks.run_status import RunStatus
 from scalarpath.training.callbacks.step_timer import StepTimer
 from scalarpath.training.ema import Ema
 from scalarpath.training.losses import WeightedLoss
@@ -62,7 +63,7 @@ def fit(
     a device that is not there, TrainingError when the loss stops being finite.
     """
     callbacks = _callbacks(job, directory)
-    module = PotentialModule(potential, WeightedLoss(job.loss), job.optimizer, job.scheduler, _form(potential, job))
+    module = PotentialModule(potential, WeightedLoss(job.loss), job.optimizer, job.scheduler, _backend(potential, job))
     module.train()
     last = directory.checkpoints / "last.ckpt" if resume else None
     with _quiet_lightning(), _interrupt_passed_on():
@@ -75,10 +76,10 @@ def fit(
     return _result(trainer, callbacks)
 
 
-def _form(potential: Any, job: Job) -> Form | None:
-    """The form in which the potential runs, other than the plain one."""
+def _backend(potential: Any, job: Job) -> PotentialBackend | None:
+    """What computes the potential, if not torch's own operations."""
     if job.kernels is not None:
-        return KernelPotential(potential, job.kernels)
+        return CuequivariancePotential(potential)
     return CompiledPotential(potential) if job.compile else None
 
 
@@ -87,6 +88,7 @@ def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
     section = job.callbacks
     chosen: dict[str, pl.Callback | None] = {
         "first_failure": FirstFailure(directory),
+        "run_status": RunStatus(directory),
         "padding": UnlabelledPadding(),
         "step_timer": StepTimer(section.step_timer) if section.step_timer else None,
         "finite_guard": FiniteGuard(),

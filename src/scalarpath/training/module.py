@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from scalarpath.potential import to_checkpoint
-from scalarpath.potential.agreement import Form, verify
+from scalarpath.potential.backend import PotentialBackend, verify
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.metrics import EpochErrors
 from scalarpath.training.optimizers import OptimizerSettings, build_optimizer
@@ -26,8 +26,8 @@ class PotentialModule(pl.LightningModule):
     behind them, the loss with its weighted parts, ``lr`` and the gradient norm before clipping. The validation loss
     always has the weights of the last stage, so that epochs before and after the change compare.
 
-    With ``form`` both steps run another form of the potential, compiled or with other kernels, which is compared with
-    it before training starts.
+    With ``backend`` both steps run it in place of the potential. It is compared with the potential before training
+    starts.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class PotentialModule(pl.LightningModule):
         loss: WeightedLoss,
         optimizer: OptimizerSettings,
         scheduler: SchedulerSettings,
-        form: Form | None = None,
+        backend: PotentialBackend | None = None,
     ) -> None:
         super().__init__()
         self.potential = potential
-        self.form = form  # no module: it owns no weights
+        self.backend = backend  # no module: it owns no weights
         self.loss = loss
         self.optimizer_settings = optimizer
         self.scheduler_settings = scheduler
@@ -59,15 +59,15 @@ class PotentialModule(pl.LightningModule):
         return {key: key in self.loss.settings.required for key in ("forces", "stress")}
 
     def on_fit_start(self) -> None:
-        """Compare the other form, if any, with the plain potential on the first batch: weights are on their device."""
-        if self.form is not None:
+        """Compare the backend, if any, with the plain potential on the first batch: weights are on their device."""
+        if self.backend is not None:
             data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
             batch = next(iter(data.train_dataloader())).to(self.device)
-            verify(self.form, batch, lambda out: self.loss(out, batch, self.progress), **self._outputs)
+            verify(self.backend, batch, lambda out: self.loss(out, batch, self.progress), **self._outputs)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch (float64 scalar)."""
-        prediction = (self.form or self.potential)(batch, **self._outputs)
+        prediction = (self.backend or self.potential)(batch, **self._outputs)
         self.train_errors.update(prediction, batch)
         return self.loss(prediction, batch, self.progress)
 
@@ -75,7 +75,7 @@ class PotentialModule(pl.LightningModule):
         """Add one batch to the validation errors."""
         # forces are a derivative, and Lightning validates without gradients
         with torch.enable_grad():
-            prediction = (self.form or self.potential)(batch)
+            prediction = (self.backend or self.potential)(batch)
         self.valid_errors.update(prediction, batch)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:

@@ -1,4 +1,4 @@
-"""Another form of a potential, compiled or in other kernels, compared with the plain one before it is used."""
+"""What may compute a potential in place of torch's own operations, and its comparison with them before it is used."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from scalarpath.potential.potential import Potential
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}  # difference, over the largest value of each quantity
 
 
-class Form(Protocol):
-    """Called like its potential; ``setting`` is what the user wrote to get it."""
+class PotentialBackend(Protocol):
+    """Another way to compute a potential, called like it; ``setting`` is what the user wrote to get it."""
 
     potential: Potential
     setting: str
@@ -28,13 +28,13 @@ class Form(Protocol):
     def require(self, graph: Data) -> None:
         """Raise ConfigError for a batch on which nothing could be compared."""
 
-    def complaint(self, problem: str) -> str:
+    def message(self, problem: str) -> str:
         """The sentence for an error of foreign code; ``problem`` is its class and first line."""
 
 
 @contextmanager
-def errors_as_sentences(form: Form) -> Iterator[None]:
-    """Turn whatever foreign code raises on behalf of the form into a ConfigError."""
+def errors_as_sentences(backend: PotentialBackend) -> Iterator[None]:
+    """Turn whatever foreign code raises on behalf of the backend into a ConfigError."""
     try:
         yield
     except ScalarPathError:
@@ -42,21 +42,25 @@ def errors_as_sentences(form: Form) -> Iterator[None]:
     except Exception as error:
         cause = getattr(error, "inner_exception", error)  # torch.compile wraps what it meets
         first = (str(cause).strip().splitlines() or [""])[0]
-        raise ConfigError(form.complaint(f"{type(cause).__name__}: {first}")) from error
+        raise ConfigError(backend.message(f"{type(cause).__name__}: {first}")) from error
 
 
-def verify(form: Form, graph: Data, loss: Callable[[Mapping[str, Tensor]], Tensor], **outputs: bool) -> None:
+def verify(
+    backend: PotentialBackend, graph: Data, loss: Callable[[Mapping[str, Tensor]], Tensor], **outputs: bool
+) -> None:
     """Compare on one batch, for training (with these outputs) and for validation (all).
 
-    Compared are the predictions and the gradient of ``loss`` of the predictions by the parameters. Raises ConfigError
+    Compared are the predictions and the gradient of ``loss`` of the predictions by the parameters. Both start from the
+    same buffers and random numbers, and training goes on from these as if nothing had been compared. Raises ConfigError
     for a batch that is too small, TrainingError where the two differ (see TOLERANCE).
     """
-    form.require(graph)
-    potential = form.potential
+    backend.require(graph)
+    potential = backend.potential
     training, parameters = potential.training, list(potential.parameters())
     results = []
-    for model in (potential, form):
-        with nullcontext() if model is potential else errors_as_sentences(form):
+    for model in (potential, backend):
+        errors = nullcontext() if model is potential else errors_as_sentences(backend)
+        with _state_put_back(potential), errors:
             potential.train()
             result = model(graph, **outputs)
             gradients = torch.autograd.grad(loss(result), parameters, allow_unused=True, materialize_grads=True)
@@ -70,9 +74,21 @@ def verify(form: Form, graph: Data, loss: Callable[[Mapping[str, Tensor]], Tenso
         ratio = _relative_difference(results[1][key].detach(), plain.detach())
         if not ratio <= limit:
             raise TrainingError(
-                f"{form.setting}: {key} differs from that of the plain potential by {ratio:.1e} of the largest value "
-                f"on the first training batch, more than {limit:.0e}; leave this setting out."
+                f"{backend.setting}: {key} differs from that of the plain potential by {ratio:.1e} of the largest "
+                f"value on the first training batch, more than {limit:.0e}; leave this setting out."
             )
+
+
+@contextmanager
+def _state_put_back(potential: Potential) -> Iterator[None]:
+    """Put back what a pass counts or draws: buffers of the potential (``draws`` of a shuffle), torch's generators."""
+    buffers = {name: buffer.clone() for name, buffer in potential.named_buffers()}
+    with torch.random.fork_rng([potential.device] if potential.device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            for name, buffer in potential.named_buffers():
+                buffer.copy_(buffers[name])
 
 
 def _relative_difference(value: Tensor, reference: Tensor) -> float:

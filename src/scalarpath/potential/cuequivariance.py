@@ -1,4 +1,4 @@
-"""A potential whose convolutions run in the kernels of another package (``kernels=`` of train.py)."""
+"""A potential whose convolutions run in cuEquivariance's kernels (``kernels=cuequivariance`` of train.py)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.convolution.cuequivariance import CuequivarianceConvolution
 from scalarpath.potential.potential import Potential
 
-KERNELS = {"cuequivariance": CuequivarianceConvolution}
 
-
-class KernelPotential:
+class CuequivariancePotential:
     """Called like its potential, with the same results up to rounding and the same derivatives.
 
     Raises ConfigError for a backbone without channelwise convolutions, or where the package is not installed.
     """
 
-    def __init__(self, potential: Potential, name: str):
+    setting = "kernels=cuequivariance"
+
+    def __init__(self, potential: Potential):
         self.potential = potential
-        self.setting = f"kernels={name}"
         found = [module for module in potential.backbone.modules() if isinstance(module, ChannelwiseConvolution)]
         if not found:
             kind = potential.config["backbone"]["kind"]
@@ -29,7 +28,7 @@ class KernelPotential:
                 f"{self.setting}: backbone {kind} has no channelwise convolution, which is what the kernels replace; "
                 "set kernels=null."
             )
-        self._kernels = [(convolution, KERNELS[name](convolution)) for convolution in found]
+        self._kernels = [(convolution, CuequivarianceConvolution(convolution)) for convolution in found]
 
     def __call__(self, graph: Data, *, forces: bool = True, stress: bool = True) -> dict[str, Tensor]:
         """Predictions for a batch, see Potential.forward."""
@@ -44,6 +43,6 @@ class KernelPotential:
     def require(self, graph: Data) -> None:
         """Any batch will do."""
 
-    def complaint(self, problem: str) -> str:
+    def message(self, problem: str) -> str:
         """The sentence for an error of the other package."""
         return f"{self.setting} does not work here ({problem}); set kernels=null."
