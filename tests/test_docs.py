@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ PAGES = [
 ]
 PAGES.remove(ROOT / "docs/evidence/report.md")
 CONFIGS = sorted(CONF_DIR.rglob("*.yaml"))
+WALKS = (ROOT / "docs/architecture.md").read_text()
 NOT_KEPT = ("outputs/", "my_", "labels/")  # made by the commands that are shown
 
 
@@ -52,7 +54,7 @@ def test_files_and_modules_exist(page):
     text = page.read_text()
     rooms = "|".join(path.name for path in SOURCE.iterdir() if path.is_dir())
     for path in re.findall(rf"(?<![\w./<-])((?:src|docs|tests|data|conf|{rooms})/[\w./*-]*\w)", text):
-        if not path.startswith(NOT_KEPT):
+        if not path.startswith(NOT_KEPT) and "NAME" not in path:
             assert any([*ROOT.glob(path), *SOURCE.glob(path)]), path
     for module in re.findall(r"(?<![\w.])scalarpath((?:\.\w+)+)", text):
         names = module[1:].split(".")
@@ -60,6 +62,12 @@ def test_files_and_modules_exist(page):
         assert depth, module
         # what is left is something in the module
         assert not names[depth:] or names[depth] in module_file(names[:depth]).read_text(), module
+
+
+@pytest.mark.parametrize("page", [*PAGES, *CONFIGS], ids=name_of)
+def test_extras_exist(page):
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(re.findall(r"scalarpath\[(\w+)\]", page.read_text())) <= extras.keys()
 
 
 def module_file(names: list[str]) -> Path | None:
@@ -96,6 +104,13 @@ def test_commands_compose(command):
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         compose(script.removesuffix(".py"), overrides, return_hydra_config=True)
+
+
+@pytest.mark.parametrize("line", re.findall(r"^\| \d+ \| (.*)$", WALKS, re.MULTILINE))
+def test_walks_name_what_the_code_has(line):
+    for path, name in re.findall(r"`([\w/.]+)`: `(\w+)`", line):
+        file = ROOT / path if path.startswith("conf") else SOURCE / path
+        assert re.search(rf"^\s*(def |class )?{name}\b", file.read_text(), re.MULTILINE), line
 
 
 def test_pre_commit_has_the_pinned_ruff():
