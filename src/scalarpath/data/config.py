@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.resources import cache_root
 from scalarpath.data.labels import LabelSpec
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -82,7 +82,7 @@ class DataConfig:
     @property
     def cache_root(self) -> Path:
         """Folder of cached graphs and downloads: ``cache_dir``, else $SCALARPATH_CACHE, else ~/.cache/scalarpath."""
-        return Path(self.cache_dir or os.environ.get("SCALARPATH_CACHE") or "~/.cache/scalarpath").expanduser()
+        return Path(self.cache_dir).expanduser() if self.cache_dir else cache_root()
 
     @property
     def labels(self) -> LabelSpec:
