@@ -106,7 +106,7 @@ def in_batches(graphs: list[AtomicGraph], size: int) -> list[Any]:
 def toy_config(**changes: dict[str, Any]) -> dict[str, Any]:
     """A complete plain configuration of a short, silent fit; ``changes`` update its sections."""
     config: dict[str, Any] = {
-        "data": {"name": "toy"},
+        "data": {"name": "toy", "path": "toy.extxyz"},
         "backbone": {"kind": "toy", "cutoff": CUTOFF},
         "head": {"name": "toy", "parts": {}},
         "logger": {"kind": "csv", "wandb": None},

@@ -25,6 +25,10 @@ def test_help_is_instant_and_lists_every_group(tmp_path: Path) -> None:
     [
         ("+sede=1", "error: config has no setting 'sede'"),
         ("optimizer.lr=0", "error: optimizer.lr must be greater than 0"),
+        (
+            "data.split=randm",
+            "error: data.split must be one of random, blocks, groups, file, not 'randm'",
+        ),
         ("resume=nowhere", "error: resume=nowhere: there is no run in this directory"),
     ],
 )

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 
 from scalarpath.core.errors import ConfigError, DataError, UpstreamError
+from scalarpath.core.resources import CONF_DIR
 from scalarpath.cost.peers import suite
 from scalarpath.cost.peers.cases import MODELS, Case, arrays, cases, hyperparameters
 from scalarpath.cost.peers.comparison import compare_case
@@ -22,6 +24,7 @@ from scalarpath.cost.peers.environments import Environment, environments
 from scalarpath.cost.peers.figure import write_figure
 from scalarpath.cost.peers.results import COLUMNS, read_results, source_hash, write_markdown, write_results
 from scalarpath.cost.peers.workers.step_server import Steps
+from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.structures import aspirin, structures
 
 ROOT = Path(__file__).parents[2]
@@ -159,10 +162,8 @@ def test_cases_are_all_combinations_and_compiled_ones_only_of_peers_that_compile
     assert len(chosen) == 2 * 8 + 4
     assert {case.model for case in chosen if case.mode == "compiled"} == {"nequip_S"}
     assert {case.model for case in chosen if case.mode == "both_compiled"} == {"mace_64_L0", "nequip_S"}
-    with pytest.raises(ConfigError, match=r"cases: 'mace' is unknown; use mace_64_L0"):
+    with pytest.raises(ConfigError, match=r"cases: 'mace' is unknown.*; use mace_64_L0"):
         cases(["mace"], ["si64"], ["float32"], [1], compiled=False)
-    with pytest.raises(ConfigError, match="dtypes: 'half' is unknown"):
-        cases(["nequip_S"], ["si64"], ["half"], [1], compiled=False)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -239,12 +240,15 @@ def test_the_hash_of_the_sources_sees_content_and_names(tmp_path):
     assert len({first, second, third, source_hash(tmp_path)}) == 4
 
 
-def config(folder: Path, **values: object) -> object:
-    settings = {
+def settings(folder: Path, **values: object) -> BenchmarkSettings:
+    given = {
         "threads": 1, "rounds": 2, "cases": "mace_64_L0", "structures": ["si64", "ag108"], "dtypes": "float32",
-        "compiled": False, "resume": False, "output": str(folder / "peers.json"), "peers": {"mace": "p"},
+        "output": str(folder / "peers.json"), "peers.mace": "p", **values,
     }  # fmt: skip
-    return OmegaConf.create({**settings, **values})
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        overrides = [f"{key}={json.dumps(value)}" for key, value in given.items()]
+        return BenchmarkSettings.from_hydra(compose("benchmark", ["suite=peers", *overrides]))
 
 
 @pytest.fixture
@@ -265,9 +269,8 @@ def measured(monkeypatch, result) -> list[Case]:
 
 
 def test_a_case_that_fails_does_not_stop_the_others_and_is_the_error_at_the_end(tmp_path, measured):
-    cfg = config(tmp_path, structures=["ag108", "si64"])
     with pytest.raises(UpstreamError, match=r"1 of 2 cases failed; the first, mace_64_L0 ag108 .*: not the same model"):
-        suite.run(cfg)
+        suite.run(settings(tmp_path, structures=["ag108", "si64"]))
     content = json.loads((tmp_path / "peers.json").read_text())
     assert [entry["case"]["structure"] for entry in content["results"]] == ["si64"]
     assert list(content["failed"]) == ["mace_64_L0 ag108 float32 x1 eager"]
@@ -275,18 +278,18 @@ def test_a_case_that_fails_does_not_stop_the_others_and_is_the_error_at_the_end(
 
 
 def test_resuming_measures_only_what_is_new_and_keeps_the_rest(tmp_path, measured):
-    suite.run(config(tmp_path, structures="si64"))
-    suite.run(config(tmp_path, structures="si64", threads=[1, 2], resume=True))
+    suite.run(settings(tmp_path, structures="si64"))
+    suite.run(settings(tmp_path, structures="si64", threads=[1, 2], resume=True))
     assert [case.threads for case in measured] == [1, 2]
-    suite.run(config(tmp_path, structures="si64", rounds=3, resume=True))  # other rounds are another measurement
+    suite.run(settings(tmp_path, structures="si64", rounds=3, resume=True))  # other rounds are another measurement
     assert [case.threads for case in measured] == [1, 2, 1]
     assert {entry["case"]["threads"] for entry in read_results(tmp_path / "peers.json")} == {1, 2}
-    suite.run(config(tmp_path, structures="si64"))
+    suite.run(settings(tmp_path, structures="si64"))
     assert len(read_results(tmp_path / "peers.json")) == 1
 
 
 def test_compiled_cases_of_one_frame_are_left_out_with_a_line(tmp_path, measured, capsys):
-    suite.run(config(tmp_path, cases="nequip_S", structures=["si64", "si64x2"], compiled=True))
+    suite.run(settings(tmp_path, cases="nequip_S", structures=["si64", "si64x2"], compiled=True))
     assert [(case.structure, case.mode) for case in measured] == [
         ("si64", "eager"), ("si64x2", "eager"), ("si64x2", "compiled"), ("si64x2", "both_compiled"),
     ]  # fmt: skip

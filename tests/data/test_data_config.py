@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -25,27 +25,27 @@ def test_every_data_set_is_there():
 
 @pytest.mark.parametrize("name", GROUP)
 def test_every_file_of_the_group_is_valid(name):
-    config = DataConfig.from_mapping(resolved(name, *(["data.path=x.extxyz"] if name == "extxyz" else [])))
+    config = DataConfig.read(resolved(name, *(["data.path=x.extxyz"] if name == "extxyz" else [])))
     assert config.name == name
 
 
-def test_the_documented_file_has_every_setting_with_its_default():
+def test_the_documented_file_has_every_setting_and_completes_a_section():
     documented = resolved("extxyz")
-    assert documented.pop("path") == "???"
-    assert documented == {f.name: f.default for f in fields(DataConfig) if f.name != "path"}
+    assert documented.keys() == {f.name for f in fields(DataConfig)}
+    assert asdict(DataConfig.read({"path": "x", "n_blocks": 3})) == documented | {"path": "x", "n_blocks": 3}
 
 
 def test_forgotten_path_is_told():
     with pytest.raises(ConfigError, match=r"data\.path is not set; .* data\.path=my_frames\.extxyz"):
-        DataConfig.from_mapping(resolved("extxyz"))
+        DataConfig.read(resolved("extxyz"))
 
 
 def test_cache_folder_follows_setting_then_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("SCALARPATH_CACHE", str(tmp_path / "env"))
-    assert DataConfig(path="x").cache_root == tmp_path / "env"
-    assert DataConfig(path="x", cache_dir=str(tmp_path / "set")).cache_root == tmp_path / "set"
+    assert DataConfig.read({"path": "x"}).cache_root == tmp_path / "env"
+    assert DataConfig.read({"path": "x", "cache_dir": str(tmp_path / "set")}).cache_root == tmp_path / "set"
     monkeypatch.delenv("SCALARPATH_CACHE")
-    assert DataConfig(path="x").cache_root == Path.home() / ".cache" / "scalarpath"
+    assert DataConfig.read({"path": "x"}).cache_root == Path.home() / ".cache" / "scalarpath"
 
 
 @pytest.mark.parametrize(
@@ -69,4 +69,10 @@ def test_cache_folder_follows_setting_then_environment(monkeypatch, tmp_path):
 )
 def test_bad_values_are_config_errors(bad):
     with pytest.raises(ConfigError, match=r"^data\..*\.$"):
-        DataConfig.from_mapping({"path": "x", **bad})
+        DataConfig.read({"path": "x", **bad})
+
+
+def test_a_size_is_a_fraction_or_a_count():
+    assert DataConfig.read({"path": "x", "train_size": 20, "valid_size": 0.5}).train_size == 20
+    with pytest.raises(ConfigError, match="greater than 0 and less than 1 or a whole number at least 1 or null"):
+        DataConfig.read({"path": "x", "train_size": 1.5})

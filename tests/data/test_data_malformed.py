@@ -211,7 +211,7 @@ def unknown_sign(kit):
     return kit.frames(lambda _: None, stress_sign="negative")
 
 
-@case(ConfigError, "data.energy_kye", "did you mean 'energy_key'?")
+@case(ConfigError, "energy_kye", "did you mean 'energy_key'?")
 def misspelt_setting(kit):
     return kit.frames(lambda _: None, energy_kye="energy")
 
@@ -253,7 +253,7 @@ def given_references_without_an_element(kit):
     return kit.frames(lambda _: None, e0s={"Ge": -1.0})
 
 
-@case(ConfigError, "data.e0s='lsq'", "least_squares")
+@case(ConfigError, "data.e0s must be one of", "least_squares")
 def unknown_reference_method(kit):
     return kit.frames(lambda _: None, e0s="lsq")
 

@@ -3,8 +3,9 @@ import pytest
 from ase import Atoms
 
 from scalarpath.core.errors import ConfigError, DataError
+from scalarpath.data.config import DataConfig
 from scalarpath.data.e0s import isolated_atom_frames, reference_energies
-from scalarpath.data.labels import LabelSpec, extract_labels, find_keys
+from scalarpath.data.labels import extract_labels, find_keys
 from scalarpath.data.reading import Frame
 
 E0 = {1: -13.6, 8: -430.0}
@@ -19,7 +20,7 @@ def molecules(with_labels):
             atoms.positions[:, 0] = np.arange(len(atoms))
             energy = sum(E0[int(z)] for z in atoms.numbers) + (shift if len(atoms) > 1 else 0.0)
             frames.append(Frame(with_labels(atoms, energy=energy), "mol.extxyz", k))
-        spec = LabelSpec()
+        spec = DataConfig.read({"path": "x"})
         return frames, [extract_labels(frame, find_keys(frames, spec), spec) for frame in frames]
 
     return molecules

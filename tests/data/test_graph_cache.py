@@ -9,8 +9,9 @@ from ase import Atoms
 
 from scalarpath.data import cache
 from scalarpath.data.cache import build_graphs, content_hash
+from scalarpath.data.config import DataConfig
 from scalarpath.data.graph_file import write_graphs
-from scalarpath.data.labels import LabelSpec, extract_labels, find_keys
+from scalarpath.data.labels import extract_labels, find_keys
 from scalarpath.data.reading import Frame
 from scalarpath.graph import AtomicGraph
 
@@ -19,7 +20,7 @@ from scalarpath.graph import AtomicGraph
 def labelled_set(make_silicon):
     frames = [Frame(atoms, "set.extxyz", k) for k, atoms in enumerate(make_silicon(4))]
     frames[2].atoms.calc.results.pop("stress")
-    spec = LabelSpec()
+    spec = DataConfig.read({"path": "x"})
     return frames, [extract_labels(frame, find_keys(frames, spec), spec) for frame in frames]
 
 
@@ -48,7 +49,7 @@ def test_cached_graphs_are_the_fresh_ones(labelled_set, tmp_path, monkeypatch):
 
 def test_isolated_atoms_and_single_atoms_survive_the_file(with_labels, tmp_path):
     atoms = [with_labels(Atoms("Si"), energy=-1.0), with_labels(Atoms("SiC", [[0, 0, 0], [0, 0, 1.5]]), energy=-2.0)]
-    frames, spec = [Frame(a, "set.extxyz", k) for k, a in enumerate(atoms)], LabelSpec()
+    frames, spec = [Frame(a, "set.extxyz", k) for k, a in enumerate(atoms)], DataConfig.read({"path": "x"})
     labelled = frames, [extract_labels(frame, find_keys(frames, spec), spec) for frame in frames]
     fresh, cached = build(labelled, [0, 1], None), build(labelled, [0, 1], tmp_path)
     assert_same(fresh, cached)

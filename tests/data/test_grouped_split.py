@@ -85,7 +85,7 @@ def test_a_group_in_a_given_test_file_and_in_train_is_refused(write, make_silico
     for k, atoms in enumerate(frames):
         atoms.info["run"] = k // 3
     frames[-1].info["run"] = 0
-    config = DataConfig.from_mapping(
+    config = DataConfig.read(
         settings(
             write(frames[:9], "a.extxyz"), split="groups", group_key="run", test_path=write(frames[9:], "b.extxyz")
         )
@@ -136,9 +136,11 @@ def test_only_the_named_groups_tell_what_is_near():
 
 
 def test_merging_without_a_trajectory_is_refused(write, make_silicon):
-    config = DataConfig(
-        path=write(make_silicon(9)), split="groups", group_key="config_type", merge_near_duplicates=True,
-        trajectories="run*",
+    config = DataConfig.read(
+        {
+            "path": write(make_silicon(9)), "split": "groups", "group_key": "config_type",
+            "merge_near_duplicates": True, "trajectories": "run*",
+        }
     )  # fmt: skip
     with pytest.raises(DataError, match=r"data\.trajectories means has two frames"):
         split_frames(config, load_dataset(config))
@@ -151,7 +153,7 @@ def test_the_published_table_is_what_the_code_makes_now(tmp_path):
 
 @pytest.mark.parametrize("split_seed", [0, 1, 2])
 def test_lithium_fluoride_shares_no_key_and_no_near_duplicate_between_splits(split_seed):
-    data = read_split(DataConfig.from_mapping({**LIF, "split_seed": split_seed}), cutoff=5.0)
+    data = read_split(DataConfig.read({**LIF, "split_seed": split_seed}), cutoff=5.0)
     assert len(set(data.groups)) >= 30
     owners = {row.key: row.split for row in key_table(data)}
     assert len(owners) == len(key_table(data)) == len(set(data.keys))
@@ -161,9 +163,7 @@ def test_lithium_fluoride_shares_no_key_and_no_near_duplicate_between_splits(spl
 
 
 def test_salts_give_different_test_sets():
-    tests = {
-        tuple(read_split(DataConfig.from_mapping({**LIF, "split_seed": seed}), 5.0).splits["test"]) for seed in range(3)
-    }
+    tests = {tuple(read_split(DataConfig.read({**LIF, "split_seed": seed}), 5.0).splits["test"]) for seed in range(3)}
     assert len(tests) == 3
 
 
@@ -187,11 +187,11 @@ def test_user_errors_of_the_commands_are_one_line(capsys, tmp_path):
     ("changes", "message"),
     [
         ({"group_key": []}, r"data\.group_key=\[\] must be an info key"),
-        ({"stratify_key": ["a", 3]}, r"data\.stratify_key=\['a', 3\] must be"),
-        ({"volume_bin_width": 0}, r"data\.volume_bin_width=0 must be a share"),
-        ({"merge_near_duplicates": "yes"}, r"data\.merge_near_duplicates='yes' must be true or false"),
+        ({"stratify_key": ["a", 3]}, r"data\.stratify_key must be text, not 3"),
+        ({"volume_bin_width": 0}, r"data\.volume_bin_width must be greater than 0"),
+        ({"merge_near_duplicates": "yes"}, r"data\.merge_near_duplicates must be true or false, not 'yes'"),
     ],
 )
 def test_bad_settings_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
-        DataConfig.from_mapping({**LIF, **changes})
+        DataConfig.read({**LIF, **changes})

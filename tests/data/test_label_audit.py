@@ -9,12 +9,16 @@ from rich.console import Console
 
 from scalarpath.core.errors import DataError
 from scalarpath.data.audit import audit_labels, note_isolated_atoms, sign_evidence
-from scalarpath.data.labels import LabelSpec, extract_labels, find_keys
+from scalarpath.data.config import DataConfig
+from scalarpath.data.labels import extract_labels, find_keys
 from scalarpath.data.reading import Frame
 
 
 def audit(atoms_list, required=("energy", "forces", "stress"), **spec):
-    frames, spec = [Frame(atoms, "set.extxyz", k) for k, atoms in enumerate(atoms_list)], LabelSpec(**spec)
+    frames, spec = (
+        [Frame(atoms, "set.extxyz", k) for k, atoms in enumerate(atoms_list)],
+        DataConfig.read({"path": "x", **spec}),
+    )
     keys = find_keys(frames, spec)
     labels = [extract_labels(frame, keys, spec) for frame in frames]
     return audit_labels(frames, labels, keys, spec, frozenset(required))
@@ -99,7 +103,7 @@ def test_label_that_the_loss_does_not_weigh_is_only_warned_about(compressed):
 
 def test_no_verdict_on_the_sign_at_one_volume(make_silicon):
     frames = [Frame(atoms, "set", k) for k, atoms in enumerate(make_silicon(8))]
-    spec = LabelSpec()
+    spec = DataConfig.read({"path": "x"})
     labels = [extract_labels(frame, find_keys(frames, spec), spec) for frame in frames]
     assert sign_evidence(frames, labels, range(8)) is None
 

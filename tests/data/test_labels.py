@@ -4,7 +4,8 @@ from ase import Atoms, units
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from scalarpath.core.errors import ConfigError, DataError
-from scalarpath.data.labels import LabelSpec, extract_labels, find_keys
+from scalarpath.data.config import DataConfig
+from scalarpath.data.labels import extract_labels, find_keys
 from scalarpath.data.reading import Frame
 
 STRESS = np.array([[1.0, 0.4, 0.5], [0.4, 2.0, 0.6], [0.5, 0.6, 3.0]])
@@ -19,7 +20,7 @@ def cell():
 
 
 def read(atoms, required=frozenset(), **spec):
-    frame, spec = Frame(atoms, "some.extxyz", 7), LabelSpec(**spec)
+    frame, spec = Frame(atoms, "some.extxyz", 7), DataConfig.read({"path": "x", **spec})
     return extract_labels(frame, find_keys([frame], spec), spec, frozenset(required))
 
 
@@ -88,7 +89,7 @@ def test_keys_are_chosen_over_all_frames_together(cell):
     other = cell.copy()
     other.info = {"dft_energy": -1.0}
     with pytest.raises(DataError, match="several keys"):
-        find_keys([Frame(cell, "a", 0), Frame(other, "a", 1)], LabelSpec())
+        find_keys([Frame(cell, "a", 0), Frame(other, "a", 1)], DataConfig.read({"path": "x"}))
 
 
 def test_stress_and_virial_together_need_a_choice(cell):
@@ -162,4 +163,4 @@ def test_stress_without_full_periodicity_is_dropped_or_refused_by_the_loss(cell)
 )
 def test_unknown_unit_sign_or_contradiction_is_a_config_error(spec):
     with pytest.raises(ConfigError):
-        LabelSpec(**spec)
+        DataConfig.read({"path": "x", **spec})

@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 from scalarpath.core.errors import DataError
 from scalarpath.core.resources import BUNDLED_DIR, CONF_DIR
 from scalarpath.data.audit import sign_evidence
+from scalarpath.data.config import DataConfig
 from scalarpath.data.datamodule import AtomicDataModule
-from scalarpath.data.labels import LabelSpec, extract_labels, find_keys
+from scalarpath.data.labels import extract_labels, find_keys
 from scalarpath.data.reading import read_frames
 
 STRESSED = ("energy", "forces", "stress")
@@ -75,7 +76,7 @@ def test_bundled_ethanol_has_no_stress_to_weigh(bundled):
 
 @pytest.mark.parametrize("name", ["si", "lif", "ag", "si_sw", "lif_bm", "ag_eam"])
 def test_flipped_sign_of_a_real_stress_is_noticed(name):
-    frames, spec = list(read_frames(BUNDLED_DIR / name / "frames.extxyz")), LabelSpec()
+    frames, spec = list(read_frames(BUNDLED_DIR / name / "frames.extxyz")), DataConfig.read({"path": "x"})
     keys = find_keys(frames, spec)
     labels = [extract_labels(frame, keys, spec) for frame in frames]
     right = sign_evidence(frames, labels, range(len(frames)))

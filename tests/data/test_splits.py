@@ -95,12 +95,12 @@ def test_split_by_group_key_and_its_absence(write, make_silicon, settings):
     frames = make_silicon(12)
     for k, atoms in enumerate(frames):
         atoms.info["run"] = k // 3
-    config = DataConfig.from_mapping(settings(write(frames), split="groups", group_key="run"))
+    config = DataConfig.read(settings(write(frames), split="groups", group_key="run"))
     splits, _ = split_frames(config, load_dataset(config))
     runs = {name: {k // 3 for k in indices} for name, indices in splits.items()}
     assert sum(len(names) for names in runs.values()) == 4
     with pytest.raises(DataError, match=r"frame 0: has no info key 'batch' .* info keys are: config_type, run"):
-        split_frames(DataConfig(path="x", split="groups", group_key="batch"), load_dataset(config))
+        split_frames(DataConfig.read({"path": "x", "split": "groups", "group_key": "batch"}), load_dataset(config))
 
 
 @pytest.mark.parametrize("how", [{"split": "groups", "group_key": "run"}, {"split": "blocks", "n_blocks": 4, "gap": 0}])
@@ -110,7 +110,7 @@ def test_a_train_size_thins_what_whole_groups_and_blocks_leave(write, make_silic
         atoms.info["run"] = k // 3
 
     def split(**sizes):
-        config = DataConfig.from_mapping(settings(write(frames), **how, **sizes))
+        config = DataConfig.read(settings(write(frames), **how, **sizes))
         return split_frames(config, load_dataset(config))[0]
 
     everything, four, two = split(), split(train_size=4), split(train_size=2)
@@ -123,7 +123,7 @@ def test_a_train_size_thins_what_whole_groups_and_blocks_leave(write, make_silic
 
 def test_given_files_are_the_splits(write, make_silicon, settings):
     frames = make_silicon(9)
-    config = DataConfig.from_mapping(
+    config = DataConfig.read(
         settings(
             write(frames[:5], "train.extxyz"),
             valid_path=write(frames[5:7], "valid.extxyz"),
@@ -143,7 +143,7 @@ def test_index_selects_from_path_and_not_from_the_given_files(write, make_silico
 
 def test_validation_is_cut_from_path_where_only_the_test_file_is_given(write, make_silicon, settings):
     frames = make_silicon(9)
-    config = DataConfig.from_mapping(
+    config = DataConfig.read(
         settings(write(frames[:7], "train.extxyz"), valid_size=2, test_path=write(frames[7:], "test.extxyz"))
     )
     splits, _ = split_frames(config, load_dataset(config))
@@ -155,7 +155,7 @@ def test_validation_is_cut_from_path_where_only_the_test_file_is_given(write, ma
 def test_split_file_is_followed(write, make_silicon, settings):
     wanted = {"train": [4, 0], "valid": [2], "test": [1]}
     path = write(json.dumps(wanted), "splits.json")
-    config = DataConfig.from_mapping(settings(write(make_silicon(5)), split="file", split_file=path))
+    config = DataConfig.read(settings(write(make_silicon(5)), split="file", split_file=path))
     assert split_frames(config, load_dataset(config))[0] == wanted
 
 

@@ -32,15 +32,8 @@ def geometry_of(*frames: Atoms, vectors: torch.Tensor | None = None) -> EdgeGeom
     centre, neighbour = batch.edge_index
     shift = torch.einsum("ek,ekl->el", batch.edge_shift, batch.cell[batch.batch[centre]])
     own = batch.pos[neighbour] - batch.pos[centre] + shift
-    return EdgeGeometry.from_vectors(
-        own if vectors is None else vectors,
-        centre,
-        neighbour,
-        batch.edge_slot,
-        (batch.z == 14).long(),
-        batch.max_degree,
-        CUTOFF,
-    )
+    species, cutoffs = (batch.z == 14).long(), torch.full((2, 2), CUTOFF, dtype=torch.float64)
+    return EdgeGeometry.from_vectors(own if vectors is None else vectors, batch, species, CUTOFF, cutoffs)
 
 
 def awake(parts: dict[str, dict], **config: dict) -> torch.nn.Module:

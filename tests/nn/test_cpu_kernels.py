@@ -32,10 +32,8 @@ PAIR_CUTOFFS = torch.tensor([[4.0, 3.5], [3.5, 3.0]], dtype=torch.float64)
 def geometry_of(*frames, paired: bool = True) -> EdgeGeometry:
     batch = batch_of(*frames)
     vectors = torch.ones(batch.edge_index.shape[1], 3, dtype=torch.float64)
-    pairs = (batch.edge_pair, batch.pair_edge, batch.edge_reverse) if paired else None
-    species = torch.zeros_like(batch.z)
     return EdgeGeometry.from_vectors(
-        vectors, *batch.edge_index, batch.edge_slot, species, batch.max_degree, 5.0, pairs=pairs
+        vectors, batch, torch.zeros_like(batch.z), 5.0, None if paired else torch.full((1, 1), 5.0, dtype=torch.float64)
     )
 
 
@@ -182,9 +180,7 @@ def test_descriptors_and_derivatives_are_those_of_torch_operations(pair_cutoffs,
 
     def geometry() -> EdgeGeometry:
         species = (batch.z == 14).long()
-        return EdgeGeometry.from_vectors(
-            vectors, centre, neighbour, batch.edge_slot, species, batch.max_degree, 4.0, pair_cutoffs
-        )
+        return EdgeGeometry.from_vectors(vectors, batch, species, 4.0, pair_cutoffs)
 
     with torch.no_grad():
         module.observe(geometry())
@@ -261,12 +257,9 @@ def test_mixers_and_derivatives_are_those_of_torch_operations(part, n_species, p
     species = (batch.z == 14).long() if n_species == 2 else torch.zeros_like(batch.z)
     values = draw(len(species), 7).requires_grad_()
     local = LocalDescriptors(values, draw(n_species, 7))
-    pairs = (batch.edge_pair, batch.pair_edge, batch.edge_reverse) if pair_cutoffs is None else None
 
     def prepared() -> list[torch.Tensor]:
-        geometry = EdgeGeometry.from_vectors(
-            vectors, *batch.edge_index, batch.edge_slot, species, batch.max_degree, 4.0, pair_cutoffs, pairs=pairs
-        )
+        geometry = EdgeGeometry.from_vectors(vectors, batch, species, 4.0, pair_cutoffs)
         return [module.prepare(PathwayInputs(geometry, vectors, True, local))]
 
     inputs = [vectors, module.mix, module.pair] if part == "edge_band" else [values, module.coefficients]
@@ -279,7 +272,7 @@ def test_gates_of_any_argument_stay_within_their_bounds():
     n = geometry.n_atoms
     for dtype, tolerance in ((torch.float32, 1e-6), (torch.float64, 1e-14)):
         o = torch.tensor([-1e30, -700.0, -20.0, -1e-3, 0.0, 1e-3, 3.0, 89.0, 1e30], dtype=dtype)
-        networks = [torch.zeros(n, 1), torch.zeros(1, 1), torch.full((1, 1), 50.0), o[None] / 50.0]
+        networks = [torch.zeros(n, 1), torch.zeros(1, 1), torch.full((1, 1), 50.0, dtype=torch.float64), o[None] / 50.0]
         (gates,) = kernel_node_gates(geometry, [x.to(dtype) for x in networks], 2.0)
         torch.testing.assert_close(gates[0], torch.exp(2.0 * torch.tanh(o)), rtol=tolerance, atol=0.0)
         assert gates[0, 4] == 1.0

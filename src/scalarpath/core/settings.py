@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+import re
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Sequence as _SequenceType
@@ -20,6 +21,7 @@ from scalarpath.core.errors import ConfigError
 
 T = TypeVar("T")
 
+MISSING = "???"  # how YAML files say that a setting must be given on the command line
 WHOLE = "config"  # what the configuration as a whole is called in errors
 _NOUNS = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
 
@@ -32,6 +34,11 @@ class Range:
     at_least: float | None = None
     below: float | None = None
     at_most: float | None = None
+
+    def __str__(self) -> str:
+        limits = (("greater than", self.above), ("at least", self.at_least), ("less than", self.below))
+        said = [f"{words} {limit:g}" for words, limit in (*limits, ("at most", self.at_most)) if limit is not None]
+        return " and ".join(said)
 
     def check(self, value: float, where: str) -> None:
         """Raise ConfigError for a value outside."""
@@ -52,9 +59,28 @@ class Among:
 
     names: Collection[str]
 
+    def __str__(self) -> str:
+        return f"among {', '.join(self.names)}"
+
     def check(self, value: str, where: str) -> None:
         """Raise ConfigError for another text."""
         choose(value, self.names, where)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The form of a text, in an annotation: a regular expression, and what it allows in words."""
+
+    pattern: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"such as {self.words}"
+
+    def check(self, value: str, where: str) -> None:
+        """Raise ConfigError for another text."""
+        if not re.fullmatch(self.pattern, value):
+            raise ConfigError(f"{where} must be {self.words}, not {value!r}.")
 
 
 Positive = Annotated[float, Range(above=0.0)]
@@ -62,6 +88,7 @@ NonNegative = Annotated[float, Range(at_least=0.0)]
 Fraction = Annotated[float, Range(above=0.0, below=1.0)]
 Count = Annotated[int, Range(at_least=1)]
 Whole = Annotated[int, Range(at_least=0)]
+Device = Annotated[str, Matching(r"cpu|mps|cuda(:\d+)?", "cpu, mps, cuda or cuda:<number>")]
 
 
 def read_settings(kind: Callable[..., T], section: Any, where: str, given: Mapping[str, Any] | None = None) -> T:
@@ -89,6 +116,7 @@ def checked_settings(kind: Callable[..., Any], section: Any, where: str, given: 
         name: p for name, p in inspect.signature(kind).parameters.items() if name not in given and p.kind not in several
     }
     refuse_unknown(section, set(parameters), where)
+    section = {name: value for name, value in section.items() if value != MISSING}
     missing = [name for name, p in parameters.items() if p.default is p.empty and name not in section]
     if missing:
         raise ConfigError(f"{where} lacks the setting '{missing[0]}'; it needs: {', '.join(parameters)}.")
@@ -133,7 +161,7 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     if origin is Annotated:
         found = checked(value, arguments[0], where)
         for limits in arguments[1:]:
-            if isinstance(limits, (Range, Among)) and found is not None:
+            if isinstance(limits, (Range, Among, Matching)) and found is not None:
                 limits.check(found, where)
         return found
     if origin in (Union, types.UnionType):
@@ -173,15 +201,32 @@ def _alternative(value: Any, hints: tuple[Any, ...], where: str) -> Any:
     """The value as the first alternative that takes it; with one besides null, its own error."""
     if value is None and type(None) in hints:
         return None
-    others = [hint for hint in hints if hint is not type(None)]
-    errors = []
-    for hint in others:
-        try:
-            return checked(value, hint, where)
-        except ConfigError as error:
-            errors.append((_fits(value, hint), error))
-    # the alternative whose kind the value has explains best what is wrong
-    raise next((error for fits, error in errors if fits), errors[0][1])
+    errors = {}
+    for hint in hints:
+        if hint is not type(None):
+            try:
+                return checked(value, hint, where)
+            except ConfigError as error:
+                errors[hint] = error
+    # the one alternative whose kind the value has explains best what is wrong
+    fitting = [error for hint, error in errors.items() if _fits(value, hint)]
+    if len(fitting) == 1 or len(errors) == 1:
+        raise (fitting or list(errors.values()))[0]
+    raise ConfigError(f"{where} must be {' or '.join(map(describe, hints))}, not {value!r}.")
+
+
+def describe(hint: Any) -> str:
+    """What an annotation allows, in words: ``a number greater than 0 and less than 1``."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return " ".join([describe(arguments[0]), *map(str, arguments[1:])])
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(describe, arguments))
+    if origin is Literal:
+        return " | ".join(map(str, arguments))
+    if (origin or hint) in (list, tuple, _SequenceType):
+        return "a list"
+    return _NOUNS.get(hint, "null" if hint is type(None) else "a group of settings")
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -2,8 +2,6 @@
 
 from ase import units as _ase
 
-from scalarpath.core.errors import ConfigError
-
 ENERGY_TO_EV: dict[str, float] = {
     "eV": 1.0,
     "meV": 1e-3,
@@ -12,39 +10,18 @@ ENERGY_TO_EV: dict[str, float] = {
     "kcal/mol": _ase.kcal / _ase.mol,
     "kJ/mol": _ase.kJ / _ase.mol,
 }
-LENGTH_TO_ANGSTROM: dict[str, float] = {"A": 1.0, "Ang": 1.0, "Bohr": _ase.Bohr, "nm": 10.0}
-PRESSURE_TO_EV_A3: dict[str, float] = {
+LENGTH_TO_A: dict[str, float] = {"A": 1.0, "Ang": 1.0, "Bohr": _ase.Bohr, "nm": 10.0}
+FORCE_TO_EV_A: dict[str, float] = {
+    f"{energy}/{length}": ENERGY_TO_EV[energy] / LENGTH_TO_A[length]
+    for energy in ENERGY_TO_EV
+    for length in LENGTH_TO_A
+}
+STRESS_TO_EV_A3: dict[str, float] = {
     "eV/A^3": 1.0,
     "GPa": _ase.GPa,
     "kbar": 0.1 * _ase.GPa,
     "bar": 1e-4 * _ase.GPa,
 }
+STRESS_SIGNS: dict[str, float] = {"tension_positive": 1.0, "compression_positive": -1.0}
 
 EV_TO_MEV = 1e3
-
-
-def _lookup(table: dict[str, float], unit: str, quantity: str) -> float:
-    if unit not in table:
-        raise ConfigError(f"{quantity} unit '{unit}' is unknown; use one of: {', '.join(table)}.")
-    return table[unit]
-
-
-def energy_factor(unit: str) -> float:
-    """Factor from ``unit`` to eV."""
-    return _lookup(ENERGY_TO_EV, unit, "energy")
-
-
-def force_factor(unit: str) -> float:
-    """Factor from ``unit``, written energy/length (for example ``kcal/mol/A`` or ``Ha/Bohr``), to eV/Å."""
-    energy, _, length = unit.rpartition("/")
-    if energy not in ENERGY_TO_EV or length not in LENGTH_TO_ANGSTROM:
-        raise ConfigError(
-            f"force unit '{unit}' is unknown; write energy/length with one of {', '.join(ENERGY_TO_EV)} "
-            f"and one of {', '.join(LENGTH_TO_ANGSTROM)}."
-        )
-    return ENERGY_TO_EV[energy] / LENGTH_TO_ANGSTROM[length]
-
-
-def stress_factor(unit: str) -> float:
-    """Factor from ``unit`` to eV/Å^3."""
-    return _lookup(PRESSURE_TO_EV_A3, unit, "stress")

@@ -7,8 +7,6 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from scalarpath.core.errors import ConfigError
-
 SUITES = {
     "heads": "scalarpath.cost.heads",
     "peers": "scalarpath.cost.peers.suite",
@@ -19,7 +17,8 @@ SUITES = {
 
 
 def run(cfg: DictConfig) -> Any:
-    """Run the suite of ``cfg``; returns what it has measured. Raises ConfigError for an unknown one."""
-    if cfg.suite not in SUITES:
-        raise ConfigError(f"suite = {cfg.suite} is unknown; use one of: {', '.join(SUITES)}.")
-    return import_module(SUITES[cfg.suite]).run(cfg)  # only what the suite needs
+    """Run the suite that a composed conf/benchmark.yaml names; returns what it has measured. Raises ConfigError."""
+    from scalarpath.cost.settings import BenchmarkSettings
+
+    settings = BenchmarkSettings.from_hydra(cfg)
+    return import_module(SUITES[settings.suite]).run(settings)  # only what the suite needs

@@ -10,61 +10,64 @@ from typing import Any, cast
 import torch
 from hydra import compose
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 from torch_geometric.data import Data
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.options import count
 from scalarpath.core.resources import CONF_DIR
+from scalarpath.core.settings import nearest
+from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.structures import structures
 from scalarpath.cost.timing import compare
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.potential import Potential, build_potential, potential_config
 
 
-def run(cfg: DictConfig) -> dict[str, Any]:
+def run(settings: BenchmarkSettings) -> dict[str, Any]:
     """Measure, print a table and write it as JSON; returns what was written."""
-    count("benchmark", threads=cfg.threads, rounds=cfg.rounds)
-    torch.set_num_threads(cfg.threads)
-    device = torch.device(cfg.device)
-    backbone, batch = thermal_batch(cfg)
-    potentials = {name: head_potential(name, backbone, batch, cfg) for name in dict.fromkeys(["baseline", *cfg.heads])}
+    torch.set_num_threads(settings.threads[0])
+    device = torch.device(settings.device)
+    backbone, batch = thermal_batch(settings)
+    potentials = {
+        name: head_potential(name, backbone, batch, settings) for name in dict.fromkeys(["baseline", *settings.heads])
+    }
     batch = batch.to(device)
     with Console().status("measuring"):
-        arms = compare(potentials, batch, cfg.rounds, baseline="baseline")
+        arms = compare(potentials, batch, settings.rounds, baseline="baseline")
     for name, potential in potentials.items():
         arms[name]["parameters"] = sum(p.numel() for p in potential.parameters())
     result = {
-        "structure": cfg.structure,
+        "structure": settings.structure,
         "atoms": len(batch.z),
         "edges": batch.edge_index.shape[1],
         "backbone": backbone,
-        "dtype": cfg.dtype,
+        "dtype": settings.dtype,
         "device": str(device),
-        "threads": cfg.threads,
-        "rounds": cfg.rounds,
+        "threads": settings.threads[0],
+        "rounds": settings.rounds,
         "torch": torch.__version__,
         "arms": arms,
     }
-    path = Path(cfg.output)
+    path = Path(settings.output)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
     Console().print(_table(result), f"written: {path}")
     return result
 
 
-def thermal_batch(cfg: DictConfig) -> tuple[dict[str, Any], Data]:
+def thermal_batch(settings: BenchmarkSettings) -> tuple[dict[str, Any], Data]:
     """Options of the backbone, and the structures as one batch."""
-    backbone: dict[str, Any] = dict(OmegaConf.to_container(cfg.backbone, resolve=True))  # type: ignore[arg-type]
-    frames = structures(cfg.structure)
-    return backbone, collate([AtomicGraph.from_atoms(atoms, float(backbone["cutoff"])) for atoms in frames])
+    frames, cutoff = structures(settings.structure), float(settings.backbone["cutoff"])
+    return settings.backbone, collate([AtomicGraph.from_atoms(atoms, cutoff) for atoms in frames])
 
 
-def head_potential(head: str, backbone: Mapping[str, Any], batch: Data, cfg: DictConfig) -> Potential:
+def head_potential(head: str, backbone: Mapping[str, Any], batch: Data, settings: BenchmarkSettings) -> Potential:
     """Potential with a head of conf/head, calibrated on ``batch``; raises ConfigError for an unknown head."""
-    return calibrated_potential(arm_of(head), backbone, batch, dtype=cfg.dtype, seed=cfg.seed).to(cfg.device)
+    return calibrated_potential(arm_of(head), backbone, batch, dtype=settings.dtype, seed=settings.seed).to(
+        settings.device
+    )
 
 
 def arm_of(head: str) -> dict[str, Any]:
@@ -72,8 +75,8 @@ def arm_of(head: str) -> dict[str, Any]:
     try:
         return cast("dict[str, Any]", OmegaConf.to_container(compose(f"head/{head}").head))
     except HydraException as error:
-        known = ", ".join(sorted(path.stem for path in (CONF_DIR / "head").glob("*.yaml")))
-        raise ConfigError(f"heads: '{head}' is unknown; use {known}.") from error
+        known = sorted(path.stem for path in (CONF_DIR / "head").glob("*.yaml"))
+        raise ConfigError(f"heads: '{head}' is unknown{nearest(head, known)}; use {', '.join(known)}.") from error
 
 
 def calibrated_potential(

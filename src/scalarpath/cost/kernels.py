@@ -9,50 +9,55 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import write_json
-from scalarpath.core.options import count
 from scalarpath.cost.heads import head_potential, thermal_batch
+from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.timing import STEPS, interleaved_times, paired_ratio
 from scalarpath.nn.cpu.choice import in_torch_operations
 from scalarpath.nn.cpu.library import library
 
 
-def run(cfg: DictConfig) -> dict[str, Any]:
+def run(settings: BenchmarkSettings) -> dict[str, Any]:
     """Measure baseline and all heads, print a table and write it as JSON; returns what was written."""
-    count("benchmark", threads=cfg.threads, rounds=cfg.rounds)
-    if cfg.device != "cpu" or library() is None:
+    if settings.device != "cpu" or library() is None:
         raise ConfigError("suite=kernels needs device=cpu and a C++ compiler; there is nothing to compare without.")
-    torch.set_num_threads(cfg.threads)
-    backbone, batch = thermal_batch(cfg)
+    torch.set_num_threads(settings.threads[0])
+    backbone, batch = thermal_batch(settings)
     result: dict[str, Any] = {
         "suite": "kernels",
         "backbone": backbone,
-        **{key: cfg[key] for key in ("structure", "dtype", "threads", "rounds")},
+        "structure": settings.structure,
+        "dtype": settings.dtype,
+        "threads": settings.threads[0],
+        "rounds": settings.rounds,
         "torch": torch.__version__,
         "arms": {},
     }
-    table = Table(title=f"{cfg.structure}, {cfg.dtype}, {cfg.threads} thread(s): time with kernels over time without")
+    table = Table(
+        title=f"{settings.structure}, {settings.dtype}, {settings.threads[0]} thread(s): "
+        "time with kernels over time without"
+    )
     for column in ("head", "step", "with, s", "without, s", "ratio"):
         table.add_column(column, justify="left" if column in ("head", "step") else "right")
+    names = dict.fromkeys(["baseline", *settings.heads])
+    potentials = {name: head_potential(name, backbone, batch, settings) for name in names}
     with Console().status("measuring"):
-        for name in dict.fromkeys(["baseline", *cfg.heads]):
-            potential = head_potential(name, backbone, batch, cfg)
+        for name, potential in potentials.items():
             for kind, make in STEPS.items():
                 step = make(potential, batch)
                 both = {"with": step, "without": _without_kernels(step)}
-                times = interleaved_times(both, cfg.rounds, torch.device("cpu"))
+                times = interleaved_times(both, settings.rounds, torch.device("cpu"))
                 ratio = paired_ratio(times["with"], times["without"])
                 medians = [statistics.median(values) for values in times.values()]
                 row = dict(zip(("with_s", "without_s"), medians, strict=True)) | asdict(ratio)
                 result["arms"].setdefault(name, {})[kind] = row
                 shown = f"{ratio.median:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
                 table.add_row(name, kind, *(f"{value:.4f}" for value in medians), shown)
-    path = Path(cfg.output)
+    path = Path(settings.output)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, result)
     Console().print(table, f"written: {path}")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -18,8 +17,8 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from scalarpath.core.files import write_json
-from scalarpath.core.options import count
 from scalarpath.cost.heads import head_potential, thermal_batch
+from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.timing import WARM_UP_ROUNDS, inference_step, training_step
 from scalarpath.potential import Potential
 
@@ -33,21 +32,27 @@ SMALL = 0.002  # parts below this share of both steps are not shown
 Shares = dict[str, dict[str, float]]
 
 
-def run(cfg: DictConfig) -> dict[str, Shares]:
+def run(settings: BenchmarkSettings) -> dict[str, Shares]:
     """Profile one potential, print a table and write it as JSON; returns {step: {part: {phase: share}}}."""
-    count("benchmark", threads=cfg.threads, rounds=cfg.rounds)
-    torch.set_num_threads(cfg.threads)
-    backbone, batch = thermal_batch(cfg)
-    potential = head_potential(cfg.profile.head, backbone, batch, cfg)
-    batch = batch.to(torch.device(cfg.device))
+    torch.set_num_threads(settings.threads[0])
+    backbone, batch = thermal_batch(settings)
+    potential = head_potential(settings.profile.head, backbone, batch, settings)
+    batch = batch.to(torch.device(settings.device))
     result = {}
     with Console().status("measuring"):
         for name, make in (("train", training_step), ("inference", inference_step)):
-            result[name] = shares(potential, make(potential, batch), cfg.rounds)
-    path = Path(cfg.output)
+            result[name] = shares(potential, make(potential, batch), settings.rounds)
+    path = Path(settings.output)
     path.parent.mkdir(parents=True, exist_ok=True)
-    setting = {"structure": cfg.structure, "backbone": backbone, "head": cfg.profile.head, "dtype": cfg.dtype}
-    write_json(path, {"suite": "profile", **setting, "threads": cfg.threads, "torch": torch.__version__, **result})
+    setting = {
+        "structure": settings.structure,
+        "backbone": backbone,
+        "head": settings.profile.head,
+        "dtype": settings.dtype,
+    }
+    write_json(
+        path, {"suite": "profile", **setting, "threads": settings.threads[0], "torch": torch.__version__, **result}
+    )
     Console().print(_table(result), f"written: {path}")
     return result
 

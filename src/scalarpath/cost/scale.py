@@ -14,15 +14,14 @@ import torch
 from ase.build import bulk
 from hydra.core.hydra_config import HydraConfig
 from matplotlib.figure import Figure
-from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from scalarpath.core.files import write_json
 from scalarpath.core.memory import prepare_heap
-from scalarpath.core.options import count
 from scalarpath.cost.heads import arm_of, calibrated_potential
+from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.timing import inference_step
 from scalarpath.graph import AtomicGraph, collate
 
@@ -31,24 +30,25 @@ GIB = 2.0**30
 PROCESS = Path("/proc/self")
 
 
-def run(cfg: DictConfig) -> dict[str, Any]:
+def run(settings: BenchmarkSettings) -> dict[str, Any]:
     """Measure every size in a process of its own, print a table, write JSON and SVG; returns what was measured."""
-    count("benchmark", threads=cfg.threads)
-    count("benchmark.scale", cells=list(cfg.scale.cells), steps=cfg.scale.steps)
     setting = {
-        "backbone": OmegaConf.to_container(cfg.backbone, resolve=True),
-        "head": arm_of(cfg.scale.head),
-        **{key: cfg[key] for key in ("dtype", "device", "threads", "seed")},
+        "backbone": settings.backbone,
+        "head": arm_of(settings.scale.head),
+        "dtype": settings.dtype,
+        "device": settings.device,
+        "threads": settings.threads[0],
+        "seed": settings.seed,
     }
     rows = []
-    for cells in track(sorted(cfg.scale.cells), "measuring"):
+    for cells in track(sorted(settings.scale.cells), "measuring"):
         # the largest memory of a process is never given back, so every size gets a fresh one
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            rows.append(pool.apply(_measure, (setting, cells, cfg.scale.steps)))
-    names = {"backbone": HydraConfig.get().runtime.choices["backbone"], "head": cfg.scale.head}
+            rows.append(pool.apply(_measure, (setting, cells, settings.scale.steps)))
+    names = {"backbone": HydraConfig.get().runtime.choices["backbone"], "head": settings.scale.head}
     result = {"suite": "scale", **setting, **names, "torch": torch.__version__, "sizes": rows}
     result["exponents"] = {key: growth(rows, key) for key in ("step_s", "memory_GiB")}
-    path = Path(cfg.output)
+    path = Path(settings.output)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, result)
     _figure(result).savefig(path.with_suffix(".svg"))

@@ -43,7 +43,7 @@ def _split(settings: Sequence[str]) -> SplitData:
     except HydraException as error:
         raise ConfigError(" ".join(str(error).split())) from error
     config = OmegaConf.to_container(cfg.data, resolve=True)
-    return read_split(DataConfig.from_mapping(config), float(cfg.backbone.cutoff))  # type: ignore[arg-type]
+    return read_split(DataConfig.read(config), float(cfg.backbone.cutoff))  # type: ignore[arg-type]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from scalarpath.core.errors import DataError
 from scalarpath.core.quantities import QUANTITIES
-from scalarpath.data.labels import LabelKeys, Labels, LabelSpec, cell_volume
+from scalarpath.data.config import LabelSettings
+from scalarpath.data.labels import LabelKeys, Labels, cell_volume
 from scalarpath.data.reading import Frame, available_keys
 
 NET_FORCE = 0.1  # eV/Å; a DFT grid leaves hundredths
@@ -96,7 +97,7 @@ def audit_labels(
     frames: Sequence[Frame],
     labels: Sequence[Labels],
     keys: LabelKeys,
-    spec: LabelSpec,
+    spec: LabelSettings,
     required: frozenset[str] = frozenset(),
 ) -> LabelAudit:
     """Audit the labels of a data set.
@@ -175,7 +176,7 @@ def _raise_missing(name: str, frames: Sequence[Frame], facts: np.ndarray) -> Non
     )
 
 
-def _property(name: str, facts: np.ndarray, keys: LabelKeys, spec: LabelSpec) -> PropertyAudit:
+def _property(name: str, facts: np.ndarray, keys: LabelKeys, spec: LabelSettings) -> PropertyAudit:
     key, source_unit, sign = getattr(keys, name), getattr(spec, f"{name}_unit"), None
     if name == "stress":
         sign = spec.stress_sign

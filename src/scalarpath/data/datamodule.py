@@ -43,8 +43,9 @@ class AtomicDataModule(pl.LightningDataModule):
     train_graphs, valid_graphs, test_graphs          sequences of AtomicGraph, each read when it is asked for
     ===============================================  ==================================================================
 
-    config: the resolved ``data`` group; cutoff: Å; seed: of the order of train batches only; required: the labels that
-    the loss weighs. ``batch_size`` and ``max_edges`` count over all processes. Train batches are shared out by rank
+    config: the section ``data``, or the part of it that differs from conf/data/extxyz.yaml; cutoff: Å; seed: of the
+    order of train batches only; required: the labels that the loss weighs. ``batch_size`` and ``max_edges`` count over
+    all processes. Train batches are shared out by rank
     when ``torch.distributed`` is initialised; validation and test loaders give every process all frames. Use it with
     ``Trainer(use_distributed_sampler=False)``. Neither all frames nor all graphs are held in memory (without
     ``cache`` the graphs are). Raises ConfigError here, DataError in ``setup``.
@@ -52,14 +53,14 @@ class AtomicDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        config: DataConfig | Mapping[str, Any],
         *,
         cutoff: float,
         seed: int,
         required: Iterable[str] = ("energy", "forces"),
     ) -> None:
         super().__init__()
-        self.config = DataConfig.from_mapping(config)
+        self.config = DataConfig.read(config)
         if isinstance(cutoff, bool) or not isinstance(cutoff, int | float) or not 0 < cutoff < math.inf:
             raise ConfigError(f"cutoff={cutoff!r} must be a positive number of Å.")
         unknown = sorted(set(required) - set(QUANTITIES))
@@ -83,10 +84,10 @@ class AtomicDataModule(pl.LightningDataModule):
             return
         config, loaded = self.config, load_dataset(self.config)
         frames = loaded.frames
-        keys = find_keys(frames, config.labels)
-        labels = PackedItems(extract_labels(frame, keys, config.labels, self.required) for frame in frames)
+        keys = find_keys(frames, config)
+        labels = PackedItems(extract_labels(frame, keys, config, self.required) for frame in frames)
         self.data_hash = content_hash(frames, labels)
-        self.audit = audit_labels(frames, labels, keys, config.labels, self.required)
+        self.audit = audit_labels(frames, labels, keys, config, self.required)
         if self.audit.suspicions and config.on_suspicious == "error":
             raise DataError(self.audit.suspicions[0])
         reserved = isolated_atom_frames(frames, self.cutoff) if config.e0s == "isolated_atoms" else []

@@ -3,50 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from scalarpath.core.errors import ConfigError, DataError
+from scalarpath.core.errors import DataError
 from scalarpath.core.quantities import QUANTITIES
-from scalarpath.core.units import energy_factor, force_factor, stress_factor
+from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_SIGNS, STRESS_TO_EV_A3
+from scalarpath.data.config import LabelSettings
 from scalarpath.data.reading import Frame, available_keys
 
 AUTOMATIC_KEYS: dict[str, tuple[str, ...]] = {
     **{name: quantity.keys for name, quantity in QUANTITIES.items()},
     "virial": ("virial", "virials", "REF_virial", "ref_virial", "DFT_virial", "dft_virial"),
 }
-STRESS_SIGNS = {"tension_positive": 1.0, "compression_positive": -1.0}
 ASYMMETRY = 0.05  # largest |s_ij - s_ji| relative to max |s| that is still taken for noise
-
-
-@dataclass(frozen=True)
-class LabelSpec:
-    """Where labels are and in which units. A key of None means automatic (AUTOMATIC_KEYS, never a guess among several).
-
-    ``virial_key`` is in ``energy_unit`` with the usual sign, virial = -V stress (stress tension positive). Raises
-    ConfigError for an unknown unit or sign, or when both stress and virial are named.
-    """
-
-    energy_key: str | None = None
-    forces_key: str | None = None
-    stress_key: str | None = None
-    virial_key: str | None = None
-    energy_unit: str = "eV"
-    forces_unit: str = "eV/A"
-    stress_unit: str = "eV/A^3"
-    stress_sign: str = "tension_positive"
-
-    def __post_init__(self) -> None:
-        energy_factor(self.energy_unit), force_factor(self.forces_unit), stress_factor(self.stress_unit)
-        if self.stress_sign not in STRESS_SIGNS:
-            raise ConfigError(
-                f"data.stress_sign='{self.stress_sign}' is unknown; use one of: {', '.join(STRESS_SIGNS)}."
-            )
-        if self.stress_key and self.virial_key:
-            raise ConfigError("data.stress_key and data.virial_key are both set; keep one, stress follows from either.")
 
 
 class LabelKeys(NamedTuple):
@@ -74,7 +46,7 @@ class Labels(NamedTuple):
         return bool(np.isfinite(getattr(self, name)).all())
 
 
-def find_keys(frames: Sequence[Frame], spec: LabelSpec) -> LabelKeys:
+def find_keys(frames: Sequence[Frame], spec: LabelSettings) -> LabelKeys:
     """Decide, once for the whole data set, under which key each property is read.
 
     Raises DataError if a key that was given is carried by no frame, or if several keys could be meant.
@@ -106,7 +78,9 @@ def _find_key(name: str, given: str | None, present: list[str], file: str) -> st
     return candidates[0] if candidates else None
 
 
-def extract_labels(frame: Frame, keys: LabelKeys, spec: LabelSpec, required: frozenset[str] = frozenset()) -> Labels:
+def extract_labels(
+    frame: Frame, keys: LabelKeys, spec: LabelSettings, required: frozenset[str] = frozenset()
+) -> Labels:
     """Labels of one frame in eV, eV/Å, eV/Å^3 (tension positive); a label that is absent is NaN.
 
     Raises DataError naming the frame if a label is NaN, is not a number, or has the wrong shape, or if the loss weighs
@@ -127,12 +101,12 @@ def extract_labels(frame: Frame, keys: LabelKeys, spec: LabelSpec, required: fro
         )
     full_stress = np.full((3, 3), np.nan)
     if stress is not None and periodic:
-        full_stress = _tensor(stress, frame) * stress_factor(spec.stress_unit) * STRESS_SIGNS[spec.stress_sign]
+        full_stress = _tensor(stress, frame) * STRESS_TO_EV_A3[spec.stress_unit] * STRESS_SIGNS[spec.stress_sign]
     elif virial is not None and periodic:
-        full_stress = -_tensor(virial, frame) * energy_factor(spec.energy_unit) / cell_volume(frame)
+        full_stress = -_tensor(virial, frame) * ENERGY_TO_EV[spec.energy_unit] / cell_volume(frame)
     return Labels(
-        energy=float("nan") if energy is None else float(energy.reshape(())) * energy_factor(spec.energy_unit),
-        forces=np.full((n_atoms, 3), np.nan) if forces is None else forces * force_factor(spec.forces_unit),
+        energy=float("nan") if energy is None else float(energy.reshape(())) * ENERGY_TO_EV[spec.energy_unit],
+        forces=np.full((n_atoms, 3), np.nan) if forces is None else forces * FORCE_TO_EV_A[spec.forces_unit],
         stress=full_stress,
         dropped_stress=has_stress and not periodic,
     )

@@ -17,7 +17,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from scalarpath.core.errors import ConfigError, DataError
-from scalarpath.core.units import energy_factor, force_factor
+from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A
 from scalarpath.data.config import DataConfig
 from scalarpath.data.reading import Frame, parse_index, read_frames
 
@@ -171,7 +171,7 @@ def _npz_frames(archive: Path, kind: str, wanted: np.ndarray | str) -> Iterator[
     numbers = np.arange(len(energies))[parse_index(wanted)] if isinstance(wanted, str) else wanted
     if numbers.size == 0 or numbers.max() >= len(energies):
         raise DataError(f"{archive}: has {len(energies)} frames, not those asked for; change data.index or data.fold.")
-    to_ev, to_ev_angstrom = energy_factor("kcal/mol"), force_factor("kcal/mol/A")
+    to_ev, to_ev_angstrom = ENERGY_TO_EV["kcal/mol"], FORCE_TO_EV_A["kcal/mol/A"]
     for number in numbers.tolist():
         atoms = Atoms(z.astype(int), positions[number])
         atoms.calc = SinglePointCalculator(

@@ -29,8 +29,7 @@ class LoadedFrames:
 
 def load_dataset(config: DataConfig | Mapping[str, Any]) -> LoadedFrames:
     """Read all frames of a data set (see ``conf/data``); raises ConfigError or DataError naming file and frame."""
-    if not isinstance(config, DataConfig):
-        config = DataConfig.from_mapping(config)
+    config = DataConfig.read(config)
     if config.source == "rmd17":
         return _join(*load_rmd17(config))
     if config.source == "md17":

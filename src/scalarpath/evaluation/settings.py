@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from scalarpath.artifacts.registry import MEASURES, measure_settings
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import WHOLE, Count, read_settings
+from scalarpath.core.settings import WHOLE, Count, Device, read_settings
 from scalarpath.runs.job import plain_config
 
 
@@ -29,7 +29,7 @@ class EvaluationSettings:
     artifact: list[str]
     material: str | None
     dtypes: list[Literal["float32", "float64"]]
-    device: str
+    device: Device
     keep_trajectories: bool
     output_dir: str | None
     settings: dict[str, Any]

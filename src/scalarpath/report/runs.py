@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from scalarpath.core.errors import ConfigError, ReportError
 from scalarpath.core.metrics import metric_name
-from scalarpath.runs.job import SINCE_FIRST_RUNS, plain_config
+from scalarpath.runs.job import stored_config
 from scalarpath.runs.run_directory import RunDirectory
 
 NAMES = {"data": "data.name", "backbone": "backbone.kind", "head": "head.name"}
@@ -94,7 +92,7 @@ def find_runs(places: Sequence[str], where: Mapping[str, Any]) -> tuple[list[Run
     known: set[str] = set()
     for path in _run_directories(places):
         directory = RunDirectory(path)
-        config = read_config(path)
+        config = stored_config(path)
         settings = flat(config)
         known |= set(settings)
         if not all(_selected(settings.get(key), value) for key, value in wanted.items()):
@@ -114,11 +112,6 @@ def find_runs(places: Sequence[str], where: Mapping[str, Any]) -> tuple[list[Run
             "name directories of finished runs."
         )
     return finished, unfinished
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """config.yaml of a run as plain values, with what the oldest runs do not have."""
-    return {**SINCE_FIRST_RUNS, **plain_config(OmegaConf.load(path / "config.yaml"))}
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

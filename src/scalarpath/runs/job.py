@@ -1,15 +1,15 @@
 """What a training job is told: one dataclass per section of the configuration, checked before any work begins.
 
-Nothing heavy is imported here, so that a wrong setting is reported at once. ``conf/`` explains every key; the sections
-``data``, ``backbone`` and ``head`` are checked where data set and potential are built.
+Nothing heavy is imported here, so that a wrong setting is reported at once. ``conf/`` explains every key. The
+options of backbone and head are checked by their constructors (``potential.check_settings``), before the data are read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,12 +28,12 @@ from scalarpath.core.settings import (
     Positive,
     Range,
     Whole,
+    checked,
     read_settings,
-    refuse_unknown,
 )
+from scalarpath.data.config import DataConfig, with_defaults
 
 NOT_HASHED = ("output_dir", "resume", "logger", "artifacts")
-GROUPS = ("data", "backbone", "head", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger")
 
 
 @dataclass(frozen=True)
@@ -212,15 +212,17 @@ class LoggerSettings:
             raise ConfigError("logger=tensorboard needs the package tensorboard; install scalarpath[tensorboard].")
 
 
-# settings that the oldest runs do not have, with the values that they were made with
-SINCE_FIRST_RUNS = {"artifacts": None, "compile": False, "kernels": None}
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """One training job; ``config`` is the whole plain configuration it was read from."""
+    """One training job; ``config`` is the whole plain configuration it was read from.
+
+    A setting with a default here is one that the oldest run directories do not have: they were made with that value.
+    """
 
     config: dict[str, Any]
+    data: DataConfig
+    backbone: dict[str, Any]
+    head: dict[str, Any]
     loss: LossSettings
     optimizer: OptimizerSettings
     scheduler: SchedulerSettings
@@ -228,31 +230,28 @@ class Job:
     callbacks: CallbackSettings
     logger: LoggerSettings
     dtype: Literal["float32", "float64"]
-    repulsion: str | None
+    repulsion: Literal["zbl"] | None
     shift: Literal["zero", "mean"]
     measure_overhead: bool
-    compile: bool
-    kernels: Literal["cuequivariance"] | None
-    artifacts: Literal["smoke", "full"] | None
+    compile: bool = False
+    kernels: Literal["cuequivariance"] | None = None
+    artifacts: Literal["smoke", "full"] | None = None
     output_dir: str
     seed: Whole
+
+    def __post_init__(self) -> None:
+        if "cutoff" not in self.backbone:
+            raise ConfigError("backbone lacks the setting 'cutoff' (Å).")
+        checked(self.backbone["cutoff"], Positive, "backbone.cutoff")
+        if self.compile and self.kernels is not None:
+            raise ConfigError("compile=true and kernels exclude one another; take one of them.")
+        self.check_monitors()
 
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> Job:
         """Read a plain configuration without ``resume``; raises ConfigError."""
-        own = set(cls.__dataclass_fields__) - {"config"}
-        refuse_unknown(config, own | set(GROUPS), WHOLE)
-        for group in GROUPS:
-            if not isinstance(config.get(group), Mapping):
-                raise ConfigError(f"config lacks the group '{group}'; choose one of its options: {group}=<option>.")
-        if "cutoff" not in config["backbone"]:
-            raise ConfigError("backbone lacks the setting 'cutoff' (Å).")
-        sections = {key: value for key, value in config.items() if key in own}
-        job = read_settings(cls, {"config": dict(config), **sections}, WHOLE)
-        if job.compile and job.kernels is not None:
-            raise ConfigError("compile=true and kernels exclude one another; take one of them.")
-        job.check_monitors()
-        return job
+        settings = {**config, "data": with_defaults(config.get("data"))}
+        return read_settings(cls, settings, WHOLE, {"config": dict(config)})
 
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> Job:
@@ -268,7 +267,7 @@ class Job:
         file = Path(path) / "config.yaml"
         if not file.is_file():
             raise CheckpointError(f"resume={path}: there is no run in this directory (no config.yaml).")
-        return cls.read({**SINCE_FIRST_RUNS, **plain_config(OmegaConf.load(file))})
+        return cls.read(stored_config(path))
 
     def check_monitors(self, labelled: Callable[[str, str], bool] = lambda part, quantity: True) -> None:
         """Check every setting that names a metric; ``labelled`` see ``core.metrics.check_monitor``.
@@ -285,28 +284,29 @@ class Job:
             check_monitor("scheduler.plateau.monitor", self.scheduler.plateau.monitor, logged, labelled)
 
     @property
-    def cutoff(self) -> Any:
-        """Cutoff radius in Å, checked where the data set is built."""
-        return self.config["backbone"]["cutoff"]
-
-    def potential_config(self, species: list[int]) -> dict[str, Any]:
-        """Plain configuration of the potential for atoms of ``species`` (atomic numbers, sorted)."""
-        from scalarpath.potential import potential_config  # here: torch would slow down --help and config errors
-
-        return potential_config(
-            species, self.config["backbone"], self.config["head"], dtype=self.dtype, repulsion=self.repulsion
-        )
+    def cutoff(self) -> float:
+        """Cutoff radius in Å."""
+        return float(self.backbone["cutoff"])
 
 
-def plain_config(cfg: DictConfig | ListConfig) -> dict[str, Any]:
-    """Resolved configuration as plain values, without ``resume``; raises ConfigError for a broken interpolation."""
+def plain_config(cfg: DictConfig | ListConfig, without: Collection[str] = ("resume",)) -> dict[str, Any]:
+    """Resolved configuration as plain values, without some keys; raises ConfigError for a broken interpolation."""
+    if not isinstance(cfg, DictConfig):
+        raise ConfigError(f"the configuration must be a group of settings, not {type(cfg).__name__}.")
     try:
-        config = OmegaConf.to_container(cfg, resolve=True)
+        values = {str(key): cfg[key] for key in cfg if key not in without}
+        return {
+            key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+            for key, value in values.items()
+        }
     except OmegaConfBaseException as error:
         raise ConfigError(f"the configuration cannot be resolved: {str(error).splitlines()[0]}.") from error
-    if not isinstance(config, dict):
-        raise ConfigError(f"the configuration must be a group of settings, not {type(config).__name__}.")
-    return {str(key): value for key, value in config.items() if key != "resume"}
+
+
+def stored_config(path: str | Path) -> dict[str, Any]:
+    """config.yaml of the run directory ``path``, completed by what the oldest runs do not have."""
+    defaults = {field.name: field.default for field in fields(Job) if field.default is not MISSING}
+    return {**defaults, **plain_config(OmegaConf.load(Path(path) / "config.yaml"))}
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

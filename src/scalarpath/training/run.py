@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from scalarpath.core.errors import DataError, TrainingError
 from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
-from scalarpath.potential import Potential, build_potential, check_settings
+from scalarpath.potential import Potential, build_potential, check_settings, potential_config
 from scalarpath.runs.job import Job
 from scalarpath.runs.processes import is_first_process, shared_directory
 from scalarpath.runs.provenance import provenance
@@ -39,13 +40,16 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         from scalarpath.evaluation.command import bench_of_training, measure_trained  # here: others need no phonopy
 
         bench_of_training(job.config)
-    check_settings(job.potential_config([]))  # before the data are read, which may take minutes
+    configuration = partial(
+        potential_config, backbone=job.backbone, head=job.head, dtype=job.dtype, repulsion=job.repulsion
+    )
+    check_settings(configuration([]))  # before the data are read, which may take minutes
     with shared_directory(Path(cfg.resume if resume else job.output_dir), resume=resume) as directory:
-        data = AtomicDataModule(job.config["data"], cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
+        data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
         job.check_monitors(data.labelled)
         potential = build_potential(
-            job.potential_config(data.species), seed=job.seed, neighbours=data.statistics.avg_num_neighbors
+            configuration(data.species), seed=job.seed, neighbours=data.statistics.avg_num_neighbors
         )
         _prepare(potential, data, job)
         loggers = []

@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.settings import nearest
 from scalarpath.graph import neighbour_list
 
 CUTOFF = 5.0  # Å
@@ -97,14 +98,10 @@ def cases(
     threads: Iterable[int],
     compiled: bool,
 ) -> list[Case]:
-    """Every combination; ``compiled`` adds the compile modes. Raises ConfigError for an unknown model or dtype."""
+    """Every combination; ``compiled`` adds the compile modes. Raises ConfigError for an unknown model."""
     for model in models:
         if model not in MODELS:
-            raise ConfigError(f"cases: '{model}' is unknown; use {', '.join(MODELS)}.")
-    structures, dtypes, threads = list(structures), list(dtypes), list(threads)
-    for dtype in dtypes:
-        if dtype not in ("float32", "float64"):
-            raise ConfigError(f"dtypes: '{dtype}' is unknown; use float32, float64.")
+            raise ConfigError(f"cases: '{model}' is unknown{nearest(model, MODELS)}; use {', '.join(MODELS)}.")
     eager = [Case(*one) for one in itertools.product(models, structures, dtypes, threads)]
     if not compiled:
         return eager

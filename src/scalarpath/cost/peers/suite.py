@@ -8,42 +8,40 @@ from pathlib import Path
 from typing import Any
 
 from ase import Atoms
-from omegaconf import DictConfig, ListConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import scalarpath
 from scalarpath.core.errors import ConfigError, ScalarPathError
-from scalarpath.core.options import count
 from scalarpath.cost.peers.cases import MODELS, Case, cases
 from scalarpath.cost.peers.comparison import compare_case
 from scalarpath.cost.peers.environments import Environment, environments
 from scalarpath.cost.peers.figure import write_figure
 from scalarpath.cost.peers.results import identity, read_results, source_hash, table, write_markdown, write_results
+from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.structures import structures
 
 DIGITS = 12  # of the hash of the sources
 
 
-def run(cfg: DictConfig) -> list[dict[str, Any]]:
+def run(settings: BenchmarkSettings) -> list[dict[str, Any]]:
     """Measure all cases, print a table and write JSON, Markdown and SVG; returns the results.
 
     Written after every case. Raises ConfigError for a wrong setting before anything is measured, and at the end the
     first error of a case when one has failed.
     """
     console = Console()
-    count("benchmark", rounds=cfg.rounds, threads=_listed(cfg.threads))
-    models = list(MODELS) if cfg.cases is None else _listed(cfg.cases)
-    wanted = cases(models, _listed(cfg.structures), _listed(cfg.dtypes), _listed(cfg.threads), cfg.compiled)
-    batches = {name: structures(name) for name in _listed(cfg.structures)}
-    found, left_out = environments(cfg.peers)
+    models = list(MODELS) if settings.cases is None else settings.cases
+    wanted = cases(models, settings.structures, settings.dtypes, settings.threads, settings.compiled)
+    batches = {name: structures(name) for name in settings.structures}
+    found, left_out = environments(asdict(settings.peers))
     chosen, skipped = _runnable(wanted, batches, found)
     for line in (*left_out, *skipped):
         console.print(line, highlight=False)
     if not chosen:
         raise ConfigError("suite=peers: no case is left to run; choose other cases or give their peer.")
-    path = Path(cfg.output)
-    results, failed = _measure(chosen, batches, found, cfg, path, console)
+    path = Path(settings.output)
+    results, failed = _measure(chosen, batches, found, settings, path, console)
     if results:
         write_markdown(path.with_suffix(".md"), results)
         write_figure(path.with_suffix(".svg"), results)
@@ -54,11 +52,6 @@ def run(cfg: DictConfig) -> list[dict[str, Any]]:
         name, error = next(iter(failed.items()))
         raise type(error)(f"{len(failed)} of {len(chosen)} cases failed; the first, {name}: {error}")
     return results
-
-
-def _listed(value: Any) -> list[Any]:
-    """A list of one or of several; settings may be either."""
-    return list(value) if isinstance(value, ListConfig) else [value]
 
 
 def _runnable(
@@ -83,28 +76,28 @@ def _measure(
     chosen: Sequence[Case],
     batches: Mapping[str, list[Atoms]],
     found: Mapping[str, Environment],
-    cfg: DictConfig,
+    settings: BenchmarkSettings,
     path: Path,
     console: Console,
 ) -> tuple[list[dict[str, Any]], dict[str, ScalarPathError]]:
     """Results of all cases, those kept from an earlier run included, and the errors of those that failed."""
     sources = source_hash(Path(scalarpath.__file__).parent)[:DIGITS]
-    earlier = [r for r in read_results(path) if r["identity"]["sources"] == sources] if cfg.resume else []
+    earlier = [r for r in read_results(path) if r["identity"]["sources"] == sources] if settings.resume else []
     results = [r for r in earlier if Case(**r["case"]) not in chosen]
     failed: dict[str, ScalarPathError] = {}
     columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=2 * cfg.rounds * len(chosen))
+        task = bar.add_task("", total=2 * settings.rounds * len(chosen))
         for done, case in enumerate(chosen):
-            bar.update(task, description=str(case), completed=2 * cfg.rounds * done)
-            key = identity(case, found[case.kind], cfg.rounds, sources)
+            bar.update(task, description=str(case), completed=2 * settings.rounds * done)
+            key = identity(case, found[case.kind], settings.rounds, sources)
             kept = [result for result in earlier if result["identity"] == key]
             if kept:
                 results += kept
                 continue
             try:
                 measured = compare_case(
-                    case, batches[case.structure], found[case.kind].python, cfg.rounds, lambda: bar.advance(task)
+                    case, batches[case.structure], found[case.kind].python, settings.rounds, lambda: bar.advance(task)
                 )
             except ScalarPathError as error:
                 failed[str(case)] = error
@@ -112,6 +105,6 @@ def _measure(
             else:
                 results.append({"case": asdict(case), "identity": key, **measured})
             write_results(path, results, {name: str(error) for name, error in failed.items()})
-        bar.update(task, completed=2 * cfg.rounds * len(chosen))
+        bar.update(task, completed=2 * settings.rounds * len(chosen))
     write_results(path, results, {name: str(error) for name, error in failed.items()})
     return results, failed
