@@ -11,12 +11,12 @@ from scalarpath.artifacts.materials import MATERIALS, material, pair_name
 from scalarpath.artifacts.measures.walls import wall_scans
 from scalarpath.artifacts.stored_values import StoredValues, stored_values
 from scalarpath.core.errors import ArtifactError, DataError
-from scalarpath.labelling.artifact_references import (
-    crystal_reference,
-    molecule_reference,
-    write_artifact_references,
-)
 from scalarpath.labelling.settings import CRYSTALS
+from scalarpath.labelling.stored_values import (
+    crystal_values,
+    molecule_values,
+    write_stored_values,
+)
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 CRYSTAL_NAMES = tuple(CRYSTALS)
@@ -25,7 +25,7 @@ THZ_TO_CM = 33.35641
 
 @pytest.mark.parametrize("name", CRYSTAL_NAMES)
 def test_the_recipe_makes_the_stored_reference_of_a_crystal_from_the_bundled_labels(name, tmp_path):
-    (path,) = write_artifact_references(DATA, tmp_path, (name,))
+    (path,) = write_stored_values(DATA, tmp_path, (name,))
     assert StoredValues.from_json(path.read_text(encoding="utf-8")) == stored_values(name)
     assert path.stat().st_size < 30_000
     assert list(tmp_path.iterdir()) == [path]
@@ -102,16 +102,16 @@ def test_ethanol_has_all_its_modes_and_bonds():
 
 def test_the_recipe_of_a_molecule_takes_walls_and_modes_from_its_calculator():
     item = material("ethanol")
-    reference = molecule_reference(item, Network(item.molecule(), 2.0))
+    reference = molecule_values(item, Network(item.molecule(), 2.0))
     assert len(reference.modes_THz) == 21
     assert min(reference.modes_THz.values()) > 0
     with pytest.raises(DataError, match="did not relax"):
-        molecule_reference(item, Altered(Network(item.molecule(), 2.0), force_change=lambda forces: forces + 1.0))
+        molecule_values(item, Altered(Network(item.molecule(), 2.0), force_change=lambda forces: forces + 1.0))
 
 
 def test_a_missing_curve_is_named(tmp_path):
     with pytest.raises(DataError, match=r"cannot read the labelled curve .*dimer\.extxyz|eos\.extxyz"):
-        crystal_reference(tmp_path, CRYSTALS["si"])
+        crystal_values(tmp_path, CRYSTALS["si"])
 
 
 def test_a_curve_without_a_needed_cell_is_refused(tmp_path):
@@ -119,7 +119,7 @@ def test_a_curve_without_a_needed_cell_is_refused(tmp_path):
         frames = read(DATA / "ag" / f"{curve}.extxyz", ":")
         write(tmp_path / f"{curve}.extxyz", [atoms for atoms in frames if atoms.info.get("linear_scale") != 0.98])
     with pytest.raises(DataError, match=r"'ag' lacks cells at the linear scales \[0\.98\]"):
-        crystal_reference(tmp_path, CRYSTALS["ag"])
+        crystal_values(tmp_path, CRYSTALS["ag"])
 
 
 def test_a_mode_without_both_signs_is_refused(tmp_path):
@@ -127,7 +127,7 @@ def test_a_mode_without_both_signs_is_refused(tmp_path):
         frames = read(DATA / "ag" / f"{curve}.extxyz", ":")
         write(tmp_path / f"{curve}.extxyz", [atoms for atoms in frames if atoms.info.get("amplitude") != -0.01])
     with pytest.raises(DataError, match="mode X_L of 'ag'"):
-        crystal_reference(tmp_path, CRYSTALS["ag"])
+        crystal_values(tmp_path, CRYSTALS["ag"])
 
 
 def test_an_unknown_material_is_refused_with_the_known_ones():

@@ -22,7 +22,7 @@ def no_engines(monkeypatch):
 
 @pytest.mark.parametrize("engine", ["gpaw", "tblite.ase", "pyscf.dft", "matscipy.calculators.manybody"])
 def test_a_missing_engine_says_how_to_install_it(no_engines, engine):
-    with pytest.raises(MissingEngineError, match=r"pip install 'scalarpath\[reference\]'") as caught:
+    with pytest.raises(MissingEngineError, match=r"pip install 'scalarpath\[labelling\]'") as caught:
         load_engine(engine)
     assert isinstance(caught.value, ScalarPathError)
     assert f"'{engine.split('.')[0]}'" in str(caught.value)
@@ -33,7 +33,7 @@ def test_the_command_line_reports_it_and_writes_nothing(no_engines, command, tmp
     assert main([*command, "--out", str(tmp_path / "out")]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")
-    assert "scalarpath[reference]" in captured.err
+    assert "scalarpath[labelling]" in captured.err
     assert not list(tmp_path.rglob("*.extxyz"))
 
 

@@ -77,9 +77,9 @@ def _oracle(arguments: argparse.Namespace) -> int:
 
 def _artifacts(arguments: argparse.Namespace) -> int:
     from scalarpath.artifacts.materials import MATERIALS
-    from scalarpath.labelling.artifact_references import write_artifact_references
+    from scalarpath.labelling.stored_values import write_stored_values
 
-    for path in write_artifact_references(arguments.data, arguments.out, tuple(arguments.material or MATERIALS)):
+    for path in write_stored_values(arguments.data, arguments.out, tuple(arguments.material or MATERIALS)):
         print(path)
     return 0
 
@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     label.add_argument("--stop", type=int, default=None, help="frame to stop before")
     label.set_defaults(run=_label)
 
-    curves = commands.add_parser("curves", help="label the reference curves of a crystal (resumable)")
+    curves = commands.add_parser("curves", help="label the curves of a crystal (resumable)")
     curves.add_argument("--curve", action="append", choices=CURVES, help="only this curve; may be repeated")
     curves.set_defaults(run=_curves)
 
@@ -122,12 +122,12 @@ def _parser() -> argparse.ArgumentParser:
     ethanol.add_argument("--relabel", type=_positive, default=30, help="how many of them PBE/def2-SVP labels")
     ethanol.set_defaults(run=_ethanol)
 
-    oracle = commands.add_parser("oracle", help="sample and label a data set with an analytic reference potential")
+    oracle = commands.add_parser("oracle", help="sample and label a data set with an analytic potential")
     oracle.add_argument("--system", required=True, choices=sorted(ORACLE_SETS))
     oracle.add_argument("--out", type=Path, required=True, help="folder for frames.extxyz")
     oracle.set_defaults(run=_oracle)
 
-    artifacts = commands.add_parser("artifacts", help="derive the reference values of the physical artifacts")
+    artifacts = commands.add_parser("artifacts", help="derive the stored values of the physical artifacts")
     artifacts.add_argument("--data", type=Path, required=True, help="folder with si/, lif/, ag/ and their curves")
     artifacts.add_argument("--out", type=Path, required=True, help="folder for the JSON files")
     artifacts.add_argument("--material", action="append", help="only this material; may be repeated")

@@ -26,8 +26,7 @@ _DIMER_BOX = (7.0, 7.0, 9.0)
 def curve_tasks(crystal: Crystal, curve: str) -> list[LabelTask]:
     """Structures of one curve; ``info`` says where on the curve each lies.
 
-    Raises:
-        ConfigError: ``curve`` is not one of ``CURVES``.
+    Raises ConfigError when ``curve`` is not one of ``CURVES``.
     """
     builders = {"eos": _eos, "phonon": _phonon, "dimer": _dimer}
     if curve not in builders:
@@ -71,8 +70,7 @@ def phonon_patterns(crystal: Crystal) -> dict[str, np.ndarray]:
 
     Gamma optical mode of diamond and rocksalt (transverse), longitudinal and transverse X mode of fcc.
 
-    Raises:
-        ConfigError: No mode is known for the structure of the crystal.
+    Raises ConfigError when no mode is known for the structure of the crystal.
     """
     atoms = crystal.conventional_cell()
     fractional = atoms.get_scaled_positions()
@@ -93,12 +91,8 @@ def phonon_patterns(crystal: Crystal) -> dict[str, np.ndarray]:
 def frozen_phonon_frequency(atoms: Atoms, pattern: np.ndarray) -> float:
     """Harmonic frequency of a mode from the labelled forces of one displaced cell.
 
-    Args:
-        atoms: A frame of the phonon curve with forces and ``info["amplitude"]`` (Å).
-        pattern: Its displacement pattern ``[atoms, 3]``.
-
-    Returns:
-        THz; negative where the restoring force points outwards.
+    ``atoms``: a frame of the phonon curve with forces and ``info["amplitude"]`` (Å); ``pattern``: its displacement
+    pattern ``[atoms, 3]``. Returns THz; negative where the restoring force points outwards.
     """
     stiffness = -(atoms.get_forces() * pattern).sum() / atoms.info["amplitude"]
     inertia = (atoms.get_masses()[:, None] * pattern**2).sum()

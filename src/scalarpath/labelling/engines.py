@@ -30,8 +30,7 @@ class UnconvergedError(ScalarPathError):
 def load_engine(module: str) -> ModuleType:
     """Import (a submodule of) an optional engine.
 
-    Raises:
-        MissingEngineError: It is not installed; the message says how to install it.
+    Raises MissingEngineError when it is not installed; the message says how to install it.
     """
     package = module.partition(".")[0]
     try:
@@ -39,7 +38,7 @@ def load_engine(module: str) -> ModuleType:
     except ImportError as error:
         raise MissingEngineError(
             f"labelling needs '{package}', which cannot be imported ({error}); install it with "
-            f"pip install 'scalarpath[reference]'{_SYSTEM_LIBRARIES.get(package, '')}."
+            f"pip install 'scalarpath[labelling]'{_SYSTEM_LIBRARIES.get(package, '')}."
         ) from error
 
 
@@ -80,8 +79,7 @@ class MolecularEngine:
 def sampling_calculator(crystal: Crystal) -> Calculator:
     """The cheap potential that samples hot frames of a crystal: EMT, Stillinger-Weber or GFN1-xTB.
 
-    Raises:
-        ConfigError: No cheap potential is known for the crystal.
+    Raises ConfigError when no cheap potential is known for the crystal.
     """
     if crystal.name == "ag":
         return EMT()
@@ -110,8 +108,7 @@ class MolecularDFT(Calculator):
     ) -> None:
         """Energy and forces of ``atoms``.
 
-        Raises:
-            UnconvergedError: The self-consistent field did not converge.
+        Raises UnconvergedError when the self-consistent field did not converge.
         """
         if atoms is None:
             raise ValueError("MolecularDFT.calculate needs atoms")

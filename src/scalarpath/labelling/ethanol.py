@@ -26,13 +26,8 @@ EQUILIBRATION = 1000  # steps before the first frame
 def sample_trajectory(count: int, calculator: Calculator | None = None, seed: int = 0) -> tuple[Atoms, list[Atoms]]:
     """Relaxed molecule and ``count`` frames of the trajectory, labelled by the calculator that drives it.
 
-    Args:
-        count: Frames, ``STRIDE`` steps apart.
-        calculator: GFN2-xTB if not given.
-        seed: Of velocities and thermostat.
-
-    Raises:
-        MissingEngineError: tblite is not installed and no calculator is given.
+    ``count``: frames, ``STRIDE`` steps apart; ``calculator``: GFN2-xTB if not given; ``seed``: of velocities and
+    thermostat. Raises MissingEngineError when tblite is not installed and no calculator is given.
     """
     rng = np.random.default_rng(seed)
     atoms = molecule("CH3CH2OH")

@@ -27,8 +27,7 @@ _SLAB: Repeat = (1, 1, 4)  # its lower half is filled: four layers and as much v
 def frame_list(crystal: Crystal) -> list[LabelTask]:
     """All frames of a crystal, numbered by ``info["frame"]``.
 
-    Raises:
-        MissingEngineError: The cheap potential that samples the hot frames is not installed.
+    Raises MissingEngineError when the cheap potential that samples the hot frames is not installed.
     """
     kinds = ("rattled", "strained", "hot", "compressed", "big_rattle", "hot")
     drawn = _draw(crystal, [kinds[i % len(kinds)] for i in range(PRIMITIVE_FRAMES)], _UNIT_CELL, seed=0)
@@ -45,8 +44,8 @@ def frame_list(crystal: Crystal) -> list[LabelTask]:
 def stored_frame_list(crystal: Crystal, path: Path) -> list[LabelTask]:
     """The frame list, drawn once and kept in ``path``: trajectories differ between machines in the last digits.
 
-    Raises:
-        MissingEngineError: The list has to be drawn, and the potential that samples the hot frames is not installed.
+    Raises MissingEngineError when the list has to be drawn, and the potential that samples the hot frames is not
+    installed.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

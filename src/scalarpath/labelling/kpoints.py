@@ -13,15 +13,9 @@ def folded_kpoints(grid: tuple[int, int, int], repeat: tuple[int, int, int]) -> 
     ``prod(repeat)`` points of the cell. Both sets of states agree only if ``repeat`` divides ``grid``: a 3x3x3 grid in
     a doubled cell would silently become 6x3x3, another energy surface.
 
-    Args:
-        grid: Monkhorst-Pack grid of the conventional cell.
-        repeat: Repetitions of the conventional cell.
-
-    Returns:
-        Fractional coordinates ``[prod(grid) / prod(repeat), 3]`` in (-1/2, 1/2], all of equal weight.
-
-    Raises:
-        ConfigError: A repetition does not divide its grid dimension.
+    ``grid``: Monkhorst-Pack grid of the conventional cell; ``repeat``: repetitions of the conventional cell. Returns
+    fractional coordinates ``[prod(grid) / prod(repeat), 3]`` in (-1/2, 1/2], all of equal weight. Raises ConfigError
+    when a repetition does not divide its grid dimension.
     """
     if any(n % r for n, r in zip(grid, repeat, strict=True)):
         raise ConfigError(

@@ -33,10 +33,8 @@ Engine = Callable[[LabelTask, Path], Calculator]
 class LabelJob:
     """Everything a worker process needs.
 
-    Attributes:
-        engine: Makes the calculator of a task.
-        folder: Where the labels are written.
-        pulay_constant_per_atom: Removed from the stress, eV per atom.
+    ``engine``: makes the calculator of a task; ``folder``: where the labels are written; ``pulay_constant_per_atom``:
+    removed from the stress, eV per atom.
     """
 
     engine: Engine
@@ -56,10 +54,7 @@ class LabelJob:
 class LabelReport:
     """Outcome of a run, by task number.
 
-    Attributes:
-        labelled: Labelled now.
-        skipped: Found labelled.
-        failed: Why there is no label.
+    ``labelled``: labelled now; ``skipped``: found labelled; ``failed``: why there is no label.
     """
 
     labelled: list[int] = field(default_factory=list)
@@ -78,16 +73,10 @@ def label_all(
 ) -> LabelReport:
     """Label ``tasks[start:stop]`` that have no label yet, one process per task at a time.
 
-    Args:
-        tasks: All tasks; a task's number is its position here.
-        job: Engine, folder, stress correction.
-        processes: Worker processes; each is serial, so give one per core.
-        start: First task number.
-        stop: Task number to stop before.
-        progress: Receives one line per finished task.
-
-    Raises:
-        DataError: A label in the folder belongs to another structure than the task of its number.
+    ``tasks``: all tasks; a task's number is its position here; ``job``: engine, folder, stress correction;
+    ``processes``: worker processes; each is serial, so give one per core; ``start``: first task number; ``stop``: task
+    number to stop before; ``progress``: receives one line per finished task. Raises DataError when a label in the
+    folder belongs to another structure than the task of its number.
     """
     for path in (job.label_path(0), job.log_path(0)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,8 +101,7 @@ def label_all(
 def label_one(task: LabelTask, index: int, job: LabelJob) -> str:
     """Label one task and write its file atomically; returns a line that says what came out.
 
-    Raises:
-        DataError: The engine returned a value that is not finite.
+    Raises DataError when the engine returned a value that is not finite.
     """
     calculator = job.engine(task, job.log_path(index))
     labelled = single_point(task, calculator, job.pulay_constant_per_atom)
@@ -130,8 +118,7 @@ def single_point(task: LabelTask, calculator: Calculator, pulay_constant_per_ato
 
     ``info["energy_sigma0"]`` is the energy extrapolated to zero smearing. A molecule in a box gets no stress.
 
-    Raises:
-        DataError: A label is not finite.
+    Raises DataError when a label is not finite.
     """
     atoms = task.atoms.copy()
     atoms.calc = calculator

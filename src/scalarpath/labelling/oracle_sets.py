@@ -1,4 +1,4 @@
-"""Data sets labelled by the analytic reference potentials, whose artifacts are therefore known exactly.
+"""Data sets labelled by the analytic potentials, whose artifacts are therefore known exactly.
 
 Bulk, strained, compressed and defective crystals, surfaces, molecular dynamics of crystal and liquid on the potential
 itself, and a few frames far up the repulsive wall. Every draw is seeded and structures are rounded as the file stores
@@ -34,14 +34,11 @@ CRYSTAL_SCALE, LIQUID_SCALE = (0.98, 1.03), (1.0, 1.06)  # ranges of the linear 
 class OracleSet:
     """A crystal and how it is sampled.
 
-    Attributes:
-        name: Data set and potential, see ``scalarpath.artifacts.oracles.oracle``.
-        formula, structure, lattice_constant: Of the conventional cubic cell at the minimum (Å), see ``ase.build.bulk``.
-        repeat: Conventional cells of the bulk frames without defect, of 32 atoms.
-        large: Conventional cells of all other frames but slabs.
-        slab: Conventional cells that a slab fills, below as much vacuum.
-        crystal_temperatures, liquid_temperatures: Of the trajectories, K.
-        time_step_fs: Of the trajectories.
+    ``name``: data set and potential, see ``scalarpath.artifacts.oracles.oracle``; ``formula``, ``structure``,
+    ``lattice_constant``: of the conventional cubic cell at the minimum (Å), see ``ase.build.bulk``; ``repeat``:
+    conventional cells of the bulk frames without defect, of 32 atoms; ``large``: conventional cells of all other
+    frames but slabs; ``slab``: conventional cells that a slab fills, below as much vacuum; ``crystal_temperatures``,
+    ``liquid_temperatures``: of the trajectories, K; ``time_step_fs``: of the trajectories.
     """
 
     name: str
@@ -77,8 +74,7 @@ ORACLE_SETS: dict[str, OracleSet] = {
 def write_oracle_set(name: str, out: Path) -> Path:
     """Draw and label all frames of a set and write them to ``out``/frames.extxyz.
 
-    Raises:
-        ConfigError: ``name`` is not one of the sets.
+    Raises ConfigError when ``name`` is not one of the sets.
     """
     if name not in ORACLE_SETS:
         raise ConfigError(f"system '{name}' is unknown; use one of: {', '.join(ORACLE_SETS)}.")
@@ -114,12 +110,8 @@ def drawn_frames(system: OracleSet) -> Iterator[Atoms]:
 def trajectory_frames(system: OracleSet, runs: int = RUNS) -> Iterator[Atoms]:
     """Snapshots of Langevin dynamics in the order of time, one trajectory after the other.
 
-    Args:
-        system: What is sampled.
-        runs: Trajectories of every temperature; those of a smaller number are the first of a larger one.
-
-    Raises:
-        DataError: A trajectory exploded.
+    ``system``: what is sampled; ``runs``: trajectories of every temperature; those of a smaller number are the first
+    of a larger one. Raises DataError when a trajectory exploded.
     """
     for temperature in (*system.crystal_temperatures, *system.liquid_temperatures):
         for run in range(runs):

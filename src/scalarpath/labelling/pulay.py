@@ -18,13 +18,8 @@ from scalarpath.core.errors import DataError
 def correct_stress(stress: np.ndarray, atoms: Atoms, constant_per_atom: float) -> np.ndarray:
     """Stress without its Pulay error.
 
-    Args:
-        stress: Voigt order ``[6]``, eV/Å^3, tension positive.
-        atoms: The structure that carries it.
-        constant_per_atom: eV per atom.
-
-    Returns:
-        Voigt order ``[6]``, eV/Å^3.
+    ``stress``: Voigt order ``[6]``, eV/Å^3, tension positive; ``atoms``: the structure that carries it;
+    ``constant_per_atom``: eV per atom. Returns Voigt order ``[6]``, eV/Å^3.
     """
     corrected = np.array(stress, dtype=float)
     corrected[:3] -= constant_per_atom * len(atoms) / atoms.get_volume()
@@ -37,15 +32,9 @@ def fit_pulay_constant(curve: Sequence[Atoms], scales: tuple[float, float] = (0.
     Integrates the labelled pressure along the curve: what it differs by from the labelled energies grows as
     c_atom * N * ln V, and c_atom is fitted to that by least squares. Corrected labels give zero within the noise.
 
-    Args:
-        curve: Isotropically scaled cells with energy and stress, and ``linear_scale`` in ``info``.
-        scales: Linear scales between which the fit is made; the strongly compressed end is left out.
-
-    Returns:
-        eV per atom.
-
-    Raises:
-        DataError: A frame lacks ``linear_scale`` or a label, or fewer than four frames lie in the range.
+    ``curve``: isotropically scaled cells with energy and stress, and ``linear_scale`` in ``info``; ``scales``: linear
+    scales between which the fit is made; the strongly compressed end is left out. Returns eV per atom. Raises
+    DataError when a frame lacks ``linear_scale`` or a label, or fewer than four frames lie in the range.
     """
     for index, atoms in enumerate(curve):
         labels = set() if atoms.calc is None else set(atoms.calc.results)

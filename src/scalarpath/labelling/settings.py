@@ -15,10 +15,7 @@ PRIMITIVE_FRAMES = 120
 class HotSampling:
     """Langevin dynamics on a cheap potential that samples positions only, never labels.
 
-    Attributes:
-        temperatures: One trajectory each, K.
-        timestep: fs.
-        stride: Steps between frames.
+    ``temperatures``: one trajectory each, K; ``timestep``: fs; ``stride``: steps between frames.
     """
 
     temperatures: tuple[int, ...]
@@ -30,20 +27,13 @@ class HotSampling:
 class Crystal:
     """A crystal, the plane-wave method that labels it, and the frames that are drawn for it.
 
-    Attributes:
-        name: Folder of the data set.
-        formula: As ``ase.build.bulk`` takes it.
-        structure: As ``ase.build.bulk`` takes it.
-        lattice_constant: Of the conventional cubic cell, Å.
-        atoms_in_cell: Atoms of the conventional cubic cell.
-        plane_wave_cutoff: eV.
-        kpoint_grid: Monkhorst-Pack grid of the conventional cell; supercells use the grid folded into them.
-        smearing: Fermi-Dirac width, eV.
-        pulay_constant: c of the stress error c/V of a fixed cutoff, eV per conventional cell (see ``pulay.py``).
-        hot: Sampling of the hot frames.
-        supercell: Repetitions of the conventional cell in supercell frames; each divides the k grid.
-        supercell_cycle: Kinds of supercell frames, in the order in which they are drawn.
-        supercell_frames: How many of them.
+    ``name``: folder of the data set; ``formula``: as ``ase.build.bulk`` takes it; ``structure``: as ``ase.build.bulk``
+    takes it; ``lattice_constant``: of the conventional cubic cell, Å; ``atoms_in_cell``: atoms of the conventional
+    cubic cell; ``plane_wave_cutoff``: eV; ``kpoint_grid``: Monkhorst-Pack grid of the conventional cell; supercells
+    use the grid folded into them; ``smearing``: Fermi-Dirac width, eV; ``pulay_constant``: c of the stress error c/V
+    of a fixed cutoff, eV per conventional cell (see ``pulay.py``); ``hot``: sampling of the hot frames; ``supercell``:
+    repetitions of the conventional cell in supercell frames; each divides the k grid; ``supercell_cycle``: kinds of
+    supercell frames, in the order in which they are drawn; ``supercell_frames``: how many of them.
     """
 
     name: str
@@ -127,8 +117,7 @@ CRYSTALS: dict[str, Crystal] = {
 def crystal_settings(name: str) -> Crystal:
     """Settings of a bundled crystal.
 
-    Raises:
-        ConfigError: ``name`` is not one of them.
+    Raises ConfigError when ``name`` is not one of them.
     """
     if name not in CRYSTALS:
         raise ConfigError(f"system '{name}' is unknown; use one of: {', '.join(CRYSTALS)}.")

@@ -10,11 +10,9 @@ from ase import Atoms
 class LabelTask:
     """One single-point calculation.
 
-    Attributes:
-        atoms: The structure, without calculator.
-        info: Written to the frame's comment line (``config_type`` and what identifies the frame).
-        repeat: Repetitions of the conventional cell that the structure's cell is; ``None`` for a molecule in a box.
-        point_group: Whether the engine may use the point group.
+    ``atoms``: the structure, without calculator; ``info``: written to the frame's comment line (``config_type`` and
+    what identifies the frame); ``repeat``: repetitions of the conventional cell that the structure's cell is; ``None``
+    for a molecule in a box; ``point_group``: whether the engine may use the point group.
     """
 
     atoms: Atoms

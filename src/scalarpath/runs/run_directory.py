@@ -204,7 +204,7 @@ class RunDirectory:
                 raise ConfigError(
                     f"output_dir = {self.path} holds an unfinished run; use resume={self.path} or another one."
                 )
-            names = (*BEFORE_FIRST_EPOCH, *KEPT_FOR_NEXT_START)
+            names: tuple[str, ...] = (*BEFORE_FIRST_EPOCH, *KEPT_FOR_NEXT_START)
         else:
             names = ("status.json.part",) if self._was_killed_at_once() else ()
         foreign = [name for name in files if not _matches(name, names)]
@@ -238,7 +238,7 @@ class RunDirectory:
 
     def _remove(self, *, wandb: bool) -> None:
         """Remove the files of a run without an epoch, and folders that are empty then; ``wandb``: its W&B files too."""
-        names = BEFORE_FIRST_EPOCH
+        names: tuple[str, ...] = BEFORE_FIRST_EPOCH
         if wandb and (self.path / "logger.json").is_file():
             run_id = self.read_json("logger.json").get("wandb_id")
             names += (

@@ -100,7 +100,7 @@ def test_worker_processes_of_the_module_run_the_engine_with_the_settings_of_the_
     assert logs == [["350.0", kpoints, "0.2"] for kpoints in ("64", "16", "16", "16", "16")]
 
 
-def test_artifacts_writes_the_references_that_come_with_the_package(tmp_path, capsys):
+def test_artifacts_writes_the_stored_values_that_come_with_the_package(tmp_path, capsys):
     options = ["--data", str(BUNDLED_DIR), "--out", str(tmp_path), "--material", "si", "--material", "ag"]
     assert command_line.main(["artifacts", *options]) == 0
     assert capsys.readouterr().out.split() == [str(tmp_path / "si.json"), str(tmp_path / "ag.json")]

@@ -1,4 +1,4 @@
-"""Reference values of the physical artifacts, from the labelled curves of a crystal or from GFN2-xTB for ethanol.
+"""Stored values of the physical artifacts, from the labelled curves of a crystal or from GFN2-xTB for ethanol.
 
 The result is the JSON file of a material in ``scalarpath/artifacts/stored``. Every value is taken as a model's is:
 the same linear scales and fit, the same displacement of 0.01 Å, the same scans.
@@ -29,43 +29,35 @@ _AMPLITUDE_A = 0.01
 _DIGITS = 6  # the labels' forces are good to about 0.001 eV/Å
 
 
-def write_artifact_references(data: Path, out: Path, names: tuple[str, ...] = tuple(MATERIALS)) -> list[Path]:
-    """Write the reference files of materials.
+def write_stored_values(data: Path, out: Path, names: tuple[str, ...] = tuple(MATERIALS)) -> list[Path]:
+    """Write the files of stored values of materials.
 
-    Args:
-        data: Folder with a folder per crystal (``si``), which holds dimer.extxyz, eos.extxyz and phonon.extxyz.
-        out: Folder for the JSON files; made if absent.
-        names: Which materials; ethanol needs tblite.
-
-    Raises:
-        DataError: A file is missing, or lacks a frame or label that a value needs.
-        MissingEngineError: tblite is not installed, and ethanol is asked for.
+    ``data``: folder with a folder per crystal (``si``), which holds dimer.extxyz, eos.extxyz and phonon.extxyz;
+    ``out``: folder for the JSON files; made if absent; ``names``: which materials; ethanol needs tblite. Raises
+    DataError when a file is missing, or lacks a frame or label that a value needs; MissingEngineError when tblite is
+    not installed, and ethanol is asked for.
     """
     out.mkdir(parents=True, exist_ok=True)
     paths = []
     for name in names:
         item = material(name)
         if item.is_crystal:
-            reference = crystal_reference(data / name, CRYSTALS[name])
+            values = crystal_values(data / name, CRYSTALS[name])
         else:
-            reference = molecule_reference(item, tight_binding_calculator("GFN2-xTB", accuracy=0.01))
+            values = molecule_values(item, tight_binding_calculator("GFN2-xTB", accuracy=0.01))
         path = out / f"{name}.json"
         partial = path.with_suffix(f".partial{os.getpid()}")
-        partial.write_text(reference.to_json(), encoding="utf-8")
+        partial.write_text(values.to_json(), encoding="utf-8")
         os.replace(partial, path)
         paths.append(path)
     return paths
 
 
-def crystal_reference(folder: Path, crystal: Crystal) -> StoredValues:
+def crystal_values(folder: Path, crystal: Crystal) -> StoredValues:
     """Walls, modes and equation of state from labelled curves.
 
-    Args:
-        folder: Holds dimer.extxyz, eos.extxyz and phonon.extxyz.
-        crystal: Whose labels they are.
-
-    Raises:
-        DataError: A file is missing, or lacks a frame or label that a value needs.
+    ``folder``: holds dimer.extxyz, eos.extxyz and phonon.extxyz; ``crystal``: whose labels they are. Raises DataError
+    when a file is missing, or lacks a frame or label that a value needs.
     """
     item = material(crystal.name)
     frames = {curve: _frames(folder / f"{curve}.extxyz") for curve in CURVES}
@@ -81,11 +73,10 @@ def crystal_reference(folder: Path, crystal: Crystal) -> StoredValues:
     )
 
 
-def molecule_reference(item: Material, calculator: Calculator) -> StoredValues:
+def molecule_values(item: Material, calculator: Calculator) -> StoredValues:
     """Walls of the bonds and harmonic frequencies of a molecule, computed by GFN2-xTB.
 
-    Raises:
-        DataError: The molecule did not relax.
+    Raises DataError when the molecule did not relax.
     """
     settings = measure_settings(preset("full"), ("repulsion", "phonons"))
     frequencies = relaxed_frequencies(calculator, item.molecule(), settings["harmonic"])
