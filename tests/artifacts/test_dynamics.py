@@ -225,7 +225,7 @@ def test_snapshots_are_kept_unwrapped_and_written_with_energies_and_forces(tmp_p
     momenta = start.get_momenta()
     momenta += start.get_masses()[:, None] * [0.5, 0, 0]  # the whole crystal moves
     start.set_momenta(momenta)
-    replica = Replica(start, 1.0, 30, Limits(1e6, 4.0), snapshot_every=10, trajectory=path)
+    replica = Replica(start, 1.0, 30, Limits(1e6, 4.0), snapshot_every=10, trajectory_file=path)
     [run] = run_dynamics([replica], as_forces(oracle("si_sw")()))
     frames = read(path, ":")
     assert run.snapshots_A.shape == (4, 8, 3)

@@ -13,7 +13,7 @@ from samples import SMALL_MACE
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.cost import kernels, run
-from scalarpath.nn.cpu import library
+from scalarpath.nn.cpu import choice, library
 
 
 @pytest.fixture
@@ -30,17 +30,15 @@ def setting(tmp_path):
 @pytest.mark.skipif(library.library() is None, reason="no C++ compiler here")
 def test_both_ways_are_timed_for_every_head_and_step(setting, tmp_path, monkeypatch):
     seen = []
-    usable = library.usable
-    monkeypatch.setattr(
-        "scalarpath.nn.convolution.channelwise.usable", lambda values: seen.append(usable(values)) or seen[-1]
-    )
+    usable = choice.usable
+    monkeypatch.setattr(choice, "usable", lambda values: seen.append(usable(values)) or seen[-1])
     run(setting)
     arms = json.loads((tmp_path / "kernels.json").read_text())["arms"]
     assert sorted(arms) == ["baseline", "panpgs"]
     assert all(sorted(arm) == ["inference", "train"] for arm in arms.values())
     assert all(row["with_s"] > 0 and row["without_s"] > 0 for arm in arms.values() for row in arm.values())
     assert seen.count(True) == seen.count(False) > 0
-    assert library.usable(torch.zeros(2))
+    assert choice.usable(torch.zeros(2))
 
 
 def test_without_kernels_there_is_nothing_to_compare(setting, monkeypatch):

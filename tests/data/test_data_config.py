@@ -1,4 +1,5 @@
 from dataclasses import asdict, fields
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -43,6 +44,8 @@ def test_cache_folder_follows_setting_then_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("SCALARPATH_CACHE", str(tmp_path / "env"))
     assert DataConfig.read({"path": "x"}).cache_root == tmp_path / "env"
     assert DataConfig.read({"path": "x", "cache_dir": str(tmp_path / "set")}).cache_root == tmp_path / "set"
+    monkeypatch.delenv("SCALARPATH_CACHE")
+    assert DataConfig.read({"path": "x"}).cache_root == Path.home() / ".cache" / "scalarpath"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
@@ -11,8 +13,9 @@ from scalarpath.graph.geometry import EdgeGeometry
 
 def polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
     every = torch.arange(len(vectors))
+    graph = SimpleNamespace(edge_index=torch.stack([every, every]), edge_slot=torch.zeros_like(every), max_degree=1)
     geometry = EdgeGeometry.from_vectors(
-        vectors, every, every, torch.zeros_like(every), torch.zeros_like(every), 1, 5.0
+        vectors, graph, torch.zeros_like(every), 5.0, torch.full((1, 1), 5.0, dtype=torch.float64)
     )
     return geometry.distances, geometry.units
 

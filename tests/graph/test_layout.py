@@ -16,10 +16,11 @@ from scalarpath.graph.layout import pairs_to_padded, with_zero_row
 def geometry_of(*frames: Atoms, paired: bool = True) -> EdgeGeometry:
     batch = batch_of(*frames)
     species = torch.unique(batch.z, return_inverse=True)[1]
-    return EdgeGeometry.from_vectors(
-        torch.ones(batch.edge_index.shape[1], 3, dtype=torch.float64), *batch.edge_index, batch.edge_slot, species,
-        batch.max_degree, 5.0, pairs=(batch.edge_pair, batch.pair_edge, batch.edge_reverse) if paired else None,
-    )  # fmt: skip
+    vectors, cutoffs = (
+        torch.ones(batch.edge_index.shape[1], 3, dtype=torch.float64),
+        torch.full((2, 2), 5.0, dtype=torch.float64),
+    )
+    return EdgeGeometry.from_vectors(vectors, batch, species, 5.0, None if paired else cutoffs)
 
 
 CASES = {

@@ -19,6 +19,7 @@ from scalarpath.graph.layout import from_padded, to_padded, with_zero_row
 from scalarpath.heads import PARTS, PathwayShape, build_head
 from scalarpath.heads.controls import ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
+from scalarpath.heads.pgs import sine_band
 from scalarpath.nn.angular import SphericalHarmonics
 
 PATHWAY = PathwayShape(
@@ -31,15 +32,8 @@ def geometry_of(*frames: Atoms, vectors: torch.Tensor | None = None) -> EdgeGeom
     centre, neighbour = batch.edge_index
     shift = torch.einsum("ek,ekl->el", batch.edge_shift, batch.cell[batch.batch[centre]])
     own = batch.pos[neighbour] - batch.pos[centre] + shift
-    return EdgeGeometry.from_vectors(
-        own if vectors is None else vectors,
-        centre,
-        neighbour,
-        batch.edge_slot,
-        (batch.z == 14).long(),
-        batch.max_degree,
-        CUTOFF,
-    )
+    species, cutoffs = (batch.z == 14).long(), torch.full((2, 2), CUTOFF, dtype=torch.float64)
+    return EdgeGeometry.from_vectors(own if vectors is None else vectors, batch, species, CUTOFF, cutoffs)
 
 
 def awake(parts: dict[str, dict], **config: dict) -> torch.nn.Module:
@@ -267,14 +261,16 @@ def test_edge_band_continues_the_bessel_functions_and_dies_at_the_cutoff():
     head = build_head({"name": "test", "parts": {"edge_band": {"size": 3, "first": 8}}}, PATHWAY, seed=0)
     band = head.parts["edge_band"]
     np.testing.assert_allclose(band.frequencies, np.array([9, 10, 11]) * math.pi / CUTOFF)
-    near = band._band(geometry_of(Atoms("SiO", [[0, 0, 0], [0, 0, CUTOFF - 1e-3]])))
+    near = sine_band(geometry_of(Atoms("SiO", [[0, 0, 0], [0, 0, CUTOFF - 1e-3]])), band.frequencies)
     assert near.abs().max() < 1e-9
 
 
 def test_a_calibrated_band_has_unit_mean_square():
     head, geometry = awake({"edge_band": {}}), geometry_of(quartz_like(), silanol())
     band = head.parts["edge_band"]
-    np.testing.assert_allclose((band._band(geometry) / band.rms[:, None]).square().mean(1), 1.0, rtol=1e-10)
+    np.testing.assert_allclose(
+        (sine_band(geometry, band.frequencies) / band.rms[:, None]).square().mean(1), 1.0, rtol=1e-10
+    )
 
 
 def test_embedding_energy_grows_from_zero_as_a_neighbour_comes_near():

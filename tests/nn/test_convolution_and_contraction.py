@@ -31,7 +31,7 @@ def geometry() -> EdgeGeometry:
     shift = torch.einsum("ek,ekl->el", batch.edge_shift, batch.cell[batch.batch[centre]])
     vectors = batch.pos[neighbour] - batch.pos[centre] + shift
     species = (batch.z == 14).long()
-    return EdgeGeometry.from_vectors(vectors, centre, neighbour, batch.edge_slot, species, batch.max_degree, 4.0)
+    return EdgeGeometry.from_vectors(vectors, batch, species, 4.0, torch.full((2, 2), 4.0, dtype=torch.float64))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -11,15 +12,15 @@ from e3nn import o3
 from samples import batch_of, make_potential, quartz_like, silanol
 from torch.autograd import gradcheck, gradgradcheck
 
+from scalarpath.backbones.allegro import two_body_tensors
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded, with_zero_row
 from scalarpath.heads import PathwayShape, build_head, descriptors
 from scalarpath.heads.descriptors import LocalDescriptors
 from scalarpath.heads.interface import PathwayInputs
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
-from scalarpath.nn.cpu import gates, library
+from scalarpath.nn.cpu import choice, gates, library, structs
 from scalarpath.nn.cpu.gates import kernel_node_gates
-from scalarpath.nn.cpu.two_body_tensors import kernel_two_body_tensors
 from scalarpath.potential.flop_count import flops
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler here")
@@ -31,10 +32,8 @@ PAIR_CUTOFFS = torch.tensor([[4.0, 3.5], [3.5, 3.0]], dtype=torch.float64)
 def geometry_of(*frames, paired: bool = True) -> EdgeGeometry:
     batch = batch_of(*frames)
     vectors = torch.ones(batch.edge_index.shape[1], 3, dtype=torch.float64)
-    pairs = (batch.edge_pair, batch.pair_edge, batch.edge_reverse) if paired else None
-    species = torch.zeros_like(batch.z)
     return EdgeGeometry.from_vectors(
-        vectors, *batch.edge_index, batch.edge_slot, species, batch.max_degree, 5.0, pairs=pairs
+        vectors, batch, torch.zeros_like(batch.z), 5.0, None if paired else torch.full((1, 1), 5.0, dtype=torch.float64)
     )
 
 
@@ -102,7 +101,7 @@ def test_sum_and_derivatives_are_those_of_torch_operations(case, paired, gated):
     geometry = geometry_of(quartz_like(), silanol(), paired=paired)
     inputs = arguments(convolution, geometry, gated)
     ours = derivatives(convolution, geometry, gated, inputs)
-    with library.in_torch_operations():
+    with choice.in_torch_operations():
         theirs = derivatives(convolution, geometry, gated, inputs)
     for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11 * float(b.detach().abs().max() + 1), msg=f"{case} {k}")
@@ -157,7 +156,6 @@ def test_atoms_without_neighbours_add_nothing(dtype):
 
 def test_degrees_beyond_the_kernel_run_in_torch_operations():
     convolution, geometry = convolution_of("2x0e", 5, "0e+5o"), geometry_of(silanol())
-    assert not convolution.plan.fits
     out = called(convolution, geometry, False, *arguments(convolution, geometry, False))
     assert [x.shape[1] for x in out] == [1, 11]
 
@@ -166,7 +164,7 @@ def test_degrees_beyond_the_kernel_run_in_torch_operations():
 def test_operations_are_counted_as_without_kernels(kind):
     potential, batch = make_potential("panpgs", kind=kind, dtype="float64"), batch_of(quartz_like())
     counted = flops(lambda: potential(batch))
-    with library.in_torch_operations():
+    with choice.in_torch_operations():
         assert counted == flops(lambda: potential(batch)) > 0
 
 
@@ -182,9 +180,7 @@ def test_descriptors_and_derivatives_are_those_of_torch_operations(pair_cutoffs,
 
     def geometry() -> EdgeGeometry:
         species = (batch.z == 14).long()
-        return EdgeGeometry.from_vectors(
-            vectors, centre, neighbour, batch.edge_slot, species, batch.max_degree, 4.0, pair_cutoffs
-        )
+        return EdgeGeometry.from_vectors(vectors, batch, species, 4.0, pair_cutoffs)
 
     with torch.no_grad():
         module.observe(geometry())
@@ -205,7 +201,7 @@ def with_derivatives(function, inputs) -> list[torch.Tensor]:
 
 def assert_same_in_torch_operations(function, inputs, tolerance: float = 1e-12) -> None:
     ours = with_derivatives(function, inputs)
-    with library.in_torch_operations():
+    with choice.in_torch_operations():
         theirs = with_derivatives(function, inputs)
     for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         atol = tolerance * float(b.detach().abs().max())
@@ -261,12 +257,9 @@ def test_mixers_and_derivatives_are_those_of_torch_operations(part, n_species, p
     species = (batch.z == 14).long() if n_species == 2 else torch.zeros_like(batch.z)
     values = draw(len(species), 7).requires_grad_()
     local = LocalDescriptors(values, draw(n_species, 7))
-    pairs = (batch.edge_pair, batch.pair_edge, batch.edge_reverse) if pair_cutoffs is None else None
 
     def prepared() -> list[torch.Tensor]:
-        geometry = EdgeGeometry.from_vectors(
-            vectors, *batch.edge_index, batch.edge_slot, species, batch.max_degree, 4.0, pair_cutoffs, pairs=pairs
-        )
+        geometry = EdgeGeometry.from_vectors(vectors, batch, species, 4.0, pair_cutoffs)
         return [module.prepare(PathwayInputs(geometry, vectors, True, local))]
 
     inputs = [vectors, module.mix, module.pair] if part == "edge_band" else [values, module.coefficients]
@@ -279,8 +272,8 @@ def test_gates_of_any_argument_stay_within_their_bounds():
     n = geometry.n_atoms
     for dtype, tolerance in ((torch.float32, 1e-6), (torch.float64, 1e-14)):
         o = torch.tensor([-1e30, -700.0, -20.0, -1e-3, 0.0, 1e-3, 3.0, 89.0, 1e30], dtype=dtype)
-        networks = [torch.zeros(n, 1), torch.zeros(1, 1), torch.full((1, 1), 50.0), o[None] / 50.0]
-        (gates,) = kernel_node_gates(geometry, 2.0, [x.to(dtype) for x in networks])
+        networks = [torch.zeros(n, 1), torch.zeros(1, 1), torch.full((1, 1), 50.0, dtype=torch.float64), o[None] / 50.0]
+        (gates,) = kernel_node_gates(geometry, [x.to(dtype) for x in networks], 2.0)
         torch.testing.assert_close(gates[0], torch.exp(2.0 * torch.tanh(o)), rtol=tolerance, atol=0.0)
         assert gates[0, 4] == 1.0
 
@@ -293,26 +286,19 @@ def test_two_body_tensors_and_derivatives_are_those_of_torch_operations(degree, 
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     weights = draw(len(geometry.centre), (degree + 1) * 3).requires_grad_()
     harmonics = to_padded(draw(len(geometry.centre), (degree + 1) ** 2), geometry).requires_grad_()
-    degree_of = torch.repeat_interleave(torch.arange(degree + 1), 2 * torch.arange(degree + 1) + 1)
 
-    def tensors() -> list[torch.Tensor]:
-        if library.usable(weights):
-            return [kernel_two_body_tensors(weights, harmonics, geometry)]
-        every = to_padded(weights, geometry).unflatten(2, (degree + 1, 3))[:, :, degree_of]
-        return [torch.einsum("nkmc,nkm->cnkm", every, harmonics)]
-
-    assert_same_in_torch_operations(tensors, [weights, harmonics])
+    assert_same_in_torch_operations(lambda: [two_body_tensors(weights, harmonics, geometry)], [weights, harmonics])
 
 
 def test_forces_ask_for_no_derivatives_by_parameters(monkeypatch):
     asked = []
-    derivatives = gates._Gates.derivatives
+    derivatives = gates.Gates.derivatives
 
     def spy(self, inputs, wanted):
         asked.append(list(wanted))
         return derivatives(self, inputs, wanted)
 
-    monkeypatch.setattr(gates._Gates, "derivatives", spy)
+    monkeypatch.setattr(gates.Gates, "derivatives", spy)
     potential = make_potential("pan_node", dtype="float64").eval()
     potential(batch_of(silanol()))
     assert asked.pop() == [True] + [False] * (len(potential.head.parts["node_gate"].w2) + 2)
@@ -321,18 +307,55 @@ def test_forces_ask_for_no_derivatives_by_parameters(monkeypatch):
     assert potential.head.parts["node_gate"].w1.grad.isfinite().all()
 
 
+def test_a_struct_that_differs_from_what_its_source_reads_is_refused(tmp_path, monkeypatch):
+    """The compiler gets the description of Python; and this is part of the key under which a library is kept."""
+    header, source = tmp_path / "structs.h", library.SOURCES / "edge_band.cpp"
+    command = ["c++", "-fsyntax-only", "-fopenmp", "-std=gnu++17", "-w", f"-I{tmp_path}", str(source)]
+    header.write_text(structs.declarations())
+    assert subprocess.run(command).returncode == 0
+    members = structs._kinds
+    monkeypatch.setattr(structs, "_kinds", lambda cls: [(n.replace("rank", "width"), kind) for n, kind in members(cls)])
+    header.write_text(structs.declarations())
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode != 0
+    assert "rank" in refused.stderr
+
+
 PROBE = """
-import warnings, torch
-from scalarpath.nn.cpu import library
+import warnings
+from scalarpath.nn.cpu.library import library
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    print(library.usable(torch.zeros(2)), library.usable(torch.zeros(2)), [str(w.message) for w in caught])
+    print(library() is not None, library() is not None, [str(w.message) for w in caught if 'kernels' in str(w.message)])
 """
 
 
 def probe(tmp_path, **environment: str) -> str:
-    given = {"PATH": "/nowhere", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), **environment}
-    return subprocess.run([sys.executable, "-c", PROBE], env=given, capture_output=True, text=True, check=True).stdout
+    """What a new process prints about the kernels, on both streams."""
+    given = {
+        "PATH": "/nowhere",
+        "HOME": str(tmp_path),
+        "TMPDIR": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    given["SCALARPATH_CACHE"] = str(tmp_path / "cache")
+    command = [sys.executable, "-W", "ignore", "-c", PROBE]
+    finished = subprocess.run(command, env=given | environment, capture_output=True, text=True, check=True)
+    return finished.stdout + finished.stderr
+
+
+def compiler(tmp_path, body: str) -> dict[str, str]:
+    """An environment with this shell script in place of a compiler."""
+    script = tmp_path / "compiler"
+    script.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exit 0\n{body}\n')
+    script.chmod(0o755)
+    return {"CXX": str(script), "PATH": "/bin:/usr/bin"}
+
+
+def copier(tmp_path) -> dict[str, str]:
+    """The same with a quick compiler: it copies the library of this process."""
+    find_output = 'while [ "$1" != -o ]; do shift; done'
+    return compiler(tmp_path, f'{find_output}\ncp "{library.library()._name}" "$2"')
 
 
 def test_without_a_compiler_one_warning_says_what_to_do(tmp_path):
@@ -343,14 +366,38 @@ def test_without_a_compiler_one_warning_says_what_to_do(tmp_path):
 
 
 def test_a_compiler_that_fails_leaves_nothing_behind(tmp_path):
-    broken = tmp_path / "broken"
-    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\necho "x.cpp:1: error: no such flag" >&2\nexit 1\n')
-    broken.chmod(0o755)
-    out = probe(tmp_path, CXX=str(broken), PATH="/bin:/usr/bin")
+    out = probe(tmp_path, **compiler(tmp_path, 'echo "x.cpp:1: error: no such flag" >&2\nexit 1'))
     assert out.startswith("False False")
     assert "error: no such flag" in out
-    assert not list((tmp_path / "cache" / "scalarpath").iterdir())
+    assert not list((tmp_path / "cache" / "kernels").iterdir())
 
 
 def test_they_can_be_left_out(tmp_path):
     assert probe(tmp_path, SCALARPATH_CPU_KERNELS="0").strip() == "False False []"
+
+
+def test_they_are_kept_in_the_cache_and_found_again(tmp_path):
+    quick = copier(tmp_path)
+    assert f"to {tmp_path / 'cache' / 'kernels'}\n" in probe(tmp_path, **quick)
+    assert len(list((tmp_path / "cache" / "kernels").iterdir())) == 1
+    assert probe(tmp_path, **quick).strip() == "True True []"
+
+
+def test_without_a_cache_they_are_kept_in_a_temporary_folder(tmp_path):
+    (tmp_path / "file").touch()
+    quick = {**copier(tmp_path), "SCALARPATH_CACHE": str(tmp_path / "file")}
+    out = probe(tmp_path, **quick)
+    assert out.startswith("True True []")
+    assert f"since {tmp_path / 'file' / 'kernels'}: Not a directory; set SCALARPATH_CACHE" in out
+    assert probe(tmp_path, **quick).strip() == "True True []"
+
+
+def test_a_folder_of_somebody_else_is_not_trusted(tmp_path):
+    folders = [tmp_path / "cache" / "kernels", tmp_path / f"scalarpath-kernels-{os.getuid()}"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        folder.chmod(0o777)
+    out = probe(tmp_path, **copier(tmp_path))
+    assert out.startswith("False False")
+    assert all(f"{folder}: it is no folder that belongs to you alone" in out for folder in folders)
+    assert "Set SCALARPATH_CACHE" in out

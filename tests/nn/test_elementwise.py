@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from scalarpath.nn.elementwise import SILU, Envelope, Gate, elementwise
+from scalarpath.nn.elementwise import SILU, Envelope, ExpTanh, elementwise
 
 
 def polynomial(x: Tensor, p: int) -> Tensor:
@@ -21,7 +21,7 @@ def polynomial(x: Tensor, p: int) -> Tensor:
 WIDE, UNIT = torch.linspace(-30.0, 30.0, 61, dtype=torch.float64), torch.linspace(0.0, 1.3, 53, dtype=torch.float64)
 CASES = [
     pytest.param(SILU, torch.nn.functional.silu, WIDE, id="silu"),
-    pytest.param(Gate(math.log(2.0)), lambda x: torch.exp(math.log(2.0) * torch.tanh(x)), 0.2 * WIDE, id="gate"),
+    pytest.param(ExpTanh(math.log(2.0)), lambda x: torch.exp(math.log(2.0) * torch.tanh(x)), 0.2 * WIDE, id="gate"),
     *(pytest.param(Envelope(p), lambda x, p=p: polynomial(x, p), UNIT, id=f"envelope {p}") for p in (2, 5, 6, 12)),
 ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from composed_jobs import SMOKE, job
@@ -35,7 +37,10 @@ def test_the_convolution_equals_our_own(irreps, gated):
     centre, slot = torch.tensor([0, 0, 1, 2, 2, 2]), torch.tensor([0, 1, 0, 0, 1, 2])
     vectors = torch.randn(6, 3, generator=generator, dtype=torch.float64)
     neighbour = torch.tensor([1, 2, 0, 1, 0, 2])
-    geometry = EdgeGeometry.from_vectors(vectors, centre, neighbour, slot, torch.zeros(3).long(), 3, 9.0)
+    graph = SimpleNamespace(edge_index=torch.stack([centre, neighbour]), edge_slot=slot, max_degree=3)
+    geometry = EdgeGeometry.from_vectors(
+        vectors, graph, torch.zeros(3).long(), 9.0, torch.full((1, 1), 9.0, dtype=torch.float64)
+    )
     convolution = ChannelwiseConvolution(inputs, 2, targets)
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
     features = [draw(3, ir.dim, channels) for channels, ir in inputs]

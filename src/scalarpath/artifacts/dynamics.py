@@ -50,7 +50,7 @@ class CalculatorForces:
     def evaluate(self, structures: Sequence[Atoms]) -> tuple[list[float], list[np.ndarray]]:
         """See ``Forces``."""
         energies, forces = [], []
-        for atoms in structures:  # forces first: who computes them has the energy too
+        for atoms in structures:  # forces first: a calculator that has computed them knows the energy too
             forces.append(self.calculator.get_property("forces", atoms))
             energies.append(self.calculator.get_property(self._energy, atoms))
         return energies, forces
@@ -95,7 +95,7 @@ class Replica:
     """One trajectory to run: start (positions, momenta, cell), time step in fs, number of steps.
 
     thermostat: None for velocity Verlet; record_every: steps between records of the energies; snapshot_every: steps
-    between stored positions (0: none), also written to ``trajectory`` (any format that ASE appends to, by its suffix).
+    between stored positions (0: none), also written to ``trajectory_file`` (a format to which ASE can append).
     """
 
     atoms: Atoms
@@ -105,13 +105,12 @@ class Replica:
     thermostat: Thermostat | None = None
     record_every: int = 1
     snapshot_every: int = 0
-    trajectory: Path | None = None
+    trajectory_file: Path | None = None
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why and when a replica stopped. kind: exploded, evaporated, collapsed or refused (by the
-    calculator)."""
+    """Why and when a replica stopped. kind: exploded, evaporated, collapsed, or refused by the calculator."""
 
     kind: str
     time_fs: float
@@ -195,7 +194,7 @@ def run_dynamics(replicas: Sequence[Replica], forces: Forces, progress: StepsDon
 
 
 def _evaluate(states: list[_State], forces: Forces) -> None:
-    """Give every state its energy and forces; where the batch is refused, find out by whose fault."""
+    """Give every state its energy and forces; where the batch is refused, try them one by one."""
     if not states:
         return
     try:
@@ -231,8 +230,8 @@ class _State:
             self.decay = np.exp(-bath.friction_per_ps * replica.time_step_fs * 1e-3)
             self.kick = np.sqrt((1 - self.decay**2) * self.masses * units.kB * bath.temperature_K)
             self.noise = np.random.default_rng([bath.seed, 1 + bath.stage])  # 0: thermal_momenta
-        if replica.trajectory is not None:
-            replica.trajectory.unlink(missing_ok=True)
+        if replica.trajectory_file is not None:
+            replica.trajectory_file.unlink(missing_ok=True)
 
     @property
     def running(self) -> bool:
@@ -285,12 +284,12 @@ class _State:
             self.records.append((self.time_fs, self.energy, self.kinetic_energy()))
         if self.replica.snapshot_every and self.step % self.replica.snapshot_every == 0:
             self.snapshots.append(self.atoms.get_positions())
-            if self.replica.trajectory is not None:
+            if self.replica.trajectory_file is not None:
                 frame = self.atoms.copy()
                 frame.set_momenta(self.momenta)
                 frame.calc = SinglePointCalculator(frame, energy=self.energy, forces=self.forces)
                 frame.info["time_fs"] = self.time_fs
-                write(self.replica.trajectory, frame, append=True)
+                write(self.replica.trajectory_file, frame, append=True)
         return True
 
     def _check_distances(self) -> None:

@@ -19,7 +19,7 @@ from scalarpath.graph.layout import from_padded, to_padded
 from scalarpath.heads.interface import PathwayShape, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics, block, couplings, natural_irreps
 from scalarpath.nn.convolution.edge_tensor_product import EdgeTensorProduct
-from scalarpath.nn.cpu.library import usable
+from scalarpath.nn.cpu.choice import with_cpu_kernel
 from scalarpath.nn.cpu.two_body_tensors import kernel_two_body_tensors
 from scalarpath.nn.linear import SpeciesGroups
 from scalarpath.nn.mlp import MLP, unit_uniform
@@ -28,6 +28,17 @@ from scalarpath.nn.radial import BesselBasis, CosineSplineBasis, RadialEmbedding
 
 SCALAR = o3.Irrep("0e")
 GAIN = 2.0**0.5  # of the activations in MLPs
+
+
+@with_cpu_kernel(kernel_two_body_tensors)
+def two_body_tensors(weights: Tensor, harmonics: Tensor, geometry: EdgeGeometry) -> Tensor:
+    """V_ij = w_ij^l Y_ij^l: weights [E, (L + 1) C], harmonics [N, K, (L + 1)^2] (padded) -> [C, N, K, (L + 1)^2].
+
+    The weights of one degree lie together; zero in empty slots.
+    """
+    degrees = math.isqrt(harmonics.shape[2])
+    w = to_padded(weights, geometry).unflatten(2, (degrees, -1)).permute(3, 0, 1, 2)  # [C, N, K, L + 1]
+    return torch.cat([w[..., l : l + 1] * harmonics[..., block(l)] for l in range(degrees)], dim=3)  # noqa: E741
 
 
 class BesselEmbedding(nn.Module):
@@ -107,7 +118,6 @@ class Allegro(Backbone):
     fit one another.
     """
 
-    degree_of: Tensor
     two_body: BesselEmbedding | SplineEmbedding
 
     def __init__(
@@ -143,8 +153,6 @@ class Allegro(Backbone):
         s, c = num_scalar_features, num_tensor_features
         self.n_species = len(atomic_numbers)
         self.register_buffer("mean_degree", torch.ones(self.n_species, dtype=torch.float64))
-        degree_of = torch.repeat_interleave(torch.arange(l_max + 1), 2 * torch.arange(l_max + 1) + 1)
-        self.register_buffer("degree_of", degree_of, persistent=False)
         # widths of what an edge projection makes: scalars, environment weights of every degree (l = 0 first)
         self.widths = [s, *[c] * (l_max + 1)]
 
@@ -198,7 +206,7 @@ class Allegro(Backbone):
         harmonics = to_padded(self.harmonics(geometry.units), geometry)
         context = head.prepare(geometry, radial)
         # 2. two-body tensors V_ij                                                 [C, N, K, (l_max + 1)^2]
-        tensors = self._two_body_tensors(hidden, harmonics, geometry)
+        tensors = two_body_tensors(self.tensor_embedding(hidden), harmonics, geometry)
         scalars: list[Tensor] = []
         for t, (product, latent) in enumerate(zip(self.products, cast(Sequence[MLP], self.latents), strict=True)):
             # 3. scalars and environment weights; the head changes those of l = 0            [E, S], per l [E, C]
@@ -220,15 +228,6 @@ class Allegro(Backbone):
         energy = (pooled @ self.readout.last()).squeeze(1)
         extra = head.readout(0, pooled, context)
         return energy if extra is None else energy + extra
-
-    def _two_body_tensors(self, scalars: Tensor, harmonics: Tensor, geometry: EdgeGeometry) -> Tensor:
-        """V_ij = w_ij^l Y_ij with weights from the two-body scalars [E, S] -> [C, N, K, (l_max + 1)^2]."""
-        weights = self.tensor_embedding(scalars)
-        if usable(weights):
-            return kernel_two_body_tensors(weights, harmonics, geometry)
-        padded = to_padded(weights, geometry)  # [N, K, (l_max + 1) C]
-        per_degree = padded.unflatten(2, (len(self.widths) - 1, -1)).permute(3, 0, 1, 2)  # [C, N, K, l_max + 1]
-        return per_degree.index_select(3, self.degree_of) * harmonics
 
     def _columns(self, blocks: Sequence[Tensor]) -> list[Tensor]:
         """Scalars [E, S] and environment weights per l [E, C] from the blocks of the edge weights."""

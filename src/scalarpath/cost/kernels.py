@@ -16,7 +16,8 @@ from scalarpath.cost.heads import head_potential, thermal_batch
 from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.timing import STEPS, interleaved_times, paired_ratio
-from scalarpath.nn.cpu.library import in_torch_operations, library
+from scalarpath.nn.cpu.choice import in_torch_operations
+from scalarpath.nn.cpu.library import library
 
 
 def run(settings: BenchmarkSettings) -> dict[str, Any]:

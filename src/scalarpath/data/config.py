@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +14,7 @@ from typing import Annotated, Any, Literal
 from omegaconf import OmegaConf
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.resources import CONF_DIR
+from scalarpath.core.resources import CONF_DIR, cache_root
 from scalarpath.core.settings import Among, Count, Fraction, Range, Whole, read_settings
 from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_SIGNS, STRESS_TO_EV_A3
 
@@ -84,7 +83,7 @@ class DataConfig(LabelSettings):
     @property
     def cache_root(self) -> Path:
         """Folder of cached graphs and downloads: ``cache_dir``, else $SCALARPATH_CACHE, else ~/.cache/scalarpath."""
-        return Path(self.cache_dir or os.environ.get("SCALARPATH_CACHE") or "~/.cache/scalarpath").expanduser()
+        return Path(self.cache_dir).expanduser() if self.cache_dir else cache_root()
 
     def __post_init__(self) -> None:
         super().__post_init__()

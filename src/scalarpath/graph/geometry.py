@@ -75,29 +75,29 @@ class EdgeGeometry(EdgeDistances):
     def from_vectors(
         cls,
         vectors: Tensor,
-        centre: Tensor,
-        neighbour: Tensor,
-        edge_slot: Tensor,
+        graph: Any,
         species: Tensor,
-        max_degree: int,
         cutoff: float,
         pair_cutoffs: Tensor | None = None,
         atom_counts: Sequence[int] | None = None,
-        pairs: tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> EdgeGeometry:
-        """Geometry from edge vectors [E, 3] and the graph's indices (see AtomicGraph).
+        """Geometry from edge vectors [E, 3], the batch whose edges they are, and the species indices of its atoms.
 
-        pair_cutoffs [S, S]: cutoff of every ordered pair (centre, neighbour) of species, where they differ.
-        pairs: edge_pair, pair_edge and edge_reverse, for a cutoff that is the same in both directions; else every edge
-        is a pair.
+        pair_cutoffs [S, S]: cutoff of every ordered pair (centre, neighbour) of species, where they differ. The two
+        directions of a pair may then differ, so every edge is a pair by itself.
         """
-        every = torch.arange(centre.shape[0], device=centre.device)
-        edge_pair, pair_edge, edge_reverse = (every, every, None) if pairs is None else pairs
+        centre, neighbour = graph.edge_index
+        if pair_cutoffs is None:
+            edge_cutoff, edge_reverse = None, graph.edge_reverse
+            edge_pair, pair_edge = graph.edge_pair, graph.pair_edge
+        else:
+            edge_cutoff, edge_reverse = pair_cutoffs[species[centre], species[neighbour], None], None
+            edge_pair = pair_edge = torch.arange(centre.shape[0], device=centre.device)
         distances, units = _Polar.apply(vectors)
         return cls(
             centre=centre,
             neighbour=neighbour,
-            slot=centre * max_degree + edge_slot,
+            slot=centre * graph.max_degree + graph.edge_slot,
             vectors=vectors,
             distances=distances,
             units=units,
@@ -106,9 +106,9 @@ class EdgeGeometry(EdgeDistances):
             edge_reverse=edge_reverse,
             species=species,
             n_atoms=species.shape[0],
-            max_degree=max_degree,
+            max_degree=graph.max_degree,
             cutoff=cutoff,
-            edge_cutoff=None if pair_cutoffs is None else pair_cutoffs[species[centre], species[neighbour], None],
+            edge_cutoff=edge_cutoff,
             atom_counts=atom_counts,
         )
 

@@ -9,8 +9,8 @@ from scalarpath.core.settings import Count
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded_features_first
 from scalarpath.heads.interface import Descriptors, LocalDescriptors
-from scalarpath.nn.cpu.descriptors import MOST_SHELLS, kernel_descriptors
-from scalarpath.nn.cpu.library import usable
+from scalarpath.nn.cpu.choice import with_cpu_kernel
+from scalarpath.nn.cpu.descriptors import kernel_descriptors
 from scalarpath.nn.radial import polynomial_cutoff
 
 # Smallest standard deviation used, as a share of what one neighbour changes: in a crystal, where a descriptor hardly
@@ -68,18 +68,23 @@ class NeighbourhoodDescriptors(Descriptors):
         # without neighbours all sums are zero
         alone = nn.functional.pad(-self.mean_coordination / (self.mean_coordination + 1.0), (0, 3))
         isolated = torch.asinh((alone - self.mean) / self.spread)
-        if self.shells <= MOST_SHELLS and usable(geometry.distances):
-            statistics = (self.mean_coordination, self.mean, self.spread)
-            weights = nn.functional.softplus(self.raw_weights)
-            return LocalDescriptors(
-                kernel_descriptors(geometry, self.radii, self._inverse_widths(), weights, statistics), isolated
-            )
+        return LocalDescriptors(self._standardised(geometry), isolated)
+
+    @property
+    def inverse_widths(self) -> Tensor:
+        """1 / s_k [K]."""
+        return (self.min_width + nn.functional.softplus(self.raw_widths)).reciprocal()
+
+    @property
+    def weights(self) -> Tensor:
+        """q_{k,Z} [K, S]."""
+        return nn.functional.softplus(self.raw_weights)
+
+    @with_cpu_kernel(kernel_descriptors)
+    def _standardised(self, geometry: EdgeGeometry) -> Tensor:
         raw = self._raw(self._sums(geometry), geometry.species)
         mean, spread = (values.index_select(0, geometry.species) for values in (self.mean, self.spread))
-        return LocalDescriptors(torch.asinh((raw - mean) / spread), isolated)
-
-    def _inverse_widths(self) -> Tensor:
-        return (self.min_width + nn.functional.softplus(self.raw_widths)).reciprocal()
+        return torch.asinh((raw - mean) / spread)
 
     def _sums(self, geometry: EdgeGeometry) -> Tensor:
         """Sums over neighbours of v (x) (w v, q F_k u) with v = (1, x, r): [N, 5, 5 + K].
@@ -90,10 +95,10 @@ class NeighbourhoodDescriptors(Descriptors):
         edges = [r, polynomial_cutoff(x, ENVELOPE_EXPONENT), torch.ones_like(r), x, geometry.units]
         padded = to_padded_features_first(torch.cat(edges, dim=1), geometry)
         distance, envelope, v = padded.split([1, 1, 5])  # zero in empty slots
-        inverse = self._inverse_widths()[:, None, None]
+        inverse = self.inverse_widths[:, None, None]
         radial = torch.addcmul(inverse * self.radii[:, None, None], distance, inverse, value=-1.0)
         shells = torch.sigmoid(radial) * envelope
-        weights, n_species = nn.functional.softplus(self.raw_weights), self.mean.shape[0]
+        weights, n_species = self.weights, self.mean.shape[0]
         if n_species > 1:  # of every neighbour that of its species
             weights = (weights @ geometry.neighbour_indicator(n_species)).view_as(shells)
         else:

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import pairs_to_edges, pairs_to_padded, to_padded, with_zero_row
+from scalarpath.graph.layout import pairs_to_edges, with_zero_row
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,6 @@ class PathwayInputs:
     def pairs_to_radial_layout(self, values: Tensor) -> Tensor:
         """Pair layout to the layout of the radial features: [P, F] -> [R, F]."""
         return (with_zero_row if self.per_pair else pairs_to_edges)(values, self.geometry)
-
-    @property
-    def padded_radial(self) -> Tensor:
-        """The radial features on the padded layout, zero in empty slots: [N, K, n_radial]."""
-        return (pairs_to_padded if self.per_pair else to_padded)(self.radial, self.geometry)
 
     @property
     def descriptors(self) -> LocalDescriptors:

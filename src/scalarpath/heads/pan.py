@@ -16,16 +16,63 @@ import torch
 from torch import Tensor, nn
 
 from scalarpath.core.settings import Count, Positive
+from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.graph.layout import pairs_to_padded, to_padded
 from scalarpath.heads.interface import Descriptors, PathwayInputs, PathwayPart, PathwayShape
+from scalarpath.nn.cpu.choice import with_cpu_kernel
 from scalarpath.nn.cpu.gates import kernel_edge_gates, kernel_node_gates
-from scalarpath.nn.cpu.library import usable
-from scalarpath.nn.elementwise import Gate, elementwise, silu
+from scalarpath.nn.elementwise import ExpTanh, elementwise, silu
 
 STRENGTH = math.log(2.0)  # of a gate between 1/2 and 2
 
 
 def _normal(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def hidden_units(descriptors: Tensor, w1: Tensor, embedding: Tensor, layers: int) -> Sequence[Tensor]:
+    """silu(W1 d + T) / sqrt(H) of every layer, H being the fan-in of W2: [N, D], [D, L H], [N, L H] -> [N, H] each."""
+    hidden = w1.shape[1] // layers
+    return (silu(torch.addmm(embedding, descriptors, w1)) / math.sqrt(hidden)).split(hidden, dim=1)
+
+
+def network_outputs(geometry: EdgeGeometry, networks: Sequence[Tensor]) -> Tensor:
+    """o = W2 silu(W1 d_i + T_Zi) / sqrt(H) of all layers one after the other: [N, sum of widths].
+
+    ``networks``: descriptors d [N, D], W1 [D, L H], T [S, L H], then W2 [H, width] of each of the L layers.
+    """
+    descriptors, w1, embedding, *w2 = networks
+    units = hidden_units(descriptors, w1, embedding.index_select(0, geometry.species), len(w2))
+    return torch.cat([h @ w for h, w in zip(units, w2, strict=True)], dim=1)
+
+
+@with_cpu_kernel(kernel_node_gates)
+def node_gates(geometry: EdgeGeometry, networks: Sequence[Tensor], strength: float) -> tuple[Tensor, ...]:
+    """exp(strength tanh(o)) of every layer and atom, see ``network_outputs``: [N, width] each."""
+    widths = [w2.shape[1] for w2 in networks[3:]]
+    return elementwise(ExpTanh(strength), network_outputs(geometry, networks)).split(widths, dim=1)
+
+
+@with_cpu_kernel(kernel_edge_gates)
+def edge_gates(
+    geometry: EdgeGeometry, networks: Sequence[Tensor], strength: float, radial: Tensor, per_pair: bool
+) -> tuple[Tensor, ...]:
+    """exp(strength tanh(c_0 + sum_b c_b R_b)) of every layer and edge, on the padded layout: [N, K, 1] each.
+
+    The networks give (c_0, c) for every species of the neighbour one after the other: widths S (1 + B). radial R: with
+    ``per_pair`` on the pair layout (see ``with_zero_row``), else on the edge layout, [R, B].
+    """
+    padded = (pairs_to_padded if per_pair else to_padded)(radial, geometry)
+    n_atoms, layers, n_species = geometry.n_atoms, len(networks) - 3, networks[2].shape[0]
+    outputs = network_outputs(geometry, networks).view(n_atoms, layers * n_species, 1 + radial.shape[1])
+    constant, coefficients = outputs.tensor_split([1], dim=2)
+    logits = torch.baddbmm(constant, coefficients, padded.transpose(1, 2))  # [N, layers * S, K]
+    if n_species > 1:  # of every neighbour the one of its species
+        species = geometry.padded_neighbour_species.view(n_atoms, 1, 1, geometry.max_degree)
+        logits = logits.view(n_atoms, layers, n_species, geometry.max_degree)
+        logits = logits.gather(2, species.expand(-1, layers, -1, -1)).squeeze(2)
+    # layer by layer in memory, since each is read by itself
+    return elementwise(ExpTanh(strength), logits.transpose(0, 1).contiguous()).unsqueeze(3).unbind(0)
 
 
 class LayerNetworks(PathwayPart):
@@ -43,26 +90,14 @@ class LayerNetworks(PathwayPart):
         widths: Sequence[int],
     ):
         super().__init__()
-        self.hidden, self.widths = hidden, list(widths)
         total = len(widths) * hidden
         self.w1 = nn.Parameter(_normal(generator, descriptors.size, total) / math.sqrt(descriptors.size))
         self.embedding = nn.Parameter(_normal(generator, n_species, total))
         self.w2 = nn.ParameterList(nn.Parameter(torch.zeros(hidden, width, dtype=torch.float64)) for width in widths)
 
-    def hidden_units(self, descriptors: Tensor, embedding: Tensor) -> Sequence[Tensor]:
-        """silu(W1 d + T) / sqrt(hidden), the fan-in of W2, of every layer: [N, hidden] each."""
-        units = silu(torch.addmm(embedding, descriptors, self.w1)) / math.sqrt(self.hidden)
-        return units.split(self.hidden, dim=1)
-
-    def kernel_inputs(self, inputs: PathwayInputs) -> list[Tensor] | None:
-        """What the kernels of ``nn/cpu/gates.py`` take, where they can be used."""
-        values = inputs.descriptors.values
-        return [values, self.w1, self.embedding, *self.w2] if usable(values) else None
-
-    def outputs(self, inputs: PathwayInputs) -> Tensor:
-        """W2 silu(W1 d_i + T_Zi) of all layers one after the other: [N, sum(widths)]."""
-        units = self.hidden_units(inputs.descriptors.values, self.embedding.index_select(0, inputs.geometry.species))
-        return torch.cat([h @ w2 for h, w2 in zip(units, self.w2, strict=True)], dim=1)
+    def networks(self, inputs: PathwayInputs) -> list[Tensor]:
+        """The networks and what they are applied to, see ``network_outputs``."""
+        return [inputs.descriptors.values, self.w1, self.embedding, *self.w2]
 
 
 class NodeGate(LayerNetworks):
@@ -77,14 +112,11 @@ class NodeGate(LayerNetworks):
         strength: Positive = STRENGTH,
     ):
         super().__init__(pathway.n_species, descriptors, generator, hidden, pathway.pool_channels)
-        self.gate = Gate(strength)
+        self.strength = strength
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
         """Gates of every layer: [N, pool_channels] each."""
-        networks = self.kernel_inputs(inputs)
-        if networks is not None:
-            return kernel_node_gates(inputs.geometry, self.gate.strength, networks)
-        return elementwise(self.gate, self.outputs(inputs)).split(self.widths, dim=1)
+        return node_gates(inputs.geometry, self.networks(inputs), self.strength)
 
     def pool(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
         """a_i m_i."""
@@ -100,8 +132,9 @@ class Injection(LayerNetworks):
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
         """Hidden units of every layer relative to the isolated atom: [N, hidden] each."""
         species = inputs.geometry.species
-        units = self.hidden_units(inputs.descriptors.values, self.embedding.index_select(0, species))
-        isolated = self.hidden_units(inputs.descriptors.isolated, self.embedding)
+        local, layers = inputs.descriptors, len(self.w2)
+        units = hidden_units(local.values, self.w1, self.embedding.index_select(0, species), layers)
+        isolated = hidden_units(local.isolated, self.w1, self.embedding, layers)
         return [own - alone.index_select(0, species) for own, alone in zip(units, isolated, strict=True)]
 
     def pool(self, layer: int, features: Tensor, prepared: Any) -> Tensor:
@@ -126,24 +159,12 @@ class EdgeGate(LayerNetworks):
     ):
         widths = [pathway.n_species * (1 + pathway.n_radial)] * len(pathway.edge_channels)
         super().__init__(pathway.n_species, descriptors, generator, hidden, widths)
-        self.n_species, self.gate = pathway.n_species, Gate(strength)
+        self.strength = strength
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
         """Gates of every layer on the padded layout: [N, K, 1] each."""
-        geometry, networks = inputs.geometry, self.kernel_inputs(inputs)
-        if networks is not None:
-            return kernel_edge_gates(geometry, self.gate.strength, networks, inputs.radial, inputs.per_pair)
-        radial = inputs.padded_radial
-        n_atoms, layers, functions = geometry.n_atoms, len(self.widths), 1 + radial.shape[2]
-        outputs = self.outputs(inputs).view(n_atoms, layers * self.n_species, functions)
-        constant, coefficients = outputs.tensor_split([1], dim=2)
-        logits = torch.baddbmm(constant, coefficients, radial.transpose(1, 2))  # [N, layers * S, K]
-        if self.n_species > 1:  # of every neighbour the one of its species
-            species = geometry.padded_neighbour_species.view(n_atoms, 1, 1, geometry.max_degree)
-            logits = logits.view(n_atoms, layers, self.n_species, geometry.max_degree)
-            logits = logits.gather(2, species.expand(-1, layers, -1, -1)).squeeze(2)
-        # layer by layer in memory, since each is read by itself
-        return elementwise(self.gate, logits.transpose(0, 1).contiguous()).unsqueeze(3).unbind(0)
+        networks = self.networks(inputs)
+        return edge_gates(inputs.geometry, networks, self.strength, inputs.radial, inputs.per_pair)
 
     def edge_gate(self, layer: int, prepared: Any) -> Tensor:
         """g_ij [N, K, 1]."""

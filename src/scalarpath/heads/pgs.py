@@ -9,13 +9,33 @@ import torch
 from torch import Tensor, nn
 
 from scalarpath.core.settings import Count, Positive, Whole
-from scalarpath.graph.geometry import EdgeDistances
+from scalarpath.graph.geometry import EdgeDistances, EdgeGeometry
 from scalarpath.heads.descriptors import ENVELOPE_EXPONENT
 from scalarpath.heads.interface import Descriptors, PathwayInputs, PathwayPart, PathwayShape
+from scalarpath.nn.cpu.choice import with_cpu_kernel
 from scalarpath.nn.cpu.edge_band import kernel_edge_band
 from scalarpath.nn.cpu.embedding_energy import kernel_embedding_energy
-from scalarpath.nn.cpu.library import usable
 from scalarpath.nn.radial import polynomial_cutoff, semicircle_taper
+
+
+def sine_band(geometry: EdgeDistances, frequencies: Tensor) -> Tensor:
+    """sin(k_m s) / s times the envelope, s the stretched distances: [M, E]."""
+    s = geometry.stretched_distances.T
+    envelope = polynomial_cutoff(geometry.scaled_distances.T, ENVELOPE_EXPONENT)
+    return torch.sin(frequencies[:, None] * s) * (envelope / s)
+
+
+@with_cpu_kernel(kernel_edge_band)
+def band_features(
+    geometry: EdgeDistances, frequencies: Tensor, mix: Tensor, amplitudes: Tensor, kind: Tensor | None
+) -> Tensor:
+    """a_q sum_m sin(k_m s) u / s A_mq, k_m neighbouring multiples of pi / cutoff: [E, rank].
+
+    frequencies k [M]; mix A [M, rank]; amplitudes a [kinds, rank], of which every edge reads the row ``kind`` [E], or
+    all the only one where it is None.
+    """
+    factors = amplitudes if kind is None else amplitudes.index_select(0, kind)
+    return (sine_band(geometry, frequencies).T @ mix) * factors
 
 
 class EdgeBand(PathwayPart):
@@ -43,7 +63,7 @@ class EdgeBand(PathwayPart):
         beta: Positive = 4.0,
     ):
         super().__init__()
-        self.n_species, self.first = pathway.n_species, first
+        self.n_species = pathway.n_species
         orders = torch.arange(first + 1, first + size + 1, dtype=torch.float64)
         self.register_buffer("frequencies", orders * math.pi / pathway.cutoff)
         self.register_buffer("taper", semicircle_taper(size, beta))
@@ -59,12 +79,6 @@ class EdgeBand(PathwayPart):
         )
         self._squares: list[Tensor] = []
 
-    def _band(self, geometry: EdgeDistances) -> Tensor:
-        """sin(k r) / r times the envelope: [size, E]."""
-        r = geometry.stretched_distances.T
-        envelope = polynomial_cutoff(geometry.scaled_distances.T, ENVELOPE_EXPONENT)
-        return torch.sin(self.frequencies[:, None] * r) * (envelope / r)
-
     def prepare(self, inputs: PathwayInputs) -> Tensor:
         """Low-rank features [R, rank]."""
         geometry = inputs.geometry.one_way
@@ -73,10 +87,7 @@ class EdgeBand(PathwayPart):
         mix, kind = self.mix * scale[:, None], None
         if self.n_species > 1:
             kind = self.pair_index.index_select(0, geometry.species_pairs(self.n_species))
-        if usable(geometry.distances):
-            return inputs.pairs_to_radial_layout(kernel_edge_band(geometry, self.first, mix, self.pair, kind))
-        amplitudes = self.pair if kind is None else self.pair.index_select(0, kind)
-        return inputs.pairs_to_radial_layout((self._band(geometry).T @ mix) * amplitudes)
+        return inputs.pairs_to_radial_layout(band_features(geometry, self.frequencies, mix, self.pair, kind))
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor]:
         """Features [R, rank] and their map V [rank, edge_channels]."""
@@ -85,7 +96,7 @@ class EdgeBand(PathwayPart):
     def observe(self, geometry: EdgeDistances) -> None:
         """Collect the mean square of the band over the training edges."""
         if len(geometry.distances):
-            self._squares.append(self._band(geometry).double().square())
+            self._squares.append(sine_band(geometry, self.frequencies).double().square())
 
     def finish_observation(self) -> None:
         """Scale every band function to unit mean square on the training edges (before the taper)."""
@@ -124,6 +135,15 @@ class SpectralExpansion(nn.Module):
         return (functions * (coefficients * self.weight)).sum((1, 2))
 
 
+@with_cpu_kernel(kernel_embedding_energy)
+def embedding_energy(
+    geometry: EdgeGeometry, descriptors: Tensor, coefficients: Tensor, expansion: SpectralExpansion, origin: Tensor
+) -> Tensor:
+    """psi_Zi(t_i), t = tanh(d / 2) - t0_Zi: descriptors d [N, C], coefficients [S, C, 2 orders], t0 [S, C] -> [N]."""
+    t = torch.tanh(0.5 * descriptors) - origin.index_select(0, geometry.species)
+    return expansion(t, coefficients.index_select(0, geometry.species))
+
+
 class EmbeddingReadout(PathwayPart):
     """E_i <- E_i + psi_Zi(t_i - t_isolated), t = tanh(d / 2) of the local descriptors, once, with the last layer.
 
@@ -147,12 +167,9 @@ class EmbeddingReadout(PathwayPart):
 
     def prepare(self, inputs: PathwayInputs) -> Tensor:
         """Embedding energies [N]."""
-        geometry, local, psi = inputs.geometry, inputs.descriptors, self.expansion
+        local = inputs.descriptors
         origin = torch.tanh(0.5 * local.isolated)
-        if usable(local.values):
-            return kernel_embedding_energy(geometry, local.values, self.coefficients, psi.weight, origin)
-        t = torch.tanh(0.5 * local.values) - origin.index_select(0, geometry.species)
-        return psi(t, self.coefficients.index_select(0, geometry.species))
+        return embedding_energy(inputs.geometry, local.values, self.coefficients, self.expansion, origin)
 
     def readout(self, layer: int, features: Tensor, prepared: Any) -> Tensor | None:
         """The embedding energies, with the last layer's readout."""

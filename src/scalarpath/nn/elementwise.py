@@ -15,15 +15,15 @@ from torch.autograd.function import once_differentiable
 
 
 class Elementwise(Protocol):
-    """f, g f' and u f'' at x, elementwise, given y = f(x)."""
+    """A function f and its first two derivatives at x, each times a factor; y = f(x) is given to them."""
 
     def value(self, x: Tensor) -> Tensor:
         """f(x)."""
 
-    def pulled_back(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def times_slope(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """g f'(x)."""
 
-    def curved(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def times_curvature(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """u f''(x)."""
 
 
@@ -34,11 +34,11 @@ class Silu:
         """x s(x)."""
         return torch.nn.functional.silu(x)
 
-    def pulled_back(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def times_slope(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """g f'(x)."""
         return torch.ops.aten.silu_backward(gradient, x)
 
-    def curved(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def times_curvature(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """u f''(x)."""
         s = torch.sigmoid(x)
         return torch.ops.aten.sigmoid_backward(u, s).mul_(torch.addcmul(x, x, s, value=-2.0).add_(2.0))
@@ -59,11 +59,11 @@ class Envelope:
         a, b, c = (p + 1.0) * (p + 2.0) / 2.0, p * (p + 2.0), p * (p + 1.0) / 2.0
         return (1.0 - _power(x, p) * (a - x * (b - c * x))) * (x < 1.0)
 
-    def pulled_back(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def times_slope(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """g u'(x)."""
         return gradient * self._scaled(x, self.p - 1.0, 1.0 - x) * (1.0 - x)
 
-    def curved(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def times_curvature(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """u times u''(x) = -d x^(p - 2) (1 - x) (p - 1 - (p + 1) x)."""
         return self._scaled(x, self.p - 2.0, (self.p - 1.0) - (self.p + 1.0) * x) * (1.0 - x) * u
 
@@ -73,7 +73,7 @@ class Envelope:
 
 
 @dataclass(frozen=True)
-class Gate:
+class ExpTanh:
     """exp(s tanh x), between exp(-s) and exp(s), one at zero; with t = tanh x = ln(y) / s: f' = s y (1 - t^2)."""
 
     strength: float
@@ -82,11 +82,11 @@ class Gate:
         """exp(s tanh x)."""
         return torch.tanh(x).mul_(self.strength).exp_()
 
-    def pulled_back(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def times_slope(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """g f'(x)."""
         return self._slope(torch.log(y)).mul_(y).mul_(gradient)
 
-    def curved(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def times_curvature(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """u f''(x) = u f' (s (1 - t^2) - 2 t)."""
         log = torch.log(y)
         slope = self._slope(log)
@@ -143,12 +143,12 @@ class _Slope(torch.autograd.Function):
     def forward(ctx: Any, function: Elementwise, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
         ctx.function = function
         ctx.save_for_backward(gradient, x, y)
-        return function.pulled_back(gradient, x, y)
+        return function.times_slope(gradient, x, y)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, tangent: Tensor) -> tuple[None, Tensor, Tensor, None]:
         """t f'(x) and t g f''(x); y is a function of x, and nothing by itself."""
         gradient, x, y = ctx.saved_tensors
-        by_gradient = ctx.function.pulled_back(tangent, x, y)
-        return None, by_gradient, ctx.function.curved(gradient * tangent, x, y), None
+        by_gradient = ctx.function.times_slope(tangent, x, y)
+        return None, by_gradient, ctx.function.times_curvature(gradient * tangent, x, y), None

@@ -59,11 +59,11 @@ class _Bessel:
         """b(x)."""
         return torch.sin(self.k * x).mul_(self.c).div_(x)
 
-    def pulled_back(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def times_slope(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """g b'(x)."""
         return self._slope(x, y).mul_(gradient)
 
-    def curved(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def times_curvature(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """u b''(x) = -u (k^2 b + 2 b' / x)."""
         return self._slope(x, y).div_(x).mul_(-2.0).addcmul_(y, self.k.square(), value=-1.0).mul_(u)
 

@@ -82,7 +82,7 @@ class Potential(nn.Module):
         vectors = self._edge_vectors(graph, batch).to(self.dtype)
         if derivatives and not vectors.requires_grad:
             vectors.requires_grad_(True)
-        geometry = self._geometry(graph, vectors, species, atom_counts)
+        geometry = EdgeGeometry.from_vectors(vectors, graph, species, self.cutoff, self.pair_cutoffs, atom_counts)
         # 2. atomic energies; sums in float64                                                       [N], [G]
         network = self.backbone(geometry, self.head).double()
         node_energy = self.scale.index_select(0, species) * network + (self.shift + self.e0).index_select(0, species)
@@ -117,25 +117,6 @@ class Potential(nn.Module):
         shift = torch.bmm(graph.edge_shift[:, None, :], cells).squeeze(1)
         return graph.pos.index_select(0, neighbour) - graph.pos.index_select(0, centre) + shift
 
-    def _geometry(
-        self, graph: Data, vectors: Tensor, species: Tensor, atom_counts: Sequence[int] | None = None
-    ) -> EdgeGeometry:
-        """Geometry from edge vectors [E, 3] in the network's dtype and species indices [N]."""
-        centre, neighbour = graph.edge_index
-        return EdgeGeometry.from_vectors(
-            vectors,
-            centre,
-            neighbour,
-            graph.edge_slot,
-            species,
-            graph.max_degree,
-            self.cutoff,
-            self.pair_cutoffs,
-            atom_counts,
-            # cutoffs per pair of elements may differ between the two directions
-            (graph.edge_pair, graph.pair_edge, graph.edge_reverse) if self.pair_cutoffs is None else None,
-        )
-
     def species_of(self, z: Tensor) -> Tensor:
         """Species indices of atomic numbers [N]; raises DataError for an element that the potential does not know."""
         species = self.species_index[z]
@@ -164,7 +145,9 @@ class Potential(nn.Module):
         def geometries() -> Iterator[EdgeGeometry]:
             for batch in batches:
                 vectors = self._edge_vectors(batch, batch.batch).to(self.dtype)
-                yield self._geometry(batch, vectors, self.species_of(batch.z))
+                yield EdgeGeometry.from_vectors(
+                    vectors, batch, self.species_of(batch.z), self.cutoff, self.pair_cutoffs
+                )
 
         self.head.calibrate(geometries())
 

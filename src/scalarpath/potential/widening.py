@@ -11,6 +11,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import torch
@@ -120,16 +121,16 @@ def inference_flops(backbone: Backbone, head: nn.Module, neighbours: float, *, p
     directions = torch.randn(len(centre), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     vectors = (0.5 * pathway.cutoff * nn.functional.normalize(directions)).requires_grad_()
     edges = torch.arange(len(centre))
-    geometry = EdgeGeometry.from_vectors(
-        vectors,
-        centre,
-        (centre + slot) % pathway.n_species,
-        slot,
-        species,
-        degree,
-        pathway.cutoff,
-        pairs=(edges // 2, edges[::2], (edges ^ 1).clamp(max=len(edges) - 1)) if paired else None,
+    graph = SimpleNamespace(
+        edge_index=torch.stack([centre, (centre + slot) % pathway.n_species]),
+        edge_slot=slot,
+        edge_reverse=(edges ^ 1).clamp(max=len(edges) - 1),
+        edge_pair=edges // 2,
+        pair_edge=edges[::2],
+        max_degree=degree,
     )
+    cutoffs = None if paired else vectors.new_full((pathway.n_species, pathway.n_species), pathway.cutoff)
+    geometry = EdgeGeometry.from_vectors(vectors, graph, species, pathway.cutoff, cutoffs)
     return flops(lambda: torch.autograd.grad(backbone(geometry, head).sum(), vectors))
 
 

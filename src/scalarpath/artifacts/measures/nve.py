@@ -267,7 +267,7 @@ def _conserving(
         limits_for(atoms, temperature, settings.explosion_factor, settings.evaporation_factor),
         record_every=round(settings.sample_interval_fs / step),
         snapshot_every=0 if path is None else round(20.0 / step),
-        trajectory=path,
+        trajectory_file=path,
     )
 
 

@@ -275,7 +275,7 @@ def _replica(
         limits_for(atoms, stage.temperature_K, settings.explosion_factor, settings.evaporation_factor),
         Thermostat(stage.temperature_K, settings.friction_per_ps, seed, number),
         snapshot_every=max(1, round(settings.snapshot_interval_fs / settings.time_step_fs)) if sampling else 0,
-        trajectory=trajectories / f"liquid_seed{seed}.extxyz" if trajectories is not None and sampling else None,
+        trajectory_file=trajectories / f"liquid_seed{seed}.extxyz" if trajectories is not None and sampling else None,
     )
 
 

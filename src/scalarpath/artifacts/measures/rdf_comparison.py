@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -52,12 +51,6 @@ class RdfResult:
     failures: list[RdfFailure]
     failure_fraction: float
     notes: list[str]
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> RdfResult:
-        """The inverse of ``dataclasses.asdict``."""
-        pairs = {label: PairStructure(**pair) for label, pair in data["pairs"].items()}
-        return cls(**{**data, "pairs": pairs, "failures": [RdfFailure(**failure) for failure in data["failures"]]})
 
 
 @dataclass(frozen=True)

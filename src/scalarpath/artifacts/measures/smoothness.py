@@ -165,7 +165,7 @@ def measure_smoothness(calculator: Calculator, material: Material, settings: Smo
     lines = []
     for scan, start, end in _scans(material, settings):
         positions = np.linspace(start, end, settings.points)
-        # force and energy of one structure after another: who computes the one has the other too
+        # force and energy of one structure together: a calculator that has computed the one knows the other
         points = [(scan.force(calculator, position), scan.energy(calculator, position)) for position in positions]
         forces, energies = np.array(points).T
         energy = partial(scan.energy, calculator)

@@ -149,7 +149,7 @@ def bond_scan(material: Material, symbols: tuple[str, str], bond: Bond) -> PairS
 
 def wall_curve(scan: Scan, calculator: Calculator, distances_A: np.ndarray) -> WallCurve:
     """Energy and force of a scan at increasing distances."""
-    # force and energy of one structure after another: who computes the one has the other too
+    # force and energy of one structure together: a calculator that has computed the one knows the other
     points = [(scan.force(calculator, distance), scan.energy(calculator, distance)) for distance in distances_A]
     return WallCurve(
         distance_A=[float(distance) for distance in distances_A],

@@ -14,7 +14,7 @@ from scalarpath.graph.layout import pairs_to_padded_blocks
 from scalarpath.nn.angular import block, clebsch_gordan, couplings
 from scalarpath.nn.convolution.path_groups import GatedGroup, PathGroup, PlainGroup, TraceGroup
 from scalarpath.nn.convolution.weighted_neighbour_sum import weighted_neighbour_sum
-from scalarpath.nn.cpu.library import usable
+from scalarpath.nn.cpu.choice import with_cpu_kernel
 from scalarpath.nn.cpu.weighted_neighbour_sum import Plan, kernel_neighbour_sum
 
 
@@ -138,6 +138,7 @@ class ChannelwiseConvolution(nn.Module):
             part for w, cut in zip(weights, cuts, strict=False) for part in pairs_to_padded_blocks(w, cut, geometry)
         ]
 
+    @with_cpu_kernel(kernel_neighbour_sum)
     def _summed(
         self,
         features: Sequence[Tensor],
@@ -147,9 +148,6 @@ class ChannelwiseConvolution(nn.Module):
         gate: Tensor | None,
     ) -> list[Sequence[Tensor]]:
         """Per group and path T [N, (2 l2 + 1)(2 l1 + 1), C]; of a trace [N, 1, C], a plain group [N, 2 l1 + 1, C]."""
-        if self.plan.fits and usable(harmonics):
-            sums = kernel_neighbour_sum(self.plan, geometry, harmonics, gate, weights, features)
-            return [values.unbind(1) for values in sums]
         groups = self.groups
         if gate is not None:  # W (x) Y g: the gate is one number per edge, and so many more are the weights
             # under a name of its own, at which the derivatives of both parts meet before those of other layers join in

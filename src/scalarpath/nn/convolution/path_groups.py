@@ -27,28 +27,28 @@ class Factors(NamedTuple):
 class PathGroup:
     """Paths with the same input and harmonic: index of the input, where the harmonic lies, number of paths.
 
-    ``total`` is T = sum_k Y (x) W (x) h, ``first`` its derivatives contracted with G (that of the loss by T), and
-    ``second`` the derivatives of the latter contracted with tangents t of Y, W and h. Derivatives by Y are added to
-    ``by_harmonics`` [N, K, D]; those by W come as [N, K, P, C], those by h as factors of terms [N, K, M, C].
+    ``value`` is T = sum_k Y (x) W (x) h; ``vjp`` its gradients by Y, W and h, given G, that of the loss by T;
+    ``jvp_of_vjp`` the tangents of T and of these gradients, given tangents t of Y, W and h. What belongs to Y is added
+    to ``by_harmonics`` [N, K, D]; what belongs to W comes as [N, K, P, C], to h as factors of terms [N, K, M, C].
     """
 
     source: int
     where: slice
     paths: int
 
-    def total(self, f: Factors) -> Tensor:
+    def value(self, f: Factors) -> Tensor:
         """[N, 2l + 1, P M C]."""
         return torch.bmm(f.y.transpose(1, 2), _product(f.w, f.h))
 
-    def first(self, g: Tensor, f: Factors, by_harmonics: Tensor) -> tuple[Tensor, Terms]:
-        """Derivatives of sum(G T) by W and h."""
+    def vjp(self, g: Tensor, f: Factors, by_harmonics: Tensor) -> tuple[Tensor, Terms]:
+        """Gradients of sum(G T) by W and h."""
         by_harmonics[:, :, self.where] += torch.bmm(_product(f.w, f.h), g.transpose(1, 2))
         spread = self._spread(f.y, g, f)
         by_weights = _over_m(spread * f.h[:, :, None])
         return by_weights, [(spread[:, :, p], f.w[:, :, p, None]) for p in range(self.paths)]
 
-    def second(self, g: Tensor, f: Factors, t: Factors, by_harmonics: Tensor) -> tuple[Tensor, Tensor, Terms]:
-        """Derivatives of the first ones, contracted with t, by G, W and h."""
+    def jvp_of_vjp(self, g: Tensor, f: Factors, t: Factors, by_harmonics: Tensor) -> tuple[Tensor, Tensor, Terms]:
+        """Tangents of T, and of the gradients by W and h."""
         mixed = _product(t.w, f.h)
         mixed.view(*f.w.shape[:3], *f.h.shape[2:]).addcmul_(f.w[:, :, :, None], t.h[:, :, None])
         by_gradient = torch.bmm(t.y.transpose(1, 2), _product(f.w, f.h)).baddbmm_(f.y.transpose(1, 2), mixed)
@@ -70,18 +70,18 @@ class PathGroup:
 class TraceGroup(PathGroup):
     """The path from degree l with a harmonic of degree l to a scalar: T = sum_k W sum_m Y_m h_m, [N, 1, C]."""
 
-    def total(self, f: Factors) -> Tensor:
+    def value(self, f: Factors) -> Tensor:
         """[N, 1, C]."""
         return (f.w.squeeze(2) * _dot(f.y, f.h)).sum(1, keepdim=True)
 
-    def first(self, g: Tensor, f: Factors, by_harmonics: Tensor) -> tuple[Tensor, Terms]:
-        """Derivatives of sum(G T) by W and h."""
+    def vjp(self, g: Tensor, f: Factors, by_harmonics: Tensor) -> tuple[Tensor, Terms]:
+        """Gradients of sum(G T) by W and h."""
         spread = g * f.w.squeeze(2)  # [N, K, C]
         by_harmonics[:, :, self.where] += (f.h * spread[:, :, None]).sum(3)
         return (g * _dot(f.y, f.h))[:, :, None], [(f.y[:, :, :, None], spread[:, :, None])]
 
-    def second(self, g: Tensor, f: Factors, t: Factors, by_harmonics: Tensor) -> tuple[Tensor, Tensor, Terms]:
-        """Derivatives of the first ones, contracted with t, by G, W and h."""
+    def jvp_of_vjp(self, g: Tensor, f: Factors, t: Factors, by_harmonics: Tensor) -> tuple[Tensor, Tensor, Terms]:
+        """Tangents of T, and of the gradients by W and h."""
         w, w_t = f.w.squeeze(2), t.w.squeeze(2)
         spread, spread_t = (g * w)[:, :, None], (g * w_t)[:, :, None]
         dot_t = _dot(f.y, t.h, _dot(t.y, f.h))
@@ -93,16 +93,16 @@ class TraceGroup(PathGroup):
 class PlainGroup(PathGroup):
     """The path with the harmonic of degree 0, which is 1: T = sum_k W h, [N, M, C]."""
 
-    def total(self, f: Factors) -> Tensor:
+    def value(self, f: Factors) -> Tensor:
         """[N, M, C]."""
         return (f.w * f.h).sum(1)
 
-    def first(self, g: Tensor, f: Factors, by_harmonics: Tensor) -> tuple[Tensor, Terms]:
-        """Derivatives of sum(G T) by W and h."""
+    def vjp(self, g: Tensor, f: Factors, by_harmonics: Tensor) -> tuple[Tensor, Terms]:
+        """Gradients of sum(G T) by W and h."""
         return _over_m((g[:, None] * f.h)[:, :, None]), [(g[:, None], f.w)]
 
-    def second(self, g: Tensor, f: Factors, t: Factors, by_harmonics: Tensor) -> tuple[Tensor, Tensor, Terms]:
-        """Derivatives of the first ones, contracted with t, by G, W and h."""
+    def jvp_of_vjp(self, g: Tensor, f: Factors, t: Factors, by_harmonics: Tensor) -> tuple[Tensor, Tensor, Terms]:
+        """Tangents of T, and of the gradients by W and h."""
         by_gradient = (t.w * f.h).addcmul_(f.w, t.h).sum(1)
         return by_gradient, _over_m((g[:, None] * t.h)[:, :, None]), [(g[:, None], t.w)]
 
@@ -113,7 +113,7 @@ class GatedGroup(PathGroup):
     With Y = 1 it adds up the same numbers in the same order as ``PlainGroup``.
     """
 
-    def total(self, f: Factors) -> Tensor:
+    def value(self, f: Factors) -> Tensor:
         """[N, 1, C]."""
         return _product(f.w, f.h).mul_(f.y).sum(1, keepdim=True)
 

@@ -32,7 +32,7 @@ def weighted_neighbour_sum(
     """T_n = sum_k Y_nk (x) W_nk (x) h_nk of every group and channel, on the padded layout of K slots per atom.
 
     neighbour [N K], harmonics [N, K, D] (zero in empty slots), weights per group [N K, P C] (likewise), features per
-    input [N, M, C] -> per group what ``PathGroup.total`` says. Differentiates twice; the harmonic of degree 0 is taken
+    input [N, M, C] -> per group what ``PathGroup.value`` says. Differentiates twice; the harmonic of degree 0 is taken
     for the constant that it is.
     """
     return _Sum.apply(groups, neighbour, harmonics, *weights, *features)
@@ -86,7 +86,7 @@ class _Sum(torch.autograd.Function):
         ctx.save_for_backward(neighbour, *tensors)
         arguments = _Arguments(groups, neighbour, tensors)
         totals = [
-            [group.total(f) for group, f in zip(groups, arguments.factors(atoms), strict=True)]
+            [group.value(f) for group, f in zip(groups, arguments.factors(atoms), strict=True)]
             for atoms in arguments.batches()
         ]
         return _joined(totals)
@@ -95,7 +95,7 @@ class _Sum(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         neighbour, *tensors = ctx.saved_tensors
         wanted = ctx.needs_input_grad[3 + len(ctx.groups) :]
-        return (None, None, *_FirstDerivatives.apply(ctx.groups, wanted, neighbour, *gradients, *tensors))
+        return (None, None, *_Vjp.apply(ctx.groups, wanted, neighbour, *gradients, *tensors))
 
 
 def _part(values: Tensor, which: slice | None) -> Tensor:
@@ -136,7 +136,7 @@ class _Derivatives:
         return [self.harmonics, *_joined(self.weights), *self.features]
 
 
-class _FirstDerivatives(torch.autograd.Function):
+class _Vjp(torch.autograd.Function):
     """Derivatives of Phi(G, Y, W, h) by Y, W and those h that are wanted."""
 
     @staticmethod
@@ -152,7 +152,7 @@ class _FirstDerivatives(torch.autograd.Function):
             by_y = _part(out.harmonics, atoms)
             # the last group first: what those with scalar output add to the derivatives by Y comes in a sum at the end,
             # as it does with a gate, and an open gate changes no digit
-            out.add(atoms, [group.first(_part(g, atoms), f, by_y) for group, g, f in reversed(each)][::-1])
+            out.add(atoms, [group.vjp(_part(g, atoms), f, by_y) for group, g, f in reversed(each)][::-1])
         return tuple(out.by_arguments())
 
     @staticmethod
@@ -162,12 +162,12 @@ class _FirstDerivatives(torch.autograd.Function):
         groups = ctx.groups
         neighbour, *tensors = ctx.saved_tensors
         gradients, arguments = tensors[: len(groups)], _Arguments(groups, neighbour, tensors[len(groups) :])
-        moved = _Arguments(groups, neighbour, tangents)
+        tangent = _Arguments(groups, neighbour, tangents)
         out, by_gradients = _Derivatives(arguments, ctx.needs_input_grad[4 + 2 * len(groups) :]), []
         for atoms in arguments.batches():
-            each = zip(groups, gradients, arguments.factors(atoms), moved.factors(atoms), strict=True)
+            each = zip(groups, gradients, arguments.factors(atoms), tangent.factors(atoms), strict=True)
             by_y = _part(out.harmonics, atoms)
-            parts = [group.second(_part(g, atoms), f, t, by_y) for group, g, f, t in each]
+            parts = [group.jvp_of_vjp(_part(g, atoms), f, t, by_y) for group, g, f, t in each]
             by_gradients.append([by_gradient for by_gradient, _, _ in parts])
             out.add(atoms, [(by_w, by_h) for _, by_w, by_h in parts])
         return None, None, None, *_joined(by_gradients), *out.by_arguments()

@@ -9,6 +9,7 @@
 
 #include "edge_blocks.h"
 #include "elementary.h"
+#include "kernel.h"
 #include "share_out.h"
 
 namespace scalarpath {
@@ -16,21 +17,8 @@ namespace {
 
 constexpr int64_t SHELLS = 16, MOMENTS = 12;  // most shells; sums of w, w x, w x^2, w u, and w u u (xx yy zz xy xz yz)
 
-struct Neighbourhood {
-    int64_t atoms, shells, species, threads;
-    const int64_t *first_edge, *neighbour, *element;
-};
-
 // r [E], u [E, 3], radii R [K], inverse widths 1 / s [K], weights q [K, S]
 enum Input { DISTANCES, UNITS, RADII, INVERSE, WEIGHTS, INPUTS };
-
-// cutoff of every edge [E], or null where all have the one; nbar [S, K], mean and spread [S, K + 3]
-template <class T>
-struct Fixed {
-    const T* cutoffs;
-    T cutoff;
-    const T *coordination, *mean, *spread;
-};
 
 // What some edges contribute: F_k and u of their distances, x = r / cutoff. Nothing where there is no edge.
 template <class T, class N>
@@ -40,36 +28,38 @@ struct Edges {
     Wide inverse_cutoff;
     S r, x, unit[3], envelope, slope, shell[SHELLS], past[SHELLS];  // past: R - r
 
-    Edges(const Fixed<T>& fixed, const N* in, const Block<T>& block, int64_t shells) {
-        const Wide cutoff = block.template gathered<AtRest<T>>(
-            [&](int64_t e, int64_t) { return fixed.cutoffs ? fixed.cutoffs[e] : fixed.cutoff; });
+    Edges(const Descriptors<T>& n, const N* in, const Block<T>& block) {
+        const Wide cutoff = block.template gathered<Plain<T>>(
+            [&](int64_t e, int64_t) { return n.cutoffs ? n.cutoffs[e] : T(n.cutoff); });
         inverse_cutoff = T(1) / cutoff;
         r = block.template gathered<N>([&](int64_t e, int64_t) { return in[DISTANCES].template get<T>(e); });
         for (int a = 0; a < 3; a++)
             unit[a] = block.template gathered<N>([&](int64_t e, int64_t) { return in[UNITS].template get<T>(3 * e + a); });
         x = r * inverse_cutoff;
-        const Wide exists = block.template gathered<AtRest<T>>(
+        const Wide exists = block.template gathered<Plain<T>>(
             [&](int64_t, int64_t lane) { return lane < block.filled ? T(1) : T(0); });
-        const Wide inside = lowest(r) < cutoff ? exists : Wide{};
+        const Wide inside = primal(r) < cutoff ? exists : Wide{};
         const S x2 = x * x, x4 = x2 * x2, rest = T(1) - x;
         envelope = (T(1) - x4 * x2 * (T(28) - x * (T(48) - T(21) * x))) * inside;
         slope = x4 * x * rest * rest * T(-168) * inside;
-        for (int64_t k = 0; k < shells; k++) {
+        for (int64_t k = 0; k < n.shells; k++) {
             past[k] = in[RADII].template get<T>(k) - r;
             shell[k] = sigmoid<T>(past[k] * in[INVERSE].template get<T>(k));
         }
     }
 };
 
-// g: derivatives by the descriptors, or null for these alone, which may be null; moved: tangents of the inputs
+// cutoffs [E], or null where all edges have the one; coordination nbar [S, K], mean and spread [S, K + 3].
 template <class T, class N>
-void descriptors(const Neighbourhood& n, const Fixed<T>& fixed, const T* const* inputs, const T* const* moved,
-                 const T* g, T* out, T* const* by) {
+void descriptors(const Descriptors<T>& n, const Call<T>& call) {
+    const T* g = call.gradients ? call.gradients[0] : nullptr;
+    T* out = call.values ? call.values[0] : nullptr;
+    T* const* by = call.by_inputs;
     using S = typename N::template Of<T>;
     using SW = typename N::template Of<typename Lanes<T>::type>;
     const int64_t K = n.shells, D = K + 3, parameters = K * (2 + n.species);
     std::vector<N> in;
-    for (int64_t k = 0; k < INPUTS; k++) in.push_back(N{inputs[k], moved ? moved[k] : nullptr});
+    for (int64_t k = 0; k < INPUTS; k++) in.push_back(N{call.inputs[k], call.tangents ? call.tangents[k] : nullptr});
     const bool learning = g && (by[RADII] || by[INVERSE] || by[WEIGHTS]);
     std::vector<S> by_parameters(n.threads * parameters, S{});
 
@@ -85,7 +75,7 @@ void descriptors(const Neighbourhood& n, const Fixed<T>& fixed, const T* const* 
             SW parts[MOMENTS] = {}, counts[SHELLS] = {};
             all.clear();
             for (const Block<T>& block : blocks.of(i)) {
-                all.emplace_back(fixed, in.data(), block, K);
+                all.emplace_back(n, in.data(), block);
                 const Edges<T, N>& edges = all.back();
                 for (int64_t k = 0; k < K; k++) counts[k] += weight(k, block.species) * edges.shell[k] * edges.envelope;
                 const SW w = edges.shell[K - 1] * edges.envelope, *u = edges.unit;
@@ -105,7 +95,7 @@ void descriptors(const Neighbourhood& n, const Fixed<T>& fixed, const T* const* 
             for (int64_t k = 0; k < MOMENTS; k++) m[k] = sum<T>(parts[k]);
             for (int64_t k = 0; k < K; k++) number[k] = sum<T>(counts[k]);
             // 2. raw descriptors, numerator over denominator, standardised
-            const T* coordination = fixed.coordination + z * K;
+            const T* coordination = n.coordination + z * K;
             const S norm = m[0] + (coordination[K - 1] + T(1));
             S over[SHELLS + 3], under[SHELLS + 3], by_raw[SHELLS + 3];
             for (int64_t k = 0; k < K; k++) {
@@ -118,9 +108,9 @@ void descriptors(const Neighbourhood& n, const Fixed<T>& fixed, const T* const* 
                           T(2) * (m[9] * m[9] + m[10] * m[10] + m[11] * m[11]) - m[0] * m[0] * (T(1) / T(3));
             for (int64_t d = K; d < D; d++) under[d] = norm * norm;
             for (int64_t d = 0; d < D; d++) {
-                const T spread = fixed.spread[z * D + d];
-                const S scaled = (over[d] / under[d] - fixed.mean[z * D + d]) / spread;
-                if (out) out[i * D + d] = highest(arcsinh(scaled));
+                const T spread = n.spread[z * D + d];
+                const S scaled = (over[d] / under[d] - n.mean[z * D + d]) / spread;
+                if (out) out[i * D + d] = result(arcsinh(scaled));
                 if (g) by_raw[d] = g[i * D + d] / spread / square_root(T(1) + scaled * scaled);
             }
             if (!g) continue;
@@ -153,7 +143,7 @@ void descriptors(const Neighbourhood& n, const Fixed<T>& fixed, const T* const* 
                 for (int a = 0; a < 3; a++) {
                     const SW along = by_m[6 + a] * u[a];
                     by_w += u[a] * (by_m[3 + a] + along + T(0.5) * across[a]);
-                    block.scatter(highest(w * (by_m[3 + a] + T(2) * along + across[a])),
+                    block.scatter(result(w * (by_m[3 + a] + T(2) * along + across[a])),
                                   [&](int64_t e, T value) { by[UNITS][3 * e + a] = value; });
                 }
                 SW by_x = w * (by_m[1] + T(2) * by_m[2] * x), by_r{}, by_envelope{};
@@ -170,7 +160,7 @@ void descriptors(const Neighbourhood& n, const Fixed<T>& fixed, const T* const* 
                     by_weights[k * n.species + block.species] += by_number[k] * sum<T>(edges.shell[k] * edges.envelope);
                 }
                 by_x += by_envelope * edges.slope;
-                block.scatter(highest(by_r + by_x * edges.inverse_cutoff),
+                block.scatter(result(by_r + by_x * edges.inverse_cutoff),
                               [&](int64_t e, T value) { by[DISTANCES][e] = value; });
             }
         }
@@ -178,7 +168,7 @@ void descriptors(const Neighbourhood& n, const Fixed<T>& fixed, const T* const* 
     for (int64_t p = 0; learning && p < parameters; p++) {
         const int64_t which = std::min(p / K, int64_t(2)), k = p - which * K;
         T total(0);
-        for (int64_t t = 0; t < n.threads; t++) total += highest(by_parameters[t * parameters + p]);
+        for (int64_t t = 0; t < n.threads; t++) total += result(by_parameters[t * parameters + p]);
         if (by[RADII + which]) by[RADII + which][k] = total;
     }
 }
@@ -186,17 +176,4 @@ void descriptors(const Neighbourhood& n, const Fixed<T>& fixed, const T* const* 
 }  // namespace
 }  // namespace scalarpath
 
-using namespace scalarpath;
-
-#define FOR_TYPE(T, type)                                                                                     \
-    extern "C" void descriptors_##type(const Neighbourhood* n, const T* cutoffs, double cutoff,               \
-                                       const T* const* statistics, const T* const* in, const T* const* moved, \
-                                       const T* const* g, T* const* out, T* const* by) {                      \
-        const Fixed<T> fixed{cutoffs, T(cutoff), statistics[0], statistics[1], statistics[2]};                \
-        if (moved)                                                                                            \
-            descriptors<T, Moving<T>>(*n, fixed, in, moved, g ? *g : nullptr, out ? *out : nullptr, by);      \
-        else                                                                                                  \
-            descriptors<T, AtRest<T>>(*n, fixed, in, moved, g ? *g : nullptr, out ? *out : nullptr, by);      \
-    }
-FOR_TYPE(float, float32)
-FOR_TYPE(double, float64)
+KERNEL_ON_DUALS(descriptors, Descriptors)

@@ -1,4 +1,4 @@
-// Numbers with a tangent: what a derivative becomes when its inputs move. One number, or lanes of them (lanes.h).
+// Dual numbers: a value and its tangent (forward-mode differentiation). One number, or lanes of them (lanes.h).
 #pragma once
 #include <cstdint>
 #include <type_traits>
@@ -20,7 +20,7 @@ struct HasTangent : std::false_type {};
 template <class V>
 struct HasTangent<Dual<V>> : std::true_type {};
 template <class C>
-using IfAtRest = std::enable_if_t<!HasTangent<C>::value>;
+using IfPlain = std::enable_if_t<!HasTangent<C>::value>;
 
 template <class A, class B>
 inline Dual<Product<A, B>> operator+(Dual<A> a, Dual<B> b) {
@@ -44,56 +44,56 @@ inline Dual<A>& operator+=(Dual<A>& a, Dual<B> b) {
     return a = {a.value + b.value, a.tangent + b.tangent};
 }
 
-// with a number at rest
-template <class A, class C, class = IfAtRest<C>>
+// with a number that has no tangent
+template <class A, class C, class = IfPlain<C>>
 inline Dual<A> operator+(Dual<A> a, C c) {
     return {a.value + c, a.tangent};
 }
-template <class A, class C, class = IfAtRest<C>>
+template <class A, class C, class = IfPlain<C>>
 inline Dual<A> operator+(C c, Dual<A> a) {
     return a + c;
 }
-template <class A, class C, class = IfAtRest<C>>
+template <class A, class C, class = IfPlain<C>>
 inline Dual<A> operator-(Dual<A> a, C c) {
     return {a.value - c, a.tangent};
 }
-template <class A, class C, class = IfAtRest<C>>
+template <class A, class C, class = IfPlain<C>>
 inline Dual<A> operator-(C c, Dual<A> a) {
     return {c - a.value, -a.tangent};
 }
-template <class A, class C, class = IfAtRest<C>>
+template <class A, class C, class = IfPlain<C>>
 inline Dual<Product<A, C>> operator*(Dual<A> a, C c) {
     return {a.value * c, a.tangent * c};
 }
-template <class A, class C, class = IfAtRest<C>>
+template <class A, class C, class = IfPlain<C>>
 inline Dual<Product<A, C>> operator*(C c, Dual<A> a) {
     return a * c;
 }
-template <class A, class C, class = IfAtRest<C>>
+template <class A, class C, class = IfPlain<C>>
 inline Dual<Product<A, C>> operator/(Dual<A> a, C c) {
     return {a.value / c, a.tangent / c};
 }
-template <class A, class C, class = IfAtRest<C>>
+template <class A, class C, class = IfPlain<C>>
 inline Dual<Product<A, C>> operator/(C c, Dual<A> a) {
     const Product<A, C> q = c / a.value;
     return {q, -q * a.tangent / a.value};
 }
 
-// The value of a number, and the tangent of one that has it.
+// The value without its tangent; and what a run of a kernel gives: the tangent of a dual number, else the number.
 template <class V>
-inline V lowest(V x) {
+inline V primal(V x) {
     return x;
 }
 template <class V>
-inline V lowest(Dual<V> x) {
+inline V primal(Dual<V> x) {
     return x.value;
 }
 template <class V>
-inline V highest(V x) {
+inline V result(V x) {
     return x;
 }
 template <class V>
-inline V highest(Dual<V> x) {
+inline V result(Dual<V> x) {
     return x.tangent;
 }
 
@@ -112,9 +112,9 @@ inline Dual<T> sum(Dual<typename Lanes<T>::type> x) {
     return {sum<T>(x.value), sum<T>(x.tangent)};
 }
 
-// Numbers in a row of memory, at rest, or moving along tangents in a row of their own; V: one number, or lanes.
+// Numbers in a row of memory, plain, or with tangents in a row of their own; V: one number, or lanes of them.
 template <class T>
-struct AtRest {
+struct Plain {
     template <class V>
     using Of = V;
     const T *values, *tangents;  // the latter are not read
@@ -122,10 +122,10 @@ struct AtRest {
     V get(int64_t at) const {
         return load<V>(values + at);
     }
-    AtRest from(int64_t at) const { return {values + at, nullptr}; }
+    Plain from(int64_t at) const { return {values + at, nullptr}; }
 };
 template <class T>
-struct Moving {
+struct WithTangents {
     template <class V>
     using Of = Dual<V>;
     const T *values, *tangents;
@@ -133,7 +133,7 @@ struct Moving {
     Dual<V> get(int64_t at) const {
         return {load<V>(values + at), load<V>(tangents + at)};
     }
-    Moving from(int64_t at) const { return {values + at, tangents + at}; }
+    WithTangents from(int64_t at) const { return {values + at, tangents + at}; }
 };
 
 // Room for such numbers.

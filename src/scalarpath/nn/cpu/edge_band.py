@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,51 +9,43 @@ from torch import Tensor
 
 from scalarpath.graph.geometry import EdgeDistances
 from scalarpath.nn.cpu import library, twice_differentiable
-from scalarpath.nn.cpu.library import address, function
-from scalarpath.nn.cpu.twice_differentiable import Call, Inputs, empty_like_wanted
+from scalarpath.nn.cpu.structs import Indices, Numbers, Tensors
+from scalarpath.nn.cpu.twice_differentiable import Kernel, empty_like_wanted
 
 
 def kernel_edge_band(
-    geometry: EdgeDistances, first: int, mix: Tensor, amplitudes: Tensor, kind: Tensor | None
+    geometry: EdgeDistances, frequencies: Tensor, mix: Tensor, amplitudes: Tensor, kind: Tensor | None
 ) -> Tensor:
-    """a_q sum_m sin(k_m s) u / s A_mq with k_m = (first + m) pi / cutoff, m = 1..size: [P, rank].
-
-    mix A [size, rank]; amplitudes a [kinds, rank], of which ``kind`` [P] says the row, None where there is but one.
-    """
-    (values,) = twice_differentiable.apply(_Band(geometry, first, kind), geometry.distances, mix, amplitudes)
+    """Features [P, rank], see ``band_features`` in ``heads/pgs.py``; it relies on neighbouring multiples of pi / rc."""
+    pairs = len(geometry.distances)
+    kernel = Band(
+        pairs=pairs, size=len(mix), rank=mix.shape[1], kinds=len(amplitudes), threads=library.threads_for(pairs),
+        kind=kind, frequencies=frequencies, cutoff=geometry.cutoff, cutoffs=geometry.edge_cutoff,
+    )  # fmt: skip
+    (values,) = twice_differentiable.apply(kernel, geometry.distances, mix, amplitudes)
     return values
 
 
-class _Sizes(ctypes.Structure):
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("pairs", "size", "rank", "kinds", "first", "threads")),
-        ("kind", ctypes.c_void_p),
-    ]
-
-
 @dataclass
-class _Band:
-    geometry: EdgeDistances
-    first: int
-    kind: Tensor | None
+class Band(Kernel):
+    """A function of r [P, 1], A [size, rank] and a [kinds, rank]."""
 
-    def values(self, inputs: Inputs) -> list[Tensor]:
+    name = "edge_band"
+
+    pairs: int
+    size: int
+    rank: int
+    kinds: int
+    threads: int
+    kind: Indices | None
+    frequencies: Numbers
+    cutoff: float
+    cutoffs: Numbers | None
+
+    def values(self, inputs: Tensors) -> list[Tensor]:
         """Room for the features."""
-        distances, mix, _ = inputs
-        return [distances.new_empty(distances.shape[0], mix.shape[1])]
+        return [inputs[0].new_empty(self.pairs, self.rank)]
 
-    def derivatives(self, inputs: Inputs, wanted: Sequence[bool]) -> list[Tensor | None]:
-        """Room for derivatives, always by the distances."""
+    def derivatives(self, inputs: Tensors, wanted: Sequence[bool]) -> list[Tensor | None]:
+        """Room for the gradients, always for those by the distances."""
         return empty_like_wanted(inputs, [True, *wanted[1:]])
-
-    def run(self, call: Call) -> None:
-        """See ``Kernel``."""
-        distances, mix, amplitudes = call.inputs
-        kind = None if self.kind is None else self.kind.contiguous()
-        given = self.geometry.edge_cutoff
-        cutoffs = None if given is None else given.contiguous()
-        pairs = distances.shape[0]
-        sizes = _Sizes(pairs, *mix.shape, len(amplitudes), self.first, library.threads_for(pairs), address(kind))
-        function("edge_band", distances.dtype)(
-            ctypes.byref(sizes), address(cutoffs), ctypes.c_double(self.geometry.cutoff), *call.pointers()
-        )

@@ -21,8 +21,8 @@ struct Block {
         alignas(32) T values[size], tangents[size];
         for (int64_t lane = 0; lane < size; lane++) {
             const typename N::template Of<T> x = number(edge[lane], lane);
-            values[lane] = lowest(x);
-            tangents[lane] = highest(x);
+            values[lane] = primal(x);
+            tangents[lane] = result(x);
         }
         return N{values, tangents}.template get<typename Lanes<T>::type>(0);
     }

@@ -9,7 +9,7 @@
 namespace scalarpath {
 
 // What the exponential of a type needs: log 2 in two parts, the number 1.5 x 2^mantissa, which pushes the whole part of
-// what is added to it into the lowest bits, the degree to which the series of exp converges on |x| < log(2) / 2, and
+// what is added to it into the primal bits, the degree to which the series of exp converges on |x| < log(2) / 2, and
 // between which arguments its value is a normal number.
 template <class T>
 struct Exponent;

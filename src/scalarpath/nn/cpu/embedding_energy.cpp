@@ -8,28 +8,27 @@
 #include <vector>
 
 #include "elementary.h"
+#include "kernel.h"
 #include "share_out.h"
 
 namespace scalarpath {
 namespace {
-
-struct Atoms {
-    int64_t atoms, channels, orders, species, threads;
-    const int64_t *element, *first_edge;
-};
 
 // d [atoms, C], then a and b of every channel [species, C, 2 K]
 enum Input { DESCRIPTORS, COEFFICIENTS };
 
 // weight [2 K], of both kinds; origin t0 [species, C]
 template <class T, class N>
-void embedding_energy(const Atoms& n, const T* weight, const T* origin, const T* const* in, const T* const* moved,
-                      const T* g, T* values, T* const* by) {
+void embedding_energy(const Energies<T>& n, const Call<T>& call) {
+    const T* g = call.gradients ? call.gradients[0] : nullptr;
+    T* values = call.values ? call.values[0] : nullptr;
+    T* const* by = call.by_inputs;
+    const T *weight = n.weight, *origin = n.origin;
     using S = typename N::template Of<T>;
     const T turn = T(1.57079632679489661923);
     const int64_t C = n.channels, K = n.orders;
-    const N d{in[DESCRIPTORS], moved ? moved[DESCRIPTORS] : nullptr};
-    const N all{in[COEFFICIENTS], moved ? moved[COEFFICIENTS] : nullptr};
+    const auto input = [&](int64_t k) { return N{call.inputs[k], call.tangents ? call.tangents[k] : nullptr}; };
+    const N d = input(DESCRIPTORS), all = input(COEFFICIENTS);
     const bool learning = g && by[COEFFICIENTS];
     std::vector<std::vector<T>> own(n.threads, std::vector<T>(learning ? n.species * C * 2 * K : 0, T(0)));
     share_out(n.atoms, n.first_edge, n.threads, [&](int64_t thread, int64_t begin, int64_t end) {
@@ -48,14 +47,14 @@ void embedding_energy(const Atoms& n, const T* weight, const T* origin, const T*
                     energy += a * wave.sine + b * (wave.cosine - T(1));
                     slope += (a * wave.cosine - b * wave.sine) * (T(k + 1) * turn);
                     if (learning) {
-                        own[thread][at + k] += highest(wave.sine * (g[i] * weight[k]));
-                        own[thread][at + K + k] += highest((wave.cosine - T(1)) * (g[i] * weight[K + k]));
+                        own[thread][at + k] += result(wave.sine * (g[i] * weight[k]));
+                        own[thread][at + K + k] += result((wave.cosine - T(1)) * (g[i] * weight[K + k]));
                     }
                     wave = wave * base;
                 }
-                if (g) by[DESCRIPTORS][i * C + c] = highest(slope * (T(1) - h * h) * (T(0.5) * g[i]));
+                if (g) by[DESCRIPTORS][i * C + c] = result(slope * (T(1) - h * h) * (T(0.5) * g[i]));
             }
-            if (values) values[i] = highest(energy);
+            if (values) values[i] = result(energy);
         }
     });
     for (int64_t p = 0; learning && p < n.species * C * 2 * K; p++) {
@@ -68,18 +67,4 @@ void embedding_energy(const Atoms& n, const T* weight, const T* origin, const T*
 }  // namespace
 }  // namespace scalarpath
 
-using namespace scalarpath;
-
-#define FOR_TYPE(T, type)                                                                                           \
-    extern "C" void embedding_energy_##type(const Atoms* n, const T* weight, const T* origin, const T* const* in,   \
-                                            const T* const* moved, const T* const* g, T* const* values,             \
-                                            T* const* by) {                                                         \
-        if (moved)                                                                                                  \
-            embedding_energy<T, Moving<T>>(*n, weight, origin, in, moved, g ? *g : nullptr,                         \
-                                           values ? *values : nullptr, by);                                         \
-        else                                                                                                        \
-            embedding_energy<T, AtRest<T>>(*n, weight, origin, in, moved, g ? *g : nullptr,                         \
-                                           values ? *values : nullptr, by);                                         \
-    }
-FOR_TYPE(float, float32)
-FOR_TYPE(double, float64)
+KERNEL_ON_DUALS(embedding_energy, Energies)

@@ -2,57 +2,58 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.cpu import library, twice_differentiable
-from scalarpath.nn.cpu.library import address, addresses, function
-from scalarpath.nn.cpu.twice_differentiable import Call, Inputs, empty_like_wanted
+from scalarpath.nn.cpu.structs import Indices, Numbers, Tensors
+from scalarpath.nn.cpu.twice_differentiable import Kernel, empty_like_wanted
+
+
+class Weighted(Protocol):
+    """What the kernel reads of ``SpectralExpansion``: weights of sines and cosines of omega_k = k pi / 2."""
+
+    weight: Tensor  # [2 orders]
 
 
 def kernel_embedding_energy(
-    geometry: EdgeGeometry, descriptors: Tensor, coefficients: Tensor, weight: Tensor, origin: Tensor
+    geometry: EdgeGeometry, descriptors: Tensor, coefficients: Tensor, expansion: Weighted, origin: Tensor
 ) -> Tensor:
-    """sum over c and k of w_k [a_ck sin(omega_k t_c) + b_ck (cos(omega_k t_c) - 1)], t = tanh(d / 2) - t0: [N].
-
-    omega_k = k pi / 2; descriptors d [N, C]; coefficients (a, b) [S, C, 2 orders] and origin t0 [S, C] of every
-    species, weight [2 orders]; the last two get no derivatives.
-    """
-    (values,) = twice_differentiable.apply(_Energies(geometry, weight, origin), descriptors, coefficients)
+    """Energies [N], see ``embedding_energy`` in ``heads/pgs.py``; weights and origin get no derivatives."""
+    species, channels, functions = coefficients.shape
+    kernel = Energies(
+        atoms=geometry.n_atoms, channels=channels, orders=functions // 2, species=species,
+        threads=library.threads_for(len(geometry.centre)),
+        element=geometry.species, first_edge=geometry.first_edge, weight=expansion.weight, origin=origin,
+    )  # fmt: skip
+    (values,) = twice_differentiable.apply(kernel, descriptors, coefficients)
     return values
 
 
-class _Atoms(ctypes.Structure):
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("atoms", "channels", "orders", "species", "threads")),
-        *((name, ctypes.c_void_p) for name in ("element", "first_edge")),
-    ]
-
-
 @dataclass
-class _Energies:
-    geometry: EdgeGeometry
-    weight: Tensor
-    origin: Tensor
+class Energies(Kernel):
+    """A function of d [N, C] and (a, b) [S, C, 2 orders]."""
 
-    def values(self, inputs: Inputs) -> list[Tensor]:
+    name = "embedding_energy"
+
+    atoms: int
+    channels: int
+    orders: int
+    species: int
+    threads: int
+    element: Indices
+    first_edge: Indices
+    weight: Numbers
+    origin: Numbers
+
+    def values(self, inputs: Tensors) -> list[Tensor]:
         """Room for the energies."""
-        return [inputs[0].new_empty(self.geometry.n_atoms)]
+        return [inputs[0].new_empty(self.atoms)]
 
-    def derivatives(self, inputs: Inputs, wanted: Sequence[bool]) -> list[Tensor | None]:
-        """Room for derivatives, always by the descriptors."""
+    def derivatives(self, inputs: Tensors, wanted: Sequence[bool]) -> list[Tensor | None]:
+        """Room for the gradients, always for those by the descriptors."""
         return empty_like_wanted(inputs, [True, *wanted[1:]])
-
-    def run(self, call: Call) -> None:
-        """See ``Kernel``."""
-        geometry, (species, channels, functions) = self.geometry, call.inputs[1].shape
-        kept = [x.contiguous() for x in (geometry.species, geometry.first_edge, self.weight, self.origin)]
-        threads = library.threads_for(len(geometry.centre))
-        atoms = _Atoms(geometry.n_atoms, channels, functions // 2, species, threads, *addresses(kept[:2]))
-        function("embedding_energy", self.weight.dtype)(
-            ctypes.byref(atoms), address(kept[2]), address(kept[3]), *call.pointers()
-        )

@@ -12,23 +12,16 @@
 
 #include "edge_blocks.h"
 #include "elementary.h"
+#include "kernel.h"
 #include "share_out.h"
 
 namespace scalarpath {
 namespace {
 
-// hidden: units of one layer; widths: what the network of every layer gives; functions: radial features of an edge;
-// row: in which row they lie; edge_of, reverse: an edge that reads a row, and the other one of an edge's pair. All three
-// are null where rows are those of edges, the last one where every edge is a pair by itself.
-struct Networks {
-    int64_t atoms, descriptors, layers, hidden, species, functions, rows, threads;
-    const int64_t *widths, *element, *first_edge, *neighbour, *slot, *row, *edge_of, *reverse;
-};
-
 // d, W1 [D, L H], T [S, L H], then W2 [H, width] of every layer, then R [rows, B]
 enum Input { DESCRIPTORS, FIRST, EMBEDDING, SECOND };
 
-// The networks of one atom after another: numbers N at rest or moving.
+// The networks of one atom after another, on numbers N without or with tangents.
 template <class T, class N>
 class AtomNetworks {
    public:
@@ -36,14 +29,14 @@ class AtomNetworks {
     using Of = typename N::template Of<V>;
     using Wide = typename Lanes<T>::type;
 
-    AtomNetworks(const Networks& n, const T* const* in, const T* const* moved, T* const* by)
-        : n(n), total(n.layers * n.hidden), in(in), moved(moved), by(by), units(total), slopes(total),
+    AtomNetworks(const Gates<T>& n, const Call<T>& call)
+        : n(n), call(call), total(n.layers * n.hidden), by(call.by_inputs), units(total), slopes(total),
           by_units(total) {
         for (int64_t k = 0; by && k < SECOND + n.layers; k++)
             own.emplace_back(k > DESCRIPTORS && by[k] ? size(k) : 0, T(0));
     }
 
-    N input(int64_t k, int64_t at = 0) const { return N{in[k], moved ? moved[k] : nullptr}.from(at); }
+    N input(int64_t k, int64_t at = 0) const { return N{call.inputs[k], call.tangents ? call.tangents[k] : nullptr}.from(at); }
 
     // u of atom i, and its derivative by the argument of silu
     void enter(int64_t atom) {
@@ -86,7 +79,7 @@ class AtomNetworks {
                 using V = decltype(zero);
                 const Of<V> gv = g.template get<V>(c);
                 add(dot, gv * w.template get<V>(m * width + c));
-                if (by_w) store(by_w + m * width + c, load<V>(by_w + m * width + c) + highest(um * gv));
+                if (by_w) store(by_w + m * width + c, load<V>(by_w + m * width + c) + result(um * gv));
             });
             by_units.set(layer * n.hidden + m, sum<T>(dot));
         }
@@ -102,15 +95,15 @@ class AtomNetworks {
         over_channels<T>(total, [&](auto zero, int64_t j) {
             using V = decltype(zero);
             const Of<V> by_x = by_u.template get<V>(j) * slope.template get<V>(j);
-            if (by_shift) store(by_shift + j, load<V>(by_shift + j) + highest(by_x));
+            if (by_shift) store(by_shift + j, load<V>(by_shift + j) + result(by_x));
             for (int64_t k = 0; k < n.descriptors; k++) {
                 add(dots[k], by_x * input(FIRST, k * total).template get<V>(j));
                 T* to = by_first + k * total + j;
-                if (by_first) store(to, load<V>(to) + highest(d.template get<T>(k) * by_x));
+                if (by_first) store(to, load<V>(to) + result(d.template get<T>(k) * by_x));
             }
         });
         for (int64_t k = 0; k < n.descriptors; k++)
-            by[DESCRIPTORS][i * n.descriptors + k] = highest(sum<T>(dots[k]));
+            by[DESCRIPTORS][i * n.descriptors + k] = result(sum<T>(dots[k]));
     }
 
     // derivatives by the parameters, of the atoms of this thread
@@ -126,9 +119,9 @@ class AtomNetworks {
                                 : n.hidden * n.widths[k - SECOND];
     }
 
-    const Networks& n;
+    const Gates<T>& n;
+    const Call<T>& call;
     const int64_t total;
-    const T *const *in, *const *moved;
     T* const* by;
     Room<T> units, slopes, by_units;
     std::vector<std::vector<T>> own;  // derivatives by the parameters
@@ -137,30 +130,31 @@ class AtomNetworks {
 
 // work(networks, first atom, last atom + 1) for the atoms of every thread; derivatives by parameters added up in order
 template <class T, class N, class F>
-void over_atoms(const Networks& n, const T* const* in, const T* const* moved, T* const* by, F&& work) {
-    std::vector<AtomNetworks<T, N>> networks(n.threads, AtomNetworks<T, N>(n, in, moved, by));
+void over_atoms(const Gates<T>& n, const Call<T>& call, F&& work) {
+    std::vector<AtomNetworks<T, N>> networks(n.threads, AtomNetworks<T, N>(n, call));
     share_out(n.atoms, n.first_edge, n.threads,
               [&](int64_t thread, int64_t begin, int64_t end) { work(networks[thread], begin, end); });
-    for (int64_t t = 0; by && t < n.threads; t++) networks[t].add_to_result();
+    for (int64_t t = 0; call.by_inputs && t < n.threads; t++) networks[t].add_to_result();
 }
 
 // exp(s tanh x), and its derivative
 template <class T, class S>
-struct Gate {
+struct ExpTanh {
     S value, slope;
-    Gate(T strength, S x) {
+    ExpTanh(T strength, S x) {
         const S t = hyperbolic_tangent<T>(x);
         value = exponential(t * strength);
         slope = value * (T(1) - t * t) * strength;
     }
 };
 
-// g: derivatives by the gates of every layer, or null for the gates alone. slopes: the derivatives of the gates by their
-// arguments, which lie where the values do; the call for the gates alone keeps them, the one with g at rest reads them.
+// slopes: the derivatives of the gates by their arguments, which lie where the values do; the run that makes the values
+// keeps them, and that of the vjp reads them.
 template <class T, class N>
-void node_gates(const Networks& n, T strength, T* const* slopes, const T* const* in, const T* const* moved,
-                const T* const* g, T* const* values, T* const* by) {
-    over_atoms<T, N>(n, in, moved, by, [&](AtomNetworks<T, N>& networks, int64_t begin, int64_t end) {
+void node_gates(const Gates<T>& n, const Call<T>& call) {
+    const T strength = T(n.strength);
+    T *const *slopes = n.slopes, *const *g = call.gradients, *const *values = call.values, *const *tangents = call.tangents;
+    over_atoms<T, N>(n, call, [&](AtomNetworks<T, N>& networks, int64_t begin, int64_t end) {
         Room<T> by_output(n.layers ? *std::max_element(n.widths, n.widths + n.layers) : 0);
         for (int64_t i = begin; i < end; i++) {
             networks.enter(i);
@@ -170,13 +164,13 @@ void node_gates(const Networks& n, T strength, T* const* slopes, const T* const*
                     using V = decltype(zero);
                     using S = typename N::template Of<V>;
                     T* const slope = slopes[layer] + i * width + c;
-                    if (g && !moved) return by_output.set(c, load<V>(slope) * load<V>(g[layer] + i * width + c));
-                    const Gate<T, S> gate(strength, networks.template output<V>(layer, c));
-                    store(values[layer] + i * width + c, highest(gate.value));
+                    if (g && !tangents) return by_output.set(c, load<V>(slope) * load<V>(g[layer] + i * width + c));
+                    const ExpTanh<T, S> gate(strength, networks.template output<V>(layer, c));
+                    store(values[layer] + i * width + c, result(gate.value));
                     if (g)
                         by_output.set(c, gate.slope * load<V>(g[layer] + i * width + c));
                     else
-                        store(slope, lowest(gate.slope));
+                        store(slope, primal(gate.slope));
                 });
                 if (g) networks.back(layer, by_output);
             }
@@ -186,14 +180,16 @@ void node_gates(const Networks& n, T strength, T* const* slopes, const T* const*
 }
 
 template <class T, class N>
-void edge_gates(const Networks& n, T strength, T* const* slopes, const T* const* in, const T* const* moved,
-                const T* const* g, T* const* values, T* const* by) {
+void edge_gates(const Gates<T>& n, const Call<T>& call) {
+    const T strength = T(n.strength);
+    T *const *slopes = n.slopes, *const *g = call.gradients, *const *values = call.values, *const *by = call.by_inputs;
+    T* const* tangents = call.tangents;
     using Wide = typename Lanes<T>::type;
     using S = typename N::template Of<Wide>;
     const int64_t B = n.functions, width = n.species * (1 + B), radial = SECOND + n.layers;
     // derivatives by the radial features of the edges, of which two may have one row
     std::vector<T> by_edge(g && by[radial] ? n.first_edge[n.atoms] * B : 0);
-    over_atoms<T, N>(n, in, moved, by, [&](AtomNetworks<T, N>& networks, int64_t begin, int64_t end) {
+    over_atoms<T, N>(n, call, [&](AtomNetworks<T, N>& networks, int64_t begin, int64_t end) {
         Blocks<T> blocks(n.species, n.element, n.first_edge, n.neighbour);
         std::vector<Room<T>> outputs(n.layers, Room<T>(width));
         std::vector<S> by_outputs(n.layers * width), features(B), by_features(B);
@@ -216,19 +212,19 @@ void edge_gates(const Networks& n, T strength, T* const* slopes, const T* const*
                     const int64_t first = block.species * (1 + B);
                     const N c = outputs[layer].template row<N>(first);
                     S slope{};
-                    if (g && !moved) {
-                        slope = S{} + block.template gathered<AtRest<T>>(
+                    if (g && !tangents) {
+                        slope = S{} + block.template gathered<Plain<T>>(
                             [&](int64_t e, int64_t) { return slopes[layer][n.slot[e]]; });
                     } else {
                         S x = S{} + c.template get<T>(0);
                         for (int64_t b = 0; b < B; b++) x += c.template get<T>(1 + b) * features[b];
-                        const Gate<T, S> gate(strength, x);
+                        const ExpTanh<T, S> gate(strength, x);
                         slope = gate.slope;
-                        block.scatter(highest(gate.value), [&](int64_t e, T v) { values[layer][n.slot[e]] = v; });
-                        if (!g) block.scatter(lowest(slope), [&](int64_t e, T v) { slopes[layer][n.slot[e]] = v; });
+                        block.scatter(result(gate.value), [&](int64_t e, T v) { values[layer][n.slot[e]] = v; });
+                        if (!g) block.scatter(primal(slope), [&](int64_t e, T v) { slopes[layer][n.slot[e]] = v; });
                     }
                     if (!g) continue;
-                    const Wide given = block.template gathered<AtRest<T>>(
+                    const Wide given = block.template gathered<Plain<T>>(
                         [&](int64_t e, int64_t lane) { return lane < block.filled ? g[layer][n.slot[e]] : T(0); });
                     const S by_x = slope * given;
                     S* by_c = by_outputs.data() + layer * width + first;
@@ -239,7 +235,7 @@ void edge_gates(const Networks& n, T strength, T* const* slopes, const T* const*
                     }
                 }
                 for (int64_t b = 0; b < B && !by_edge.empty(); b++)
-                    block.scatter(highest(by_features[b]), [&](int64_t e, T x) { by_edge[e * B + b] = x; });
+                    block.scatter(result(by_features[b]), [&](int64_t e, T x) { by_edge[e * B + b] = x; });
             }
             if (!g) continue;
             for (int64_t layer = 0; layer < n.layers; layer++) {
@@ -261,17 +257,5 @@ void edge_gates(const Networks& n, T strength, T* const* slopes, const T* const*
 }  // namespace
 }  // namespace scalarpath
 
-using namespace scalarpath;
-
-#define FOR_KIND(kind, T, type)                                                                                  \
-    extern "C" void kind##_##type(const Networks* n, double strength, T* const* slopes, const T* const* in,      \
-                                  const T* const* moved, const T* const* g, T* const* values, T* const* by) {    \
-        if (moved)                                                                                               \
-            kind<T, Moving<T>>(*n, T(strength), slopes, in, moved, g, values, by);                               \
-        else                                                                                                     \
-            kind<T, AtRest<T>>(*n, T(strength), slopes, in, moved, g, values, by);                               \
-    }
-FOR_KIND(node_gates, float, float32)
-FOR_KIND(node_gates, double, float64)
-FOR_KIND(edge_gates, float, float32)
-FOR_KIND(edge_gates, double, float64)
+KERNEL_ON_DUALS(node_gates, Gates)
+KERNEL_ON_DUALS(edge_gates, Gates)

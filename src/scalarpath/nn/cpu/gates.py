@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,78 +10,89 @@ from torch import Tensor
 
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.cpu import library, twice_differentiable
-from scalarpath.nn.cpu.library import addresses, function
-from scalarpath.nn.cpu.twice_differentiable import Call, Inputs
+from scalarpath.nn.cpu.structs import Indices, Tensors
+from scalarpath.nn.cpu.twice_differentiable import Kernel
 
 
-def kernel_node_gates(geometry: EdgeGeometry, strength: float, networks: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """exp(strength tanh(o)) of every layer and atom [N, width] each.
-
-    networks: descriptors [N, D], W1 [D, L H], embedding [S, L H], then W2 [H, width] of every layer.
-    """
-    return twice_differentiable.apply(_Gates(geometry, strength), *networks)
+def kernel_node_gates(geometry: EdgeGeometry, networks: Sequence[Tensor], strength: float) -> tuple[Tensor, ...]:
+    """Gates of every layer and atom [N, width] each, see ``node_gates`` in ``heads/pan.py``."""
+    return twice_differentiable.apply(_gates(Gates, geometry, networks, strength), *networks)
 
 
 def kernel_edge_gates(
-    geometry: EdgeGeometry, strength: float, networks: Sequence[Tensor], radial: Tensor, per_pair: bool
+    geometry: EdgeGeometry, networks: Sequence[Tensor], strength: float, radial: Tensor, per_pair: bool
 ) -> tuple[Tensor, ...]:
-    """exp(strength tanh(c_0 + sum_b c_b R_b)) of every layer and edge, on the padded layout [N, K, 1] each.
-
-    networks as for ``kernel_node_gates``, with coefficients (c_0, c) for every species of the neighbour one after the
-    other; radial [R, B], its rows being those of pairs, of which the ones beyond the last are of no account, or edges.
-    """
-    return twice_differentiable.apply(_Gates(geometry, strength, on_edges=True, per_pair=per_pair), *networks, radial)
-
-
-class _Networks(ctypes.Structure):
-    _fields_ = [
-        *(
-            (name, ctypes.c_int64)
-            for name in ("atoms", "descriptors", "layers", "hidden", "species", "functions", "rows", "threads")
-        ),
-        *(
-            (name, ctypes.c_void_p)
-            for name in ("widths", "element", "first_edge", "neighbour", "slot", "row", "edge_of", "reverse")
-        ),
-    ]
+    """Gates of every layer and edge on the padded layout [N, K, 1] each, see ``edge_gates`` in ``heads/pan.py``."""
+    kernel = _gates(EdgeGates, geometry, networks, strength, radial.shape[1], per_pair)
+    return twice_differentiable.apply(kernel, *networks, radial)
 
 
 @dataclass
-class _Gates:
-    """``slopes``: derivatives of the gates by their arguments, kept with the values for the first derivatives."""
+class Gates(Kernel):
+    """A function of descriptors, W1, embedding, W2 of every layer and, on edges, of radial features."""
 
-    geometry: EdgeGeometry
+    name = "node_gates"
+
+    atoms: int
+    slots: int  # of every atom
+    descriptors: int
+    layers: int
+    hidden: int  # units of one layer
+    species: int
+    functions: int  # radial features of an edge
+    rows: int  # of the radial features
+    threads: int
+    widths: Indices  # of the network of every layer
+    element: Indices
+    first_edge: Indices
+    neighbour: Indices
+    slot: Indices
+    row: Indices | None  # of the radial features, for every edge; null on the edge layout
+    edge_of: Indices | None  # an edge that reads a row; likewise
+    reverse: Indices | None  # the other edge of an edge's pair; null where every edge is a pair by itself
     strength: float
-    on_edges: bool = False
-    per_pair: bool = False
-    slopes: Sequence[Tensor] = ()
+    slopes: Tensors = ()  # derivatives of the gates by their arguments, made with the values and read for the vjp
 
-    def values(self, inputs: Inputs) -> list[Tensor]:
+    def values(self, inputs: Tensors) -> list[Tensor]:
         """Room for the gates of every layer, zero in empty slots."""
-        first, geometry = inputs[0], self.geometry
-        if self.on_edges:
-            return [first.new_zeros(geometry.n_atoms, geometry.max_degree, 1) for _ in inputs[3:-1]]
-        return [first.new_empty(geometry.n_atoms, w2.shape[1]) for w2 in inputs[3:]]
+        out = self._gates(inputs)
+        if not self.slopes:
+            self.slopes = [torch.empty_like(x) for x in out]
+        return out
 
-    def derivatives(self, inputs: Inputs, wanted: Sequence[bool]) -> list[Tensor | None]:
-        """Room for derivatives: those by parameters are added up, those by the zero row zero."""
+    def _gates(self, inputs: Tensors) -> list[Tensor]:
+        return [inputs[0].new_empty(self.atoms, w2.shape[1]) for w2 in inputs[3:]]
+
+    def derivatives(self, inputs: Tensors, wanted: Sequence[bool]) -> list[Tensor | None]:
+        """Room for the gradients: those by parameters are added up, that by the zero row stays zero."""
         return [torch.zeros_like(x) if want else None for x, want in zip(inputs, [True, *wanted[1:]], strict=True)]
 
-    def run(self, call: Call) -> None:
-        """See ``Kernel``."""
-        inputs, geometry = call.inputs, self.geometry
-        layers = len(inputs) - 3 - self.on_edges
-        descriptors, w1, embedding, *w2 = inputs[: 3 + layers]
-        widths = (ctypes.c_int64 * layers)(*(w.shape[1] for w in w2))
-        functions, edges = inputs[-1].shape[1] if self.on_edges else 0, len(geometry.centre)
-        pairs = (geometry.edge_pair, geometry.pair_edge, geometry.edge_reverse) if self.per_pair else (None, None, None)
-        rows = len(geometry.pair_edge) if self.per_pair else edges
-        indices = (geometry.species, geometry.first_edge, geometry.neighbour, geometry.slot, *pairs)
-        kept = [None if x is None else x.contiguous() for x in indices]
-        sizes = (geometry.n_atoms, w1.shape[0], layers, w1.shape[1] // layers, embedding.shape[0], functions, rows)
-        networks = _Networks(*sizes, library.threads_for(edges), ctypes.addressof(widths), *addresses(kept))
-        if call.gradients is None:
-            self.slopes = [torch.empty_like(x) for x in call.values or ()]
-        kernel = function("edge_gates" if self.on_edges else "node_gates", descriptors.dtype)
-        slopes = addresses(self.slopes)
-        kernel(ctypes.byref(networks), ctypes.c_double(self.strength), slopes, *call.pointers())
+
+class EdgeGates(Gates):
+    """The same on edges."""
+
+    name = "edge_gates"
+
+    def _gates(self, inputs: Tensors) -> list[Tensor]:
+        return [inputs[0].new_zeros(self.atoms, self.slots, 1) for _ in inputs[3:-1]]
+
+
+def _gates(
+    kind: type[Gates],
+    geometry: EdgeGeometry,
+    networks: Sequence[Tensor],
+    strength: float,
+    functions: int = 0,
+    per_pair: bool = False,
+) -> Gates:
+    _, w1, embedding, *w2 = networks
+    edges = len(geometry.centre)
+    return kind(
+        atoms=geometry.n_atoms, slots=geometry.max_degree, descriptors=len(w1), layers=len(w2),
+        hidden=w1.shape[1] // len(w2), species=len(embedding), functions=functions,
+        rows=len(geometry.pair_edge) if per_pair else edges, threads=library.threads_for(edges),
+        widths=torch.tensor([w.shape[1] for w in w2]), element=geometry.species, first_edge=geometry.first_edge,
+        neighbour=geometry.neighbour, slot=geometry.slot, row=geometry.edge_pair if per_pair else None,
+        edge_of=geometry.pair_edge if per_pair else None, reverse=geometry.edge_reverse if per_pair else None,
+        strength=strength,
+    )  # fmt: skip

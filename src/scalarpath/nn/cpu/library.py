@@ -5,21 +5,21 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import importlib
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from platformdirs import user_cache_path
-from torch import Tensor
+
+from scalarpath.core.resources import cache_root
+from scalarpath.nn.cpu import structs
 
 SOURCES = Path(__file__).parent
 COMPILERS = ("c++", "g++", "clang++")
@@ -32,51 +32,11 @@ EDGES_PER_THREAD = 128  # at least; with fewer a second thread costs more than i
 TYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 
-_suspended = False
-
-
-def usable(values: Tensor) -> bool:
-    """Whether the kernels can take ``values``: on a CPU, of one of their types, and with nobody watching.
-
-    A tracer or a counter of operations sees torch's operations only, so it gets these.
-    """
-    return (
-        values.device.type == "cpu"
-        and values.dtype in TYPES
-        and not _suspended
-        and torch._C._len_torch_dispatch_stack() == 0
-        and library() is not None
-    )
-
-
-@contextmanager
-def in_torch_operations() -> Iterator[None]:
-    """Without kernels, for a comparison."""
-    global _suspended
-    before, _suspended = _suspended, True
-    try:
-        yield
-    finally:
-        _suspended = before
-
-
 def function(name: str, dtype: torch.dtype) -> ctypes._NamedFuncPointer:
-    """A function of the library, for numbers of this type; only after ``usable``."""
+    """A function of the library, for numbers of this type; only where ``library`` gave one."""
     loaded = library()
     assert loaded is not None
     return getattr(loaded, f"{name}_{TYPES[dtype]}")
-
-
-def address(tensor: Tensor | None) -> ctypes.c_void_p:
-    """Where the numbers of a contiguous tensor lie; null for None."""
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
-
-
-def addresses(tensors: Sequence[Tensor | None] | None) -> Any:
-    """The same of several, for an array of pointers; null for None."""
-    if tensors is None:
-        return None
-    return (ctypes.c_void_p * len(tensors))(*(None if x is None else x.data_ptr() for x in tensors))
 
 
 def threads_for(edges: int) -> int:
@@ -86,25 +46,33 @@ def threads_for(edges: int) -> int:
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernels, or None, after a warning, where they cannot be compiled.
+    """The compiled kernels, or None, after a warning, where there can be none.
 
-    The environment variable SCALARPATH_CPU_KERNELS=0 leaves them out, CXX names the compiler.
+    The environment variable SCALARPATH_CPU_KERNELS=0 leaves them out, CXX names the compiler, SCALARPATH_CACHE the
+    folder in which they are kept (see ``cache_root``).
     """
     if os.environ.get(SWITCH) == "0":
         return None
+    fix = "Install a C++ compiler (g++ or clang++ with OpenMP)"
     try:
         return ctypes.CDLL(str(_compiled()))
     except subprocess.CalledProcessError as error:
         first = next((line for line in error.stderr.splitlines() if "error" in line), f"exit status {error.returncode}")
-        problem = f"{error.cmd[0]}: {first.strip()}"
+        problem = f"compiled here ({error.cmd[0]}: {first.strip()})"
+    except FolderError as error:
+        problem, fix = f"kept anywhere ({error})", "Set SCALARPATH_CACHE to a folder of yours"
     except OSError as error:
-        problem = str(error)
+        problem = f"compiled here ({error})"
     warnings.warn(
-        f"the CPU kernels cannot be compiled here ({problem}); steps take up to three times as long without them. "
-        f"Install a C++ compiler (g++ or clang++ with OpenMP), or set {SWITCH}=0 to be rid of this warning.",
+        f"the CPU kernels cannot be {problem}; steps take up to three times as long without them. "
+        f"{fix}, or set {SWITCH}=0 to be rid of this warning.",
         stacklevel=2,
     )
     return None
+
+
+class FolderError(OSError):
+    """A folder in which compiled kernels cannot be kept."""
 
 
 def _compiled() -> Path:
@@ -114,18 +82,43 @@ def _compiled() -> Path:
         raise FileNotFoundError(f"no C++ compiler found, tried {', '.join(COMPILERS)}")
     run = functools.partial(subprocess.run, capture_output=True, text=True, check=True)
     sources = sorted(SOURCES.glob("*.cpp"))
-    parts = [path.read_text() for path in (*sources, *sorted(SOURCES.glob("*.h")))]
+    for path in sources:  # the module of the same name describes the structs that the source reads
+        importlib.import_module(f"{__package__}.{path.stem}")
+    header = structs.declarations()
+    parts = [header, *(path.read_text() for path in (*sources, *sorted(SOURCES.glob("*.h"))))]
     parts += [*FLAGS, run([compiler, "--version"]).stdout, platform.machine(), _instructions()]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    path = user_cache_path("scalarpath") / f"kernels-{key}.so"
-    if not path.exists():
-        print("scalarpath: compiling its CPU kernels, once on this machine (some 20 s)", file=sys.stderr, flush=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            fresh = Path(folder) / path.name
-            run([compiler, *FLAGS, "-o", str(fresh), *map(str, sources)])
-            fresh.replace(path)  # at once: other processes may compile the same
-    return path
+    problems: list[str] = []
+    for folder in (cache_root() / "kernels", Path(tempfile.gettempdir()) / f"scalarpath-kernels-{os.getuid()}"):
+        path = folder / f"{key}.so"
+        try:
+            _make_private(folder)
+            if not path.exists():
+                with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                    note = f", since {problems[0]}; set SCALARPATH_CACHE to choose another folder" if problems else ""
+                    print(
+                        f"scalarpath: compiling its CPU kernels, once on this machine (some 20 s), to {folder}{note}",
+                        file=sys.stderr, flush=True,
+                    )  # fmt: skip
+                    fresh = Path(scratch) / path.name
+                    (Path(scratch) / "structs.h").write_text(header)
+                    run([compiler, *FLAGS, f"-I{scratch}", "-o", str(fresh), *map(str, sources)])
+                    fresh.replace(path)  # at once: other processes may compile the same
+            return path
+        except OSError as error:
+            problems.append(f"{folder}: {error.strerror or error}")
+    raise FolderError("; ".join(problems))
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder, unless it is there, for the user alone: what lies in it is run.
+
+    Raises OSError for a folder that belongs to someone else, or to which others may write.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise FolderError("it is no folder that belongs to you alone")
 
 
 def _instructions() -> str:

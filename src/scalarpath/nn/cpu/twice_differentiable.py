@@ -1,47 +1,57 @@
-"""Kernels that know their own first and second derivatives, as functions for autograd."""
+"""Kernels that know their own first and second derivatives, as functions of autograd."""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from scalarpath.nn.cpu.library import addresses
+from scalarpath.nn.cpu.library import function
+from scalarpath.nn.cpu.structs import Struct, Tensors
 
-Inputs = Sequence[Any]  # contiguous tensors, or None where an optional one is left out
 
+@dataclass
+class Call(Struct):
+    """What one run of a kernel reads (``inputs``, ``tangents``, ``gradients``) and fills (the other two).
 
-class Call(NamedTuple):
-    """What a kernel is given: with ``gradients`` by the values it makes derivatives by the inputs, else the values.
+    There are three kinds of run:
 
-    With ``moved`` it makes both, of each what it changes where the inputs move along these tangents.
+    * inputs alone: ``values`` become the values of the function;
+    * and ``gradients`` of some scalar by the values: ``by_inputs`` become its gradients by the inputs (the
+      vector-Jacobian product, vjp);
+    * and ``tangents`` of the inputs: ``values`` and ``by_inputs`` become the tangents of both: what they change at
+      first order where the inputs change by their tangents (the jvp, and the jvp of the vjp).
     """
 
-    inputs: Inputs
-    moved: Inputs | None = None
-    gradients: Sequence[Tensor] | None = None
-    values: Sequence[Tensor] | None = None
-    by_inputs: Inputs | None = None
-
-    def pointers(self) -> list[Any]:
-        """The same as arrays of addresses, which most kernels take last."""
-        return [addresses(tensors) for tensors in self]
+    inputs: Tensors
+    tangents: Tensors | None = None
+    gradients: Tensors | None = None
+    values: Tensors | None = None
+    by_inputs: Tensors | None = None
 
 
-class Kernel(Protocol):
-    """A function of some tensors with several values."""
+class Kernel(Struct):
+    """A function of some tensors with several values, in C++; the fields are what it reads besides its inputs."""
 
-    def values(self, inputs: Inputs) -> list[Tensor]:
-        """Room for the values."""
+    name: ClassVar[str]  # of the function in C++
 
-    def derivatives(self, inputs: Inputs, wanted: Sequence[bool]) -> list[Tensor | None]:
-        """Room for derivatives by those inputs that are wanted, or more."""
+    def values(self, inputs: Tensors) -> list[Tensor]:
+        """Make room for the values."""
+        raise NotImplementedError
+
+    def derivatives(self, inputs: Tensors, wanted: Sequence[bool]) -> list[Tensor | None]:
+        """Make room for the gradients by those inputs that are wanted, or by more."""
+        raise NotImplementedError
 
     def run(self, call: Call) -> None:
-        """Fill values and derivatives, where there is room."""
+        """Fill what the call asks for, see ``Call``."""
+        struct, tensors = self.packed(), call.packed()
+        function(self.name, call.inputs[0].dtype)(ctypes.byref(struct), ctypes.byref(tensors))
 
 
 def apply(kernel: Kernel, *inputs: Tensor | None) -> tuple[Tensor, ...]:
@@ -49,7 +59,7 @@ def apply(kernel: Kernel, *inputs: Tensor | None) -> tuple[Tensor, ...]:
     return _Values.apply(kernel, *inputs)
 
 
-def empty_like_wanted(inputs: Inputs, wanted: Sequence[bool]) -> list[Tensor | None]:
+def empty_like_wanted(inputs: Tensors, wanted: Sequence[bool]) -> list[Tensor | None]:
     """Room for the derivatives by the inputs that are wanted, not filled."""
     return [torch.empty_like(x) if x is not None and want else None for x, want in zip(inputs, wanted, strict=True)]
 
@@ -85,20 +95,20 @@ class _Derivatives(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
-        """What values and derivatives change where the inputs move along the tangents: those of the derivatives."""
+    def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
+        """The derivatives of the vjp: by the gradients the jvp, by the inputs the jvp of the vjp."""
         gradients, inputs = _contiguous(ctx.saved_tensors[: ctx.n]), _contiguous(ctx.saved_tensors[ctx.n :])
-        # an input whose derivative was not wanted does not move
-        moved = [
-            torch.zeros_like(x) if x is not None and t is None else t for x, t in zip(inputs, tangents, strict=True)
+        # an input by which no gradient was wanted has no tangent
+        tangents = [
+            torch.zeros_like(x) if x is not None and t is None else t for x, t in zip(inputs, given, strict=True)
         ]
         by_gradients = ctx.kernel.values(inputs)
         by_inputs = ctx.kernel.derivatives(inputs, ctx.needs_input_grad[3 + ctx.n :])
-        ctx.kernel.run(Call(inputs, _contiguous(moved), gradients, by_gradients, by_inputs))
+        ctx.kernel.run(Call(inputs, _contiguous(tangents), gradients, by_gradients, by_inputs))
         return None, None, None, *by_gradients, *by_inputs
 
 
-def _wanted(ctx: Any, inputs: Inputs) -> list[bool]:
+def _wanted(ctx: Any, inputs: Tensors) -> list[bool]:
     """By which inputs of a function the running backward pass wants derivatives.
 
     ``ctx.needs_input_grad`` was settled in the forward pass and counts every parameter; a pass that asks for forces

@@ -4,19 +4,15 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernel.h"
 #include "share_out.h"
 
 namespace scalarpath {
 namespace {
 
-struct Sizes {
-    int64_t atoms, slots, channels, threads;  // slots: of every atom
-    const int64_t *first_edge, *slot;
-};
-
 // work(c, edge, slot of the edge among all, where it lies in channel c of the result) for every channel and edge
-template <int L, class F>
-void over_channels_and_edges(const Sizes& p, F&& work) {
+template <class T, int L, class F>
+void over_channels_and_edges(const TwoBody<T>& p, F&& work) {
     constexpr int64_t D = (L + 1) * (L + 1);
     share_out(p.atoms, p.first_edge, p.threads, [&](int64_t, int64_t begin, int64_t end) {
         for (int64_t n = begin; n < end; n++)
@@ -35,7 +31,7 @@ inline void over_components(F&& body) {
 
 // zero in empty slots
 template <class T>
-void clear_empty_slots(const Sizes& p, int64_t components, T* out) {
+void clear_empty_slots(const TwoBody<T>& p, int64_t components, T* out) {
     for (int64_t n = 0; n < p.atoms; n++) {
         const int64_t taken = p.first_edge[n + 1] - p.first_edge[n], empty = p.slots - taken;
         for (int64_t c = 0; empty > 0 && c < p.channels; c++)
@@ -44,20 +40,20 @@ void clear_empty_slots(const Sizes& p, int64_t components, T* out) {
 }
 
 template <class T, int L>
-void tensors(const Sizes& p, const T* w, const T* y, T* out) {
+void tensors(const TwoBody<T>& p, const T* w, const T* y, T* out) {
     constexpr int64_t D = (L + 1) * (L + 1);
     const int64_t C = p.channels;
     clear_empty_slots(p, D, out);
-    over_channels_and_edges<L>(p, [&](int64_t c, int64_t e, int64_t slot, int64_t at) {
+    over_channels_and_edges<T, L>(p, [&](int64_t c, int64_t e, int64_t slot, int64_t at) {
         over_components<L>([&](int l, int m) { out[at + m] = w[(e * (L + 1) + l) * C + c] * y[slot * D + m]; });
     });
 }
 
 template <class T, int L>
-void tensors_first(const Sizes& p, const T* w, const T* y, const T* g, T* by_w, T* by_y) {
+void tensors_vjp(const TwoBody<T>& p, const T* w, const T* y, const T* g, T* by_w, T* by_y) {
     constexpr int64_t D = (L + 1) * (L + 1);
     const int64_t C = p.channels;
-    over_channels_and_edges<L>(p, [&](int64_t c, int64_t e, int64_t slot, int64_t at) {
+    over_channels_and_edges<T, L>(p, [&](int64_t c, int64_t e, int64_t slot, int64_t at) {
         T dot[L + 1] = {};
         over_components<L>([&](int l, int m) {
             dot[l] += g[at + m] * y[slot * D + m];
@@ -68,12 +64,12 @@ void tensors_first(const Sizes& p, const T* w, const T* y, const T* g, T* by_w, 
 }
 
 template <class T, int L>
-void tensors_second(const Sizes& p, const T* w, const T* y, const T* wt, const T* yt, const T* g, T* by_g, T* by_w,
+void tensors_jvp_of_vjp(const TwoBody<T>& p, const T* w, const T* y, const T* wt, const T* yt, const T* g, T* by_g, T* by_w,
                     T* by_y) {
     constexpr int64_t D = (L + 1) * (L + 1);
     const int64_t C = p.channels;
     clear_empty_slots(p, D, by_g);
-    over_channels_and_edges<L>(p, [&](int64_t c, int64_t e, int64_t slot, int64_t at) {
+    over_channels_and_edges<T, L>(p, [&](int64_t c, int64_t e, int64_t slot, int64_t at) {
         T dot[L + 1] = {};
         over_components<L>([&](int l, int m) {
             const int64_t k = (e * (L + 1) + l) * C + c;
@@ -85,13 +81,8 @@ void tensors_second(const Sizes& p, const T* w, const T* y, const T* wt, const T
     });
 }
 
-}  // namespace
-}  // namespace scalarpath
-
-using namespace scalarpath;
-
 #define OF_DEGREE(what, ...)                                  \
-    switch (degree) {                                         \
+    switch (n.degree) {                                       \
         case 0: what<T, 0>(__VA_ARGS__); break;               \
         case 1: what<T, 1>(__VA_ARGS__); break;               \
         case 2: what<T, 2>(__VA_ARGS__); break;               \
@@ -99,23 +90,19 @@ using namespace scalarpath;
         default: what<T, 4>(__VA_ARGS__);                     \
     }
 
-// moved and g may be null: the tensors alone; derivatives by the inputs; these where the inputs move
 template <class T>
-void run(const Sizes& p, int64_t degree, const T* const* in, const T* const* moved, const T* const* g,
-         T* const* out, T* const* by) {
+void two_body_tensors(const TwoBody<T>& n, const Call<T>& call) {
+    const T *w = call.inputs[0], *y = call.inputs[1], *g = call.gradients ? call.gradients[0] : nullptr;
     if (!g)
-        OF_DEGREE(tensors, p, in[0], in[1], *out)
-    else if (!moved)
-        OF_DEGREE(tensors_first, p, in[0], in[1], *g, by[0], by[1])
+        OF_DEGREE(tensors, n, w, y, call.values[0])
+    else if (!call.tangents)
+        OF_DEGREE(tensors_vjp, n, w, y, g, call.by_inputs[0], call.by_inputs[1])
     else
-        OF_DEGREE(tensors_second, p, in[0], in[1], moved[0], moved[1], *g, *out, by[0], by[1])
+        OF_DEGREE(tensors_jvp_of_vjp, n, w, y, call.tangents[0], call.tangents[1], g, call.values[0], call.by_inputs[0],
+                  call.by_inputs[1])
 }
 
-#define FOR_TYPE(T, type)                                                                                          \
-    extern "C" void two_body_tensors_##type(const Sizes* p, int64_t degree, const T* const* in,                   \
-                                            const T* const* moved, const T* const* g, T* const* out,               \
-                                            T* const* by) {                                                        \
-        run(*p, degree, in, moved, g, out, by);                                                                    \
-    }
-FOR_TYPE(float, float32)
-FOR_TYPE(double, float64)
+}  // namespace
+}  // namespace scalarpath
+
+KERNEL(two_body_tensors, TwoBody)

@@ -11,33 +11,31 @@
 #include <memory>
 #include <vector>
 
+#include "kernel.h"
 #include "lanes.h"
 #include "share_out.h"
 
 namespace scalarpath {
 namespace {
 
-// Fields as in weighted_neighbour_sum.py. degree: 2l + 1 of the harmonic; where: its first column, behind the last one
-// for the constant; block, column: where the weights lie; scalar: whether the gate acts on it.
-struct Group {
-    int64_t trace, degree, where, paths, components, channels, block, column, source, scalar;
-    int64_t width() const { return trace ? channels : paths * degree * components * channels; }
-};
+// Number of values of a group per atom.
+template <class T>
+int64_t width(const Group<T>& q) {
+    return q.trace ? q.channels : q.paths * q.degree * q.components * q.channels;
+}
 
-struct Graph {
-    int64_t atoms, edges, harmonics, groups, sources, threads;
-    const Group* group;
-    const int64_t *first_edge, *neighbour, *slot, *pair, *pair_edge;
-};
-
-// Y [slots, D], gate [slots] or null, per block W [rows, stride], per source h [atoms, M, C].
+// Inputs or tangents: Y [slots, D], gate [slots] or null, per block W [rows, stride], per source h [atoms, M, C].
 template <class T>
 struct Factors {
     const T *y, *gate;
-    const T* const* w;
-    const int64_t* stride;
-    const T* const* h;
+    T *const *w, *const *h;
+    Factors(const NeighbourSum<T>& graph, T* const* of) : y(of[0]), gate(of[1]), w(of + 2), h(w + graph.blocks) {}
 };
+
+template <class T>
+const Group<T>* groups(const NeighbourSum<T>& graph) {
+    return reinterpret_cast<const Group<T>*>(graph.group);
+}
 
 template <class T>
 using Wide = typename Lanes<T>::type;
@@ -45,7 +43,7 @@ using Wide = typename Lanes<T>::type;
 // One group and edge. by_*: where derivatives are added, but for by_w, which is set unless ``again``; by_h may be null.
 
 template <class T, int L>
-void path_total(const Group& q, const T* y, const T* w, const T* h, T* t) {
+void path_value(const Group<T>& q, const T* y, const T* w, const T* h, T* t) {
     const int64_t C = q.channels, M = q.components;
     for (int64_t p = 0; p < q.paths; p++)
         over_channels<T>(C, [&](auto zero, int64_t c) {
@@ -60,7 +58,7 @@ void path_total(const Group& q, const T* y, const T* w, const T* h, T* t) {
 }
 
 template <class T, int L>
-void path_first(const Group& q, const T* y, const T* w, const T* h, const T* g, Wide<T>* by_y, T* by_w, bool again,
+void path_vjp(const Group<T>& q, const T* y, const T* w, const T* h, const T* g, Wide<T>* by_y, T* by_w, bool again,
                 T* by_h) {
     const int64_t C = q.channels, M = q.components;
     Wide<T> total[L] = {};
@@ -86,9 +84,9 @@ void path_first(const Group& q, const T* y, const T* w, const T* h, const T* g, 
     for (int l = 0; l < L; l++) by_y[l] += total[l];
 }
 
-// Derivatives of the first ones, contracted with the tangents yt, wt, ht; bare: sums of G W h, or null.
+// The jvp (by_g) and the jvp of the vjp at the tangents yt, wt, ht; bare: sums of G W h, or null.
 template <class T, int L>
-void path_second(const Group& q, const T* y, const T* w, const T* h, const T* yt, const T* wt, const T* ht, const T* g,
+void path_jvp_of_vjp(const Group<T>& q, const T* y, const T* w, const T* h, const T* yt, const T* wt, const T* ht, const T* g,
                  T* by_g, Wide<T>* by_y, Wide<T>* bare, T* by_w, bool again, T* by_h) {
     const int64_t C = q.channels, M = q.components;
     Wide<T> total[L] = {}, plain[L] = {};
@@ -121,7 +119,7 @@ void path_second(const Group& q, const T* y, const T* w, const T* h, const T* yt
 }
 
 template <class T, int L>
-void trace_total(const Group& q, const T* y, const T* w, const T* h, T* t) {
+void trace_value(const Group<T>& q, const T* y, const T* w, const T* h, T* t) {
     const int64_t C = q.channels;
     over_channels<T>(C, [&](auto zero, int64_t c) {
         using V = decltype(zero);
@@ -132,7 +130,7 @@ void trace_total(const Group& q, const T* y, const T* w, const T* h, T* t) {
 }
 
 template <class T, int L>
-void trace_first(const Group& q, const T* y, const T* w, const T* h, const T* g, Wide<T>* by_y, T* by_w, bool again,
+void trace_vjp(const Group<T>& q, const T* y, const T* w, const T* h, const T* g, Wide<T>* by_y, T* by_w, bool again,
                  T* by_h) {
     const int64_t C = q.channels;
     Wide<T> total[L] = {};
@@ -153,7 +151,7 @@ void trace_first(const Group& q, const T* y, const T* w, const T* h, const T* g,
 }
 
 template <class T, int L>
-void trace_second(const Group& q, const T* y, const T* w, const T* h, const T* yt, const T* wt, const T* ht, const T* g,
+void trace_jvp_of_vjp(const Group<T>& q, const T* y, const T* w, const T* h, const T* yt, const T* wt, const T* ht, const T* g,
                   T* by_g, Wide<T>* by_y, Wide<T>* bare, T* by_w, bool again, T* by_h) {
     const int64_t C = q.channels;
     Wide<T> total[L] = {}, plain[L] = {};
@@ -202,7 +200,7 @@ struct Columns {
 };
 
 template <class T>
-Columns<T> columns(const Graph& graph, const Factors<T>& f, int64_t slot) {
+Columns<T> columns(const NeighbourSum<T>& graph, const Factors<T>& f, int64_t slot) {
     Columns<T> y;
     const T gate = f.gate ? f.gate[slot] : T(1);
     for (int64_t d = 0; d <= graph.harmonics; d++) {
@@ -214,7 +212,7 @@ Columns<T> columns(const Graph& graph, const Factors<T>& f, int64_t slot) {
 
 // The tangents of the same; the constant has none, its gate has.
 template <class T>
-Columns<T> tangents(const Graph& graph, const Factors<T>& f, const Factors<T>& t, const Columns<T>& y, int64_t slot) {
+Columns<T> tangents(const NeighbourSum<T>& graph, const Factors<T>& f, const Factors<T>& t, const Columns<T>& y, int64_t slot) {
     Columns<T> yt;
     const T gate = f.gate ? f.gate[slot] : T(1), gate_t = f.gate ? t.gate[slot] : T(0);
     for (int64_t d = 0; d <= graph.harmonics; d++) {
@@ -228,10 +226,10 @@ Columns<T> tangents(const Graph& graph, const Factors<T>& f, const Factors<T>& t
 template <class T>
 class ByFeatures {
    public:
-    ByFeatures(const Graph& graph, T* const* result)
+    ByFeatures(const NeighbourSum<T>& graph, T* const* result)
         : graph(graph), size(graph.sources, 0), own(graph.threads, std::vector<T*>(result, result + graph.sources)) {
         for (int64_t k = 0; k < graph.groups; k++) {
-            const Group& q = graph.group[k];
+            const Group<T>& q = groups(graph)[k];
             size[q.source] = graph.atoms * q.components * q.channels;
         }
         for (int64_t t = 1; t < graph.threads; t++)
@@ -242,7 +240,7 @@ class ByFeatures {
                 }
     }
 
-    T* of(int64_t thread, const Group& q, int64_t atom) const {
+    T* of(int64_t thread, const Group<T>& q, int64_t atom) const {
         T* all = own[thread][q.source];
         return all ? all + atom * q.components * q.channels : nullptr;
     }
@@ -263,7 +261,7 @@ class ByFeatures {
     }
 
    private:
-    const Graph& graph;
+    const NeighbourSum<T>& graph;
     std::vector<int64_t> size;
     std::vector<std::vector<T*>> own;
     std::vector<std::unique_ptr<T[]>> memory;
@@ -271,8 +269,8 @@ class ByFeatures {
 
 // work.edge(thread, atom, edge, whether the weights of its pair have been met before) for all edges, in the two rounds,
 // each after work.begin(thread, first atom, last atom + 1, round).
-template <class Work>
-void over_edges(const Graph& graph, Work& work) {
+template <class T, class Work>
+void over_edges(const NeighbourSum<T>& graph, Work& work) {
     for (int round = 0; round < 2; round++)
         share_out(graph.atoms, graph.first_edge, graph.threads, [&](int64_t thread, int64_t begin, int64_t end) {
             work.begin(thread, begin, end, round);
@@ -285,33 +283,33 @@ void over_edges(const Graph& graph, Work& work) {
 }
 
 template <class T>
-void clear(const Graph& graph, T* const* per_group, int64_t begin, int64_t end) {
+void clear(const NeighbourSum<T>& graph, T* const* per_group, int64_t begin, int64_t end) {
     for (int64_t k = 0; k < graph.groups; k++) {
-        const int64_t width = graph.group[k].width();
-        std::fill_n(per_group[k] + begin * width, (end - begin) * width, T(0));
+        const int64_t size = width(groups(graph)[k]);
+        std::fill_n(per_group[k] + begin * size, (end - begin) * size, T(0));
     }
 }
 
 template <class T>
-void total(const Graph& graph, const Factors<T>& f, T* const* t) {
+void total(const NeighbourSum<T>& graph, const Factors<T>& f, T* const* t) {
     share_out(graph.atoms, graph.first_edge, graph.threads, [&](int64_t, int64_t begin, int64_t end) {
         clear(graph, t, begin, end);
         for (int64_t i = begin; i < end; i++)
             for (int64_t e = graph.first_edge[i]; e < graph.first_edge[i + 1]; e++) {
                 const Columns<T> y = columns(graph, f, graph.slot[e]);
                 for (int64_t k = 0; k < graph.groups; k++) {
-                    const Group& q = graph.group[k];
-                    const T* w = f.w[q.block] + graph.pair[e] * f.stride[q.block] + q.column;
+                    const Group<T>& q = groups(graph)[k];
+                    const T* w = f.w[q.block] + graph.pair[e] * graph.stride[q.block] + q.column;
                     const T* h = f.h[q.source] + graph.neighbour[e] * q.components * q.channels;
-                    OF_GROUP(total, q, y.of[q.scalar] + q.where, w, h, t[k] + i * q.width())
+                    OF_GROUP(value, q, y.of[q.scalar] + q.where, w, h, t[k] + i * width(q))
                 }
             }
     });
 }
 
 template <class T>
-struct First {
-    const Graph& graph;
+struct Vjp {
+    const NeighbourSum<T>& graph;
     const Factors<T>& f;
     const T* const* g;
     T *by_y, *by_gate;
@@ -327,10 +325,10 @@ struct First {
         const Columns<T> y = columns(graph, f, slot);
         Wide<T> sums[2][COLUMNS] = {};
         for (int64_t k = 0; k < graph.groups; k++) {
-            const Group& q = graph.group[k];
-            const int64_t at = row * f.stride[q.block] + q.column;
+            const Group<T>& q = groups(graph)[k];
+            const int64_t at = row * graph.stride[q.block] + q.column;
             const T* h = f.h[q.source] + j * q.components * q.channels;
-            OF_GROUP(first, q, y.of[q.scalar] + q.where, f.w[q.block] + at, h, g[k] + i * q.width(),
+            OF_GROUP(vjp, q, y.of[q.scalar] + q.where, f.w[q.block] + at, h, g[k] + i * width(q),
                      sums[q.scalar] + q.where, by_w[q.block] + at, again, by_h.of(thread, q, j))
         }
         const T gate = f.gate ? f.gate[slot] : T(1);
@@ -345,8 +343,8 @@ struct First {
 };
 
 template <class T>
-struct Second {
-    const Graph& graph;
+struct JvpOfVjp {
+    const NeighbourSum<T>& graph;
     const Factors<T>&f, &t;
     const T* const* g;
     T* const* by_g;
@@ -365,11 +363,11 @@ struct Second {
         const Columns<T> y = columns(graph, f, slot), yt = tangents(graph, f, t, y, slot);
         Wide<T> sums[2][COLUMNS] = {}, bare[COLUMNS] = {};
         for (int64_t k = 0; k < graph.groups; k++) {
-            const Group& q = graph.group[k];
-            const int64_t at = row * f.stride[q.block] + q.column, from = j * q.components * q.channels;
-            OF_GROUP(second, q, y.of[q.scalar] + q.where, f.w[q.block] + at, f.h[q.source] + from,
-                     yt.of[q.scalar] + q.where, t.w[q.block] + at, t.h[q.source] + from, g[k] + i * q.width(),
-                     by_g[k] + i * q.width(), sums[q.scalar] + q.where, f.gate && q.scalar ? bare + q.where : nullptr,
+            const Group<T>& q = groups(graph)[k];
+            const int64_t at = row * graph.stride[q.block] + q.column, from = j * q.components * q.channels;
+            OF_GROUP(jvp_of_vjp, q, y.of[q.scalar] + q.where, f.w[q.block] + at, f.h[q.source] + from,
+                     yt.of[q.scalar] + q.where, t.w[q.block] + at, t.h[q.source] + from, g[k] + i * width(q),
+                     by_g[k] + i * width(q), sums[q.scalar] + q.where, f.gate && q.scalar ? bare + q.where : nullptr,
                      by_w[q.block] + at, again, by_h.of(thread, q, j))
         }
         const T gate = f.gate ? f.gate[slot] : T(1), gate_t = f.gate ? t.gate[slot] : T(0);
@@ -384,27 +382,21 @@ struct Second {
     }
 };
 
+template <class T>
+void neighbour_sum(const NeighbourSum<T>& graph, const Call<T>& call) {
+    const Factors<T> f(graph, call.inputs);
+    if (!call.gradients) return total(graph, f, call.values);
+    T *const *by = call.by_inputs, *const *by_w = by + 2, *const *by_h = by_w + graph.blocks;
+    const auto run = [&](auto&& work) {
+        over_edges(graph, work);
+        work.by_h.add_up();
+    };
+    if (!call.tangents) return run(Vjp<T>{graph, f, call.gradients, by[0], by[1], by_w, {graph, by_h}});
+    const Factors<T> t(graph, call.tangents);
+    run(JvpOfVjp<T>{graph, f, t, call.gradients, call.values, by[0], by[1], by_w, {graph, by_h}});
+}
+
 }  // namespace
 }  // namespace scalarpath
 
-using namespace scalarpath;
-
-#define FOR_TYPE(T, type)                                                                                             \
-    extern "C" void neighbour_sum_##type(const Graph* graph, const Factors<T>* f, T* const* t) {                      \
-        total(*graph, *f, t);                                                                                         \
-    }                                                                                                                 \
-    extern "C" void neighbour_sum_first_##type(const Graph* graph, const Factors<T>* f, const T* const* g, T* by_y,   \
-                                               T* by_gate, T* const* by_w, T* const* by_h) {                          \
-        First<T> work{*graph, *f, g, by_y, by_gate, by_w, {*graph, by_h}};                                            \
-        over_edges(*graph, work);                                                                                     \
-        work.by_h.add_up();                                                                                           \
-    }                                                                                                                 \
-    extern "C" void neighbour_sum_second_##type(const Graph* graph, const Factors<T>* f, const Factors<T>* tangents,  \
-                                                const T* const* g, T* const* by_g, T* by_y, T* by_gate,               \
-                                                T* const* by_w, T* const* by_h) {                                     \
-        Second<T> work{*graph, *f, *tangents, g, by_g, by_y, by_gate, by_w, {*graph, by_h}};                          \
-        over_edges(*graph, work);                                                                                     \
-        work.by_h.add_up();                                                                                           \
-    }
-FOR_TYPE(float, float32)
-FOR_TYPE(double, float64)
+KERNEL(neighbour_sum, NeighbourSum)
