@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,16 @@ WIDTH_IN_FILES = 150
 
 def refuse_foreign_files(folder: Path, measures: Sequence[str]) -> None:
     """Raise ConfigError where a file in ``folder`` that an evaluation would replace is not of an evaluation."""
-    for name in measures:
-        beside = [folder / f"{name}.{kind}" for kind in ("svg", "png")]
-        refuse_foreign(
-            "output_dir", folder / f"{name}.json", lambda text, name=name: json.loads(text)["measure"] == name, beside
-        )
-    for name, mark in (("summary", "artifact/"), ("test_errors", "run")):
-        refuse_foreign("output_dir", folder / f"{name}.json", lambda text, mark=mark: _has_key(json.loads(text), mark))
+    keys = {**dict.fromkeys(measures, "measure"), "summary": "artifact/", "test_errors": "run"}
+    for name, key in keys.items():
+        beside = [folder / f"{name}.{kind}" for kind in ("svg", "png")] if name in measures else []
+        refuse_foreign("output_dir", folder / f"{name}.json", partial(_has_key, key), beside)
 
 
-def _has_key(content: Mapping[str, Any], start: str) -> bool:
-    """Whether a key begins so; a summary may be empty."""
-    return not content or any(key.startswith(start) for key in content)
+def _has_key(start: str, text: str) -> bool:
+    """Whether a key of this JSON object begins so; a summary may be empty."""
+    content = json.loads(text)
+    return content == {} or any(key.startswith(start) for key in dict(content))
 
 
 def measure_and_write(
