@@ -135,9 +135,13 @@ def test_a_failed_measure_is_an_error_after_the_others_are_written(
             ConfigError,
             r"settings\.nve\.block_ps = 99\.0 does not lie",
         ),
-        (("calculator=EMT", "material=ag"), ConfigError, "calculator = EMT is not of the form package.module:factory"),
-        (("calculator=no.such:EMT", "material=ag"), ConfigError, "no.such cannot be imported"),
-        (("calculator=ase.calculators.emt:XYZ", "material=ag"), ConfigError, "ase.calculators.emt has no 'XYZ'"),
+        (("calculator=EMT", "material=ag"), ConfigError, "calculator = EMT is not of the form package.module:name"),
+        (("calculator=no.such:EMT", "material=ag"), ConfigError, "calculator = no.such:EMT cannot be imported"),
+        (
+            ("calculator=ase.calculators.emt:XYZ", "material=ag"),
+            ConfigError,
+            "calculator = ase.calculators.emt:XYZ cannot be imported",
+        ),
         (("calculator=ase.build:bulk", "material=ag"), ConfigError, "fails with the options {}"),
         (
             ("calculator=ase.build:molecule", "calculator_options={name:H2O}", "material=ag"),

@@ -161,7 +161,7 @@ def test_precision_can_be_chosen_and_the_source_stays_as_it_was(trained):
 
 def test_impossible_settings_and_elements_are_named():
     potential = make_potential("baseline")
-    with pytest.raises(ConfigError, match="dtype = float16"):
+    with pytest.raises(ConfigError, match=r"dtype must be one of .* not 'float16'"):
         BatchedPotential(potential, "float16")
     with pytest.raises(ConfigError, match="skin = -1"):
         BatchedPotential(potential, skin=-1)

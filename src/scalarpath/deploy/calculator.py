@@ -11,7 +11,6 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from scalarpath.core.errors import ConfigError
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.potential import Potential, load_potential
 from scalarpath.potential.configuration import DTYPES
@@ -22,8 +21,8 @@ class ScalarPathCalculator(Calculator):
 
     source: a Potential, a checkpoint file or a run directory; dtype: "float32" or "float64" (None: as the potential);
     device: torch device. ``energies`` are the atomic energies, E0 included; stress is given for structures that are
-    periodic in all directions. Raises CheckpointError for an unusable source, DataError for an element the potential
-    does not know.
+    periodic in all directions. Raises CheckpointError for an unusable source, ConfigError for another dtype, DataError
+    for an element the potential does not know.
     """
 
     implemented_properties = [  # noqa: RUF012 - as ASE declares it
@@ -43,8 +42,6 @@ class ScalarPathCalculator(Calculator):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if dtype is not None and dtype not in DTYPES:
-            raise ConfigError(f"dtype = {dtype} is not possible; use one of: {', '.join(DTYPES)}.")
         loaded = source if isinstance(source, Potential) else load_potential(source)
         self.potential = loaded.copy_to(dtype=dtype, device=device)
 
