@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
 
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.runs.job import Job
@@ -21,6 +20,7 @@ def job(*overrides: str):
         return compose("train", list(overrides))
 
 
-def run(cfg: DictConfig) -> dict[str, Any]:
+def run(cfg):
     """Train as the command line does."""
-    return training.run(Job.from_hydra(cfg), resume=cfg.get("resume"))
+    resume = cfg.get("resume")
+    return training.run(Job.from_hydra(cfg), resume=None if resume is None else Path(resume))

@@ -27,10 +27,10 @@ from scalarpath.training.loggers import build_loggers, finish_loggers
 from scalarpath.training.summary import build_summary, print_summary
 
 
-def run(job: Job, resume: str | Path | None = None) -> dict[str, Any]:
-    """Train, test and describe one potential; returns the content of summary.json.
+def run(job: Job, *, resume: Path | None = None) -> dict[str, Any]:
+    """Train, test and describe one potential as ``job`` says; returns the content of summary.json.
 
-    ``resume`` is the directory of the unfinished run of which ``job`` was read, to go on with it. Processes of a
+    ``resume``: the directory of the unfinished run that ``job`` was read from, to continue it. Processes of a
     distributed job other than the first return an empty dictionary after training. Raises a ScalarPathError for
     anything the user can mend; a run that fails before the end of its first epoch leaves no directory behind.
     """
@@ -43,7 +43,7 @@ def run(job: Job, resume: str | Path | None = None) -> dict[str, Any]:
         potential_config, backbone=job.backbone, head=job.head, dtype=job.dtype, repulsion=job.repulsion
     )
     check_settings(configuration([]))  # before the data are read, which may take minutes
-    with shared_directory(Path(resume or job.output_dir), resume=resume is not None) as directory:
+    with shared_directory(resume or Path(job.output_dir), resume=resume is not None) as directory:
         data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
         job.check_monitors(data.labelled)
