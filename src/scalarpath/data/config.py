@@ -15,8 +15,16 @@ from omegaconf import OmegaConf
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR, cache_root
-from scalarpath.core.settings import Among, Count, Fraction, Range, Whole, read_settings
+from scalarpath.core.settings import Among, Count, Fraction, Matching, Range, Whole, read_settings
 from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_SIGNS, STRESS_TO_EV_A3
+
+SOURCES = {
+    "file": "scalarpath.data.sources:from_files",
+    "bundled": "scalarpath.data.sources:from_bundled_files",
+    "rmd17": "scalarpath.data.md17:load_rmd17",
+    "md17": "scalarpath.data.md17:load_md17",
+}
+"""Functions of the settings that give the frames of a data set (``data.sources.SourceFrames``), by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +50,7 @@ class DataConfig(LabelSettings):
     """The section ``data``."""
 
     name: str
-    source: Literal["file", "bundled", "rmd17", "md17"]
+    source: Annotated[str, Among(SOURCES)] | Annotated[str, Matching(r"[\w.]+:\w+", "package.module:function")]
     path: str | None = None  # mandatory in extxyz.yaml (???), so it has no default there
     index: str
     valid_path: str | None

@@ -20,6 +20,7 @@ from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A
 from scalarpath.data.config import DataConfig
 from scalarpath.data.reading import Frame, parse_index, read_frames
+from scalarpath.data.sources import SourceFrames
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ NPZ_KEYS = {
 }
 
 
-def load_rmd17(config: DataConfig) -> tuple[Iterator[Frame], Iterator[Frame]]:
+def load_rmd17(config: DataConfig) -> SourceFrames:
     """Official train and test frames of split ``fold`` (1-5) of a molecule.
 
     ``root`` may hold ``<molecule>/splitNN_train.extxyz[.xz]`` files, or the npz archive as torch-geometric unpacks it.
@@ -60,16 +61,16 @@ def load_rmd17(config: DataConfig) -> tuple[Iterator[Frame], Iterator[Frame]]:
                 raise DataError(
                     f"{root / molecule}: split{config.fold:02d}_{part}.extxyz[.xz] is missing; change data.fold."
                 )
-        return read_frames(texts["train"]), read_frames(texts["test"])  # type: ignore[arg-type]
+        train, test = (read_frames(path) for path in texts.values() if path is not None)
+        return SourceFrames(train, test=test)
     archive = _find_npz(root, f"rmd17_{molecule}.npz")
     if archive is None:
         archive = _fetch(config, molecule, root, revised=True)
-    return _npz_frames(archive, "rmd17", _official(archive, "train", config.fold)), _npz_frames(
-        archive, "rmd17", _official(archive, "test", config.fold)
-    )
+    train, test = (_npz_frames(archive, "rmd17", _official(archive, part, config.fold)) for part in texts)
+    return SourceFrames(train, test=test)
 
 
-def load_md17(config: DataConfig) -> Iterator[Frame]:
+def load_md17(config: DataConfig) -> SourceFrames:
     """Frames ``index`` of the original trajectory of a molecule, in time order."""
     molecule, root = _molecule(config), _root(config)
     from torch_geometric.datasets import MD17
@@ -77,7 +78,7 @@ def load_md17(config: DataConfig) -> Iterator[Frame]:
     archive = _find_npz(root, MD17.file_names[MOLECULES[molecule][0]])
     if archive is None:
         archive = _fetch(config, molecule, root, revised=False)
-    return _npz_frames(archive, "md17", config.index)
+    return SourceFrames(_npz_frames(archive, "md17", config.index))
 
 
 def _molecule(config: DataConfig) -> str:
