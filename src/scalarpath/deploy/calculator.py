@@ -13,7 +13,6 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.potential import Potential, load_potential
-from scalarpath.potential.configuration import DTYPES
 
 
 class ScalarPathCalculator(Calculator):
