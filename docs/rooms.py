@@ -59,7 +59,7 @@ def purpose(name: str) -> str:
 
 def picture() -> str:
     """A matrix: a dot where the room of the row imports the room of the column. All dots stand below the diagonal."""
-    left, top, wide, high = 96, 92, 25, 31
+    left, top, wide, high = 96, 92, 25, 33
     x, y = (lambda column: left + wide * (column + 0.5)), (lambda row: top + high * (row + 0.5))
     size = len(ORDER)
     shapes = [text(left + wide * size + 24, 60, "what it is for", bold=True, fill=SOFT, anchor="start")]
@@ -71,11 +71,9 @@ def picture() -> str:
     for i, name in enumerate(ORDER):
         shapes.append(text(left - 10, y(i) + 4, name, 13, bold=True, anchor="end"))
         shapes.append(box(left + wide * i + 3, top + high * i + 6, wide - 6, high - 12, "#c9d4de", edge="none"))
-        lines = textwrap.wrap(purpose(name), 55, break_on_hyphens=False)
+        lines = textwrap.wrap(purpose(name), 58, max_lines=2, break_on_hyphens=False)
         start = y(i) + 4 - 7 * (len(lines) - 1)
-        rows = [
-            text(left + wide * size + 24, start + 14 * k, line, 11.5, anchor="start") for k, line in enumerate(lines)
-        ]
+        rows = [text(left + wide * size + 24, start + 14 * k, line, 11, anchor="start") for k, line in enumerate(lines)]
         shapes += rows
     for importer, imported in sorted(imports_between_rooms()):
         row, column = ORDER.index(importer), ORDER.index(imported)

@@ -110,14 +110,14 @@ def _train(cfg: DictConfig) -> float | None:
 
 def _run(cfg: DictConfig) -> None:
     # a wrong setting is reported before seconds go by with imports
-    threads = Job.from_hydra(cfg).trainer.threads
+    job, resume = Job.from_hydra(cfg), cfg.get("resume")
     import torch
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if job.trainer.threads is not None:
+        torch.set_num_threads(job.trainer.threads)
     from scalarpath.training.run import run
 
-    run(cfg)
+    run(job, resume=None if resume is None else Path(resume))
 
 
 def _check_resume(cfg: DictConfig) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from composed_jobs import run
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
@@ -17,7 +18,6 @@ from scalarpath.core.errors import ArtifactError, CheckpointError, ConfigError, 
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.evaluation import command
 from scalarpath.evaluation.settings import EvaluationSettings
-from scalarpath.training import run as training
 
 ROOT = Path(__file__).parents[2]
 TRAIN = ("experiment=smoke", "data=ag", "callbacks.progress.style=none", "measure_overhead=false")
@@ -44,7 +44,7 @@ def finished(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "MEASURES", ("phonons",))
-        training.run(composed("train", *TRAIN, "artifacts=smoke", f"output_dir={path}"))
+        run(composed("train", *TRAIN, "artifacts=smoke", f"output_dir={path}"))
     return path
 
 
@@ -65,9 +65,7 @@ def test_a_training_with_artifacts_has_them_in_its_directory_and_its_summary(fin
 def test_artifacts_of_data_without_a_material_are_refused_before_training(tmp_path: Path) -> None:
     frames = CONF_DIR.parent / "data/ag/frames.extxyz"
     with pytest.raises(ConfigError, match=r"artifacts=smoke: the data set 'extxyz' belongs to no material"):
-        training.run(
-            composed("train", "data=extxyz", f"data.path={frames}", "artifacts=smoke", f"output_dir={tmp_path}/run")
-        )
+        run(composed("train", "data=extxyz", f"data.path={frames}", "artifacts=smoke", f"output_dir={tmp_path}/run"))
     assert not (tmp_path / "run").exists()
 
 
@@ -137,9 +135,13 @@ def test_a_failed_measure_is_an_error_after_the_others_are_written(
             ConfigError,
             r"settings\.nve\.block_ps = 99\.0 does not lie",
         ),
-        (("calculator=EMT", "material=ag"), ConfigError, "calculator = EMT is not of the form package.module:factory"),
-        (("calculator=no.such:EMT", "material=ag"), ConfigError, "no.such cannot be imported"),
-        (("calculator=ase.calculators.emt:XYZ", "material=ag"), ConfigError, "ase.calculators.emt has no 'XYZ'"),
+        (("calculator=EMT", "material=ag"), ConfigError, "calculator = EMT is not of the form package.module:name"),
+        (("calculator=no.such:EMT", "material=ag"), ConfigError, "calculator = no.such:EMT cannot be imported"),
+        (
+            ("calculator=ase.calculators.emt:XYZ", "material=ag"),
+            ConfigError,
+            "calculator = ase.calculators.emt:XYZ cannot be imported",
+        ),
         (("calculator=ase.build:bulk", "material=ag"), ConfigError, "fails with the options {}"),
         (
             ("calculator=ase.build:molecule", "calculator_options={name:H2O}", "material=ag"),

@@ -240,9 +240,9 @@ def test_a_measure_from_outside_is_chosen_by_where_it_lives() -> None:
     assert flat_summary([outcome])["artifact/site_energy/site_energy_eV"] == pytest.approx(-5.9, abs=0.1)
     with pytest.raises(ConfigError, match=r"settings\.site_energy\.factor must be greater than 0"):
         measure_settings({"site_energy": {"factor": 0}}, [location])
-    with pytest.raises(ConfigError, match="artifact = test_suite:Nothing cannot be loaded"):
+    with pytest.raises(ConfigError, match=r"artifact .test_suite:Nothing. cannot be imported"):
         measure_settings({}, ["test_suite:Nothing"])
-    with pytest.raises(ConfigError, match="artifact = test_suite:Scaled is no subclass of"):
+    with pytest.raises(ConfigError, match=r"artifact .test_suite:Scaled. is not a subclass of"):
         measure_settings({}, ["test_suite:Scaled"])
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
-from composed_jobs import SMOKE, job
+from composed_jobs import SMOKE, job, run
 from samples import CUTOFF, batch_of, make_potential, quartz_like, silanol
 
 from scalarpath.backbones import Backbone
@@ -16,7 +16,6 @@ from scalarpath.nn.neighbour_sum import neighbour_sum
 from scalarpath.potential import build_potential
 from scalarpath.potential.backend import TOLERANCE, verify
 from scalarpath.potential.compiled import CompiledPotential
-from scalarpath.training.run import run
 
 
 class PairSum(Backbone):

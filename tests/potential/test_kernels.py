@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from composed_jobs import SMOKE, job
+from composed_jobs import SMOKE, job, run
 from e3nn import o3
 from samples import batch_of, make_potential, quartz_like, silanol
 
@@ -18,7 +18,6 @@ from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.convolution.cuequivariance import CuequivarianceConvolution
 from scalarpath.potential.backend import verify
 from scalarpath.potential.cuequivariance import CuequivariancePotential
-from scalarpath.training.run import run
 
 pytest.importorskip("cuequivariance_torch")
 GRAPH = batch_of(quartz_like(), silanol())

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from composed_jobs import run
 from hydra import compose, initialize_config_dir
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.report.dashboard import FIGURES, SECTIONS, build_workspace, publish
-from scalarpath.training.run import run
 
 RUN = (
     "experiment=smoke",

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from composed_jobs import SMOKE, job
+from composed_jobs import SMOKE, job, run
 from interrupted_training import TIMES, CutOffAt, CutOffError, assert_same, with_extra_callback
 
 from scalarpath.core.errors import CheckpointError, ConfigError, DataError
 from scalarpath.potential import load_potential
 from scalarpath.training.evaluation import evaluate
-from scalarpath.training.run import run
 
 
 @pytest.fixture(scope="module")

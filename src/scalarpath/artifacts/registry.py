@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from importlib import import_module
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from scalarpath.artifacts.measure import Measure
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.imports import class_named
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.settings import choose, read_settings, refuse_unknown
 
@@ -67,13 +67,4 @@ def measure_settings(sections: Mapping[str, Any], names: Collection[str] = tuple
 
 
 def _load(location: str) -> Measure[Any]:
-    module_name, _, class_name = location.partition(":")
-    try:
-        found = getattr(import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"artifact = {location} cannot be loaded ({error}); give a name or package.module:Class."
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, Measure)):
-        raise ConfigError(f"artifact = {location} is no subclass of scalarpath.artifacts.measure.Measure.")
-    return found()
+    return class_named(location, {}, Measure, "artifact")()  # type: ignore[type-abstract]

@@ -18,7 +18,9 @@ SUITES = {
 
 def run(cfg: DictConfig) -> Any:
     """Run the suite that a composed conf/benchmark.yaml names; returns what it has measured. Raises ConfigError."""
+    from scalarpath.cost.output import prepare_output
     from scalarpath.cost.settings import BenchmarkSettings
 
     settings = BenchmarkSettings.from_hydra(cfg)
+    prepare_output(settings)
     return import_module(SUITES[settings.suite]).run(settings)  # only what the suite needs

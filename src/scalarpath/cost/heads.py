@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -18,6 +16,7 @@ from torch_geometric.data import Data
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.settings import nearest
+from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.structures import structures
 from scalarpath.cost.timing import compare
@@ -50,10 +49,7 @@ def run(settings: BenchmarkSettings) -> dict[str, Any]:
         "torch": torch.__version__,
         "arms": arms,
     }
-    path = Path(settings.output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    Console().print(_table(result), f"written: {path}")
+    write_result(settings, result, _table(result))
     return result
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.files import write_json
 from scalarpath.cost.heads import head_potential, thermal_batch
+from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.timing import STEPS, interleaved_times, paired_ratio
 from scalarpath.nn.cpu.choice import in_torch_operations
@@ -39,7 +38,7 @@ def run(settings: BenchmarkSettings) -> dict[str, Any]:
     }
     table = Table(
         title=f"{settings.structure}, {settings.dtype}, {settings.threads[0]} thread(s): "
-        "time with kernels over time without"
+        "time with CPU kernels over time without"
     )
     for column in ("head", "step", "with, s", "without, s", "ratio"):
         table.add_column(column, justify="left" if column in ("head", "step") else "right")
@@ -57,10 +56,7 @@ def run(settings: BenchmarkSettings) -> dict[str, Any]:
                 result["arms"].setdefault(name, {})[kind] = row
                 shown = f"{ratio.median:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
                 table.add_row(name, kind, *(f"{value:.4f}" for value in medians), shown)
-    path = Path(settings.output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, result)
-    Console().print(table, f"written: {path}")
+    write_result(settings, result, table)
     return result
 
 

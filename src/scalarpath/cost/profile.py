@@ -6,7 +6,6 @@ import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -16,8 +15,8 @@ from torch import nn
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from scalarpath.core.files import write_json
 from scalarpath.cost.heads import head_potential, thermal_batch
+from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.timing import WARM_UP_ROUNDS, inference_step, training_step
 from scalarpath.potential import Potential
@@ -42,18 +41,14 @@ def run(settings: BenchmarkSettings) -> dict[str, Shares]:
     with Console().status("measuring"):
         for name, make in (("train", training_step), ("inference", inference_step)):
             result[name] = shares(potential, make(potential, batch), settings.rounds)
-    path = Path(settings.output)
-    path.parent.mkdir(parents=True, exist_ok=True)
     setting = {
         "structure": settings.structure,
         "backbone": backbone,
         "head": settings.profile.head,
         "dtype": settings.dtype,
     }
-    write_json(
-        path, {"suite": "profile", **setting, "threads": settings.threads[0], "torch": torch.__version__, **result}
-    )
-    Console().print(_table(result), f"written: {path}")
+    content = {"suite": "profile", **setting, "threads": settings.threads[0], "torch": torch.__version__, **result}
+    write_result(settings, content, _table(result))
     return result
 
 

@@ -14,13 +14,12 @@ import torch
 from ase.build import bulk
 from hydra.core.hydra_config import HydraConfig
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from scalarpath.core.files import write_json
 from scalarpath.core.memory import prepare_heap
 from scalarpath.cost.heads import arm_of, calibrated_potential
+from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.timing import inference_step
 from scalarpath.graph import AtomicGraph, collate
@@ -48,11 +47,9 @@ def run(settings: BenchmarkSettings) -> dict[str, Any]:
     names = {"backbone": HydraConfig.get().runtime.choices["backbone"], "head": settings.scale.head}
     result = {"suite": "scale", **setting, **names, "torch": torch.__version__, "sizes": rows}
     result["exponents"] = {key: growth(rows, key) for key in ("step_s", "memory_GiB")}
-    path = Path(settings.output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, result)
-    _figure(result).savefig(path.with_suffix(".svg"))
-    Console().print(_table(result), f"written: {path}, {path.with_suffix('.svg')}")
+    figure = Path(settings.output).with_suffix(".svg")
+    _figure(result).savefig(figure)
+    write_result(settings, result, _table(result), figure)
     return result
 
 

@@ -143,7 +143,7 @@ def _facts(
             abs(free - results.get("energy", free)) if free else np.nan,
             np.linalg.norm(label.forces, axis=1).max(),
             np.linalg.norm(label.forces.sum(axis=0)),
-            *((np.min(values), np.max(values)) for values in (getattr(label, name) for name in QUANTITIES)),
+            *((np.min(values), np.max(values)) for values in map(label.of, QUANTITIES)),
         )
 
 
@@ -177,18 +177,19 @@ def _raise_missing(name: str, frames: Sequence[Frame], facts: np.ndarray) -> Non
 
 
 def _property(name: str, facts: np.ndarray, keys: LabelKeys, spec: LabelSettings) -> PropertyAudit:
-    key, source_unit, sign = getattr(keys, name), getattr(spec, f"{name}_unit"), None
+    unit = QUANTITIES[name].unit
+    key, source_unit, sign = keys[name], getattr(spec, f"{name}_unit", unit), None
     if name == "stress":
         sign = spec.stress_sign
-        if keys.virial:
-            key, source_unit, sign = keys.virial, spec.energy_unit, "virial = -V stress"
+        if keys["virial"]:
+            key, source_unit, sign = keys["virial"], spec.energy_unit, "virial = -V stress"
     values = facts[name] / facts["atoms"][:, None] if QUANTITIES[name].per_atom else facts[name]
     known = values[np.isfinite(values)]
     return PropertyAudit(
         name=name,
         key=key,
         frames=int(np.isfinite(values).all(axis=1).sum()),
-        unit=QUANTITIES[name].unit,
+        unit=unit,
         source_unit=source_unit,
         sign=sign,
         minimum=float(known.min()) if known.size else None,
@@ -226,7 +227,7 @@ def _check_energies(
             weighed=weighed,
         )
     gap = _largest(facts["free_energy_gap"])
-    if keys.energy == "energy" and gap is not None and facts["free_energy_gap"][gap] > 1e-6:
+    if keys["energy"] == "energy" and gap is not None and facts["free_energy_gap"][gap] > 1e-6:
         audit.warnings.append(
             f"{frames[0].file}: 'free_energy' is there too and differs from 'energy' by up to "
             f"{facts['free_energy_gap'][gap]:.3g}; forces derive from the free energy, so consider "

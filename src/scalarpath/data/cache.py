@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.data.graph_file import SIZES, GraphFile, GraphSet, graph_sizes, write_graphs
 from scalarpath.data.labels import Labels
 from scalarpath.data.reading import Frame
@@ -28,7 +29,7 @@ def content_hash(frames: Sequence[Frame], labels: Sequence[Labels]) -> str:
         atoms = frame.atoms
         digest.update(np.asarray([len(atoms), *atoms.numbers], dtype="<i8").tobytes())
         digest.update(np.asarray(atoms.pbc, dtype=bool).tobytes())
-        for array in (atoms.cell.array, atoms.get_positions(), label.energy, label.forces, label.stress):
+        for array in (atoms.cell.array, atoms.get_positions(), *map(label.of, QUANTITIES)):
             digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
     return digest.hexdigest()
 
@@ -65,9 +66,8 @@ def _fresh(
 ) -> Iterator[AtomicGraph]:
     for i in indices:
         frame, label = frames[i], labels[i]
-        yield AtomicGraph.from_atoms(
-            frame.atoms, cutoff, energy=label.energy, forces=label.forces, stress=label.stress, where=frame.where
-        )
+        values = {name: label.of(name) for name in QUANTITIES}
+        yield AtomicGraph.from_atoms(frame.atoms, cutoff, where=frame.where, **values)
 
 
 def _open(path: Path) -> GraphFile | None:

@@ -122,15 +122,15 @@ class AtomicDataModule(pl.LightningDataModule):
             )
         return TimedLoader(graphs, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader[Any]:
         """The validation frames in order."""
         return self.in_order(self.valid_graphs)
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> DataLoader[Any]:
         """The test frames in order, each exactly once."""
         return self.in_order(self.test_graphs)
 
-    def in_order(self, graphs: GraphSet, batch_size: int | None = None) -> DataLoader:
+    def in_order(self, graphs: GraphSet, batch_size: int | None = None) -> DataLoader[Any]:
         """Batches of ``graphs`` in their order, each exactly once, of at most ``batch_size`` (``eval_batch_size``)."""
         batches = consecutive_batches(
             graphs.sizes["edges"], self.config.max_edges, batch_size or self.config.eval_batch_size

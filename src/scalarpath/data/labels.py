@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from scalarpath.core.errors import DataError
-from scalarpath.core.quantities import QUANTITIES
+from scalarpath.core.quantities import QUANTITIES, Quantity
 from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_SIGNS, STRESS_TO_EV_A3
 from scalarpath.data.config import LabelSettings
 from scalarpath.data.reading import Frame, available_keys
@@ -18,21 +19,19 @@ AUTOMATIC_KEYS: dict[str, tuple[str, ...]] = {
     **{name: quantity.keys for name, quantity in QUANTITIES.items()},
     "virial": ("virial", "virials", "REF_virial", "ref_virial", "DFT_virial", "dft_virial"),
 }
+PLAIN = tuple(name for name in QUANTITIES if name not in ("energy", "forces", "stress"))
+"""Quantities whose labels are taken as they are written, in the unit of ``core.quantities``."""
 ASYMMETRY = 0.05  # largest |s_ij - s_ji| relative to max |s| that is still taken for noise
 
 
-class LabelKeys(NamedTuple):
-    """The key under which each property is read (None: the data set does not carry it)."""
-
-    energy: str | None
-    forces: str | None
-    stress: str | None
-    virial: str | None
+LabelKeys = Mapping[str, str | None]
+"""The key under which each label is read, of AUTOMATIC_KEYS; None where the data set does not carry it."""
 
 
 class Labels(NamedTuple):
     """Labels of one frame of N atoms: energy (eV), forces [N, 3] (eV/Å), stress [3, 3] (eV/Å^3); missing is NaN.
 
+    ``plain`` holds those of the quantities in PLAIN.
     ``dropped_stress`` tells that the frame has a stress but is not periodic in all directions, so it means nothing.
     """
 
@@ -40,10 +39,15 @@ class Labels(NamedTuple):
     forces: np.ndarray
     stress: np.ndarray
     dropped_stress: bool = False
+    plain: Mapping[str, np.ndarray] = MappingProxyType({})
+
+    def of(self, name: str) -> Any:
+        """The label of the quantity ``name``."""
+        return self.plain[name] if name in PLAIN else getattr(self, name)
 
     def has(self, name: str) -> bool:
-        """Whether the frame carries the property ``name``."""
-        return bool(np.isfinite(getattr(self, name)).all())
+        """Whether the frame carries the quantity ``name``."""
+        return bool(np.isfinite(self.of(name)).all())
 
 
 def find_keys(frames: Sequence[Frame], spec: LabelSettings) -> LabelKeys:
@@ -52,7 +56,9 @@ def find_keys(frames: Sequence[Frame], spec: LabelSettings) -> LabelKeys:
     Raises DataError if a key that was given is carried by no frame, or if several keys could be meant.
     """
     present = available_keys(frames)
-    found = {name: _find_key(name, getattr(spec, f"{name}_key"), present, frames[0].file) for name in AUTOMATIC_KEYS}
+    found = {
+        name: _find_key(name, getattr(spec, f"{name}_key", None), present, frames[0].file) for name in AUTOMATIC_KEYS
+    }
     if found["stress"] and found["virial"]:
         if not (spec.stress_key or spec.virial_key):
             raise DataError(
@@ -60,7 +66,7 @@ def find_keys(frames: Sequence[Frame], spec: LabelSettings) -> LabelKeys:
                 "set data.stress_key or data.virial_key."
             )
         found["virial" if spec.stress_key else "stress"] = None
-    return LabelKeys(**found)
+    return found
 
 
 def _find_key(name: str, given: str | None, present: list[str], file: str) -> str | None:
@@ -87,11 +93,11 @@ def extract_labels(
     stress (``"stress" in required``) and the frame carries one without being periodic in all directions.
     """
     n_atoms = len(frame.atoms)
-    energy = _value(frame, keys.energy, "energy", ((), (1,)))
-    forces = _value(frame, keys.forces, "forces", ((n_atoms, 3),))
+    energy = _value(frame, keys["energy"], "energy", ((), (1,)))
+    forces = _value(frame, keys["forces"], "forces", ((n_atoms, 3),))
     shapes = ((6,), (9,), (3, 3))
-    stress = _value(frame, keys.stress, "stress", shapes)
-    virial = _value(frame, keys.virial, "virial", shapes)
+    stress = _value(frame, keys["stress"], "stress", shapes)
+    virial = _value(frame, keys["virial"], "virial", shapes)
     has_stress, periodic = stress is not None or virial is not None, bool(np.all(frame.atoms.pbc))
     if has_stress and not periodic and "stress" in required:
         raise DataError(
@@ -109,7 +115,14 @@ def extract_labels(
         forces=np.full((n_atoms, 3), np.nan) if forces is None else forces * FORCE_TO_EV_A[spec.forces_unit],
         stress=full_stress,
         dropped_stress=has_stress and not periodic,
+        plain={name: _plain(frame, keys[name], QUANTITIES[name]) for name in PLAIN},
     )
+
+
+def _plain(frame: Frame, key: str | None, quantity: Quantity) -> np.ndarray:
+    shape = (len(frame.atoms), *quantity.shape) if quantity.of_atoms else quantity.shape
+    value = _value(frame, key, quantity.name, (shape,))
+    return np.full(shape, np.nan) if value is None else value
 
 
 def cell_volume(frame: Frame) -> float:

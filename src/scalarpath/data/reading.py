@@ -15,7 +15,8 @@ from typing import Any
 
 import ase.io
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError, string2index
+from ase.io.formats import UnknownFileTypeError
+from ase.utils import string2index
 
 from scalarpath.core.errors import ConfigError, DataError
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 
-class TimedLoader(DataLoader):
+class TimedLoader(DataLoader[Any]):
     """A DataLoader with ``waited``: seconds spent inside it, all epochs together, until each batch was there."""
 
     waited: float = 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from scalarpath.artifacts.bench import Bench, bench_reference
 from scalarpath.artifacts.materials import Material
 from scalarpath.artifacts.measures.repulsion import shortest_distances
 from scalarpath.core.errors import ArtifactError, ConfigError
+from scalarpath.core.imports import imported
 from scalarpath.deploy.batched import BatchedPotential
 from scalarpath.deploy.calculator import ScalarPathCalculator
 from scalarpath.graph import AtomicGraph
@@ -71,17 +71,7 @@ def bench_of_calculator(factory: str, options: Mapping[str, Any], name: str) -> 
 
 
 def _calculator(factory: str, options: Mapping[str, Any]) -> Calculator:
-    module_name, colon, attribute = factory.partition(":")
-    if not colon or not attribute:
-        raise ConfigError(f"calculator = {factory} is not of the form package.module:factory.")
-    try:
-        made = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, ValueError) as error:
-        raise ConfigError(
-            f"calculator = {factory}: {module_name} cannot be imported ({error}); install it or correct the name."
-        ) from error
-    except AttributeError as error:
-        raise ConfigError(f"calculator = {factory}: {module_name} has no '{attribute}'; correct the name.") from error
+    made = imported(factory, f"calculator = {factory}")
     try:
         calculator = made(**options)
     except Exception as error:  # a foreign factory may raise anything

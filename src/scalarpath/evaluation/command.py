@@ -19,7 +19,7 @@ from scalarpath.core.files import write_json
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.evaluation.benches import bench_of_calculator, bench_of_potential
 from scalarpath.evaluation.finished_run import FinishedRun, bench_name
-from scalarpath.evaluation.output import FOLDER, flat_summary, measure_and_write, written
+from scalarpath.evaluation.output import FOLDER, flat_summary, measure_and_write, refuse_foreign_files, written
 from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.potential import Potential
 from scalarpath.runs.provenance import git_revision, versions
@@ -89,6 +89,7 @@ def measure_trained(
 def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
     found = FinishedRun.load(run_path, settings.device)
     directory = Path(settings.output_dir) if settings.output_dir is not None else found.directory.path
+    refuse_foreign_files(directory / FOLDER, settings.artifact)
     (directory / FOLDER).mkdir(parents=True, exist_ok=True)
     errors = found.errors()
     write_json(directory / FOLDER / "test_errors.json", {**found.identity(), **errors})
@@ -117,6 +118,7 @@ def _evaluate_calculator(settings: EvaluationSettings, calculator: str, material
     module_name, _, factory = calculator.partition(":")
     given = settings.output_dir
     directory = Path(given if given is not None else f"outputs/evaluate/{factory}_{material}")
+    refuse_foreign_files(directory / FOLDER, settings.artifact)
     distributions = packages_distributions().get(module_name.split(".")[0], [])
     what = {
         "factory": calculator,

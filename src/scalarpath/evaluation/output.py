@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,27 @@ from scalarpath.artifacts.bench import Bench
 from scalarpath.artifacts.figures import drawn, save
 from scalarpath.artifacts.rows import Row
 from scalarpath.artifacts.suite import Outcome, run_suite
-from scalarpath.core.files import write_json
+from scalarpath.core.files import refuse_foreign, write_json
 
 FOLDER = "artifacts"
 MIN_WIDTH_WITH_NOTES = 120
 """Columns below which the table leaves the notes to the files."""
 WIDTH_IN_FILES = 150
 """Columns of the table where the output is no terminal."""
+
+
+def refuse_foreign_files(folder: Path, measures: Sequence[str]) -> None:
+    """Raise ConfigError where a file in ``folder`` that an evaluation would replace is not of an evaluation."""
+    keys = {**dict.fromkeys(measures, "measure"), "summary": "artifact/", "test_errors": "run"}
+    for name, key in keys.items():
+        beside = [folder / f"{name}.{kind}" for kind in ("svg", "png")] if name in measures else []
+        refuse_foreign("output_dir", folder / f"{name}.json", partial(_has_key, key), beside)
+
+
+def _has_key(start: str, text: str) -> bool:
+    """Whether a key of this JSON object begins so; a summary may be empty."""
+    content = json.loads(text)
+    return content == {} or any(key.startswith(start) for key in dict(content))
 
 
 def measure_and_write(
@@ -68,7 +84,7 @@ def measure_and_write(
 
 def write_outcome(outcome: Outcome, folder: Path, header: Mapping[str, Any]) -> None:
     """<measure>.json, and the figure as .svg and .png; a file of an earlier evaluation is replaced or removed."""
-    for kind in ("json", "svg", "png"):
+    for kind in ("svg", "png", "json"):  # the last one tells whose they are
         (folder / f"{outcome.name}.{kind}").unlink(missing_ok=True)
     if outcome.skipped:
         return

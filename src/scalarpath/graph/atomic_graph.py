@@ -15,7 +15,7 @@ from scalarpath.graph.fields import GRAPH_FIELDS, LABELS, Axis, fields_table
 from scalarpath.graph.neighbours import NeighbourList, neighbour_list
 
 
-class AtomicGraph(Data):
+class AtomicGraph(Data):  # type: ignore[misc]
     """One structure as a graph (G = 1) of N atoms and E directed edges. Missing labels are NaN, never zero.
 
     In a batch of G structures (``collate``) the axes G, N and E are joined, and it has P undirected pairs of edges. Its

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from scalarpath.core.quantities import QUANTITIES, Quantity
+
 Axis = Literal["G", "N", "E", "P"]  # structures, atoms, directed edges, undirected pairs
 
 
@@ -34,14 +36,20 @@ class Field(NamedTuple):
         return [lengths[length] if isinstance(length, str) else length for length in self.shape]
 
 
+def _label(quantity: Quantity) -> Field:
+    """The field of the label of a quantity; NaN where it is missing."""
+    axis: Axis = "N" if quantity.of_atoms else "G"
+    unit = quantity.unit.removesuffix("/atom").replace("A", "Å")
+    return Field(quantity.name, "label", (axis, *quantity.shape), "float64", "<f8", f"label, {unit}")
+
+
 # In the order of the file of graphs: wide types first, so that every array of a record is aligned. Neighbours and cell
 # shifts are small integers and are stored narrow.
 FIELDS = (
     Field("cell", "structure", ("G", 3, 3), "float64", "<f8", "cell vectors as rows, Å (zeros without a cell)"),
-    Field("energy", "label", ("G",), "float64", "<f8", "label, eV"),
-    Field("stress", "label", ("G", 3, 3), "float64", "<f8", "label, eV/Å^3, tension positive"),
+    *(_label(quantity) for quantity in QUANTITIES.values() if not quantity.of_atoms),
     Field("pos", "structure", ("N", 3), "float64", "<f8", "positions, Å"),
-    Field("forces", "label", ("N", 3), "float64", "<f8", "label, eV/Å"),
+    *(_label(quantity) for quantity in QUANTITIES.values() if quantity.of_atoms),
     Field("edge_index", "structure", (2, "E"), "int64", "<i4", "row 0: centre i (sorted), row 1: neighbour j", "N"),
     Field("edge_slot", "structure", ("E",), "int64", "<i4", "running number of the edge among those of its centre"),
     Field("edge_reverse", "structure", ("E",), "int64", "<i4", "which edge is j -> i with the opposite shift", "E"),

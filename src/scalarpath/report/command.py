@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.files import write_text
+from scalarpath.core.files import refuse_foreign, write_text
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.aggregate import Aggregate, aggregate
 from scalarpath.report.cells import BASELINE
@@ -60,6 +60,7 @@ def write_report(settings: ReportSettings) -> Aggregate:
         "effects.csv": _csv([_effect_row(effect) for effect in found.effects]),
         **{f"{picture.name}.svg": picture.standalone() for picture in drawn},
     }
+    refuse_foreign("output", folder / "report.md", _is_report, [folder / name for name in files])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
@@ -72,6 +73,10 @@ def write_report(settings: ReportSettings) -> Aggregate:
 
         print(publish(settings.dashboard.entity, settings.dashboard.project))
     return found
+
+
+def _is_report(text: str) -> bool:
+    return text.startswith("# ") and "\nProgram: revision " in text
 
 
 def _command() -> str:

@@ -9,9 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from scalarpath.nn.cpu import library
 from scalarpath.runs.job import config_hash
 
 PACKAGES = (
@@ -22,6 +19,10 @@ PACKAGES = (
 
 def provenance(config: Mapping[str, Any], data_hash: str) -> dict[str, Any]:
     """Everything needed to say what was run on what; plain values for JSON."""
+    import torch  # here: what only asks for versions needs no torch
+
+    from scalarpath.nn.cpu import library
+
     return {
         "versions": versions(),
         "git": git_revision(),

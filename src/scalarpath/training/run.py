@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from scalarpath.core.errors import DataError, TrainingError
@@ -27,15 +27,14 @@ from scalarpath.training.loggers import build_loggers, finish_loggers
 from scalarpath.training.summary import build_summary, print_summary
 
 
-def run(cfg: DictConfig) -> dict[str, Any]:
-    """Train, test and describe one potential as ``cfg`` (conf/train.yaml) says; returns the content of summary.json.
+def run(job: Job, *, resume: Path | None = None) -> dict[str, Any]:
+    """Train, test and describe one potential as ``job`` says; returns the content of summary.json.
 
-    ``resume`` names the directory of an unfinished run, whose own configuration is then used. Processes of a
+    ``resume``: the directory of the unfinished run that ``job`` was read from, to continue it. Processes of a
     distributed job other than the first return an empty dictionary after training. Raises a ScalarPathError for
     anything the user can mend; a run that fails before the end of its first epoch leaves no directory behind.
     """
     started = time.perf_counter()
-    job, resume = Job.from_hydra(cfg), cfg.get("resume") is not None
     if job.artifacts is not None:
         from scalarpath.evaluation.command import bench_of_training, measure_trained  # here: others need no phonopy
 
@@ -44,7 +43,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         potential_config, backbone=job.backbone, head=job.head, dtype=job.dtype, repulsion=job.repulsion
     )
     check_settings(configuration([]))  # before the data are read, which may take minutes
-    with shared_directory(Path(cfg.resume if resume else job.output_dir), resume=resume) as directory:
+    with shared_directory(resume or Path(job.output_dir), resume=resume is not None) as directory:
         data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
         job.check_monitors(data.labelled)
@@ -54,10 +53,10 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         _prepare(potential, data, job)
         loggers = []
         if is_first_process():
-            _describe(directory, job, data, resume=resume)
+            _describe(directory, job, data, resume=resume is not None)
             loggers = build_loggers(job.logger, directory, job.config)
         try:
-            result = fit(potential, data, job, directory, loggers, resume=resume)
+            result = fit(potential, data, job, directory, loggers, resume=resume is not None)
             if not is_first_process():
                 return {}
             summary = _tested(job, potential, data, directory, result)

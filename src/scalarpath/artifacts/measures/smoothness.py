@@ -244,8 +244,8 @@ def _worst(values: list[float]) -> float:
 def _peaks(values: np.ndarray, prominence: float) -> int:
     from scipy.signal import find_peaks  # here: it takes a second
 
-    peaks: tuple[np.ndarray, dict] = find_peaks(values, prominence=max(prominence * np.ptp(values), 1e-300))
-    return len(peaks[0])
+    peaks, _ = find_peaks(values, prominence=max(prominence * np.ptp(values), 1e-300))
+    return len(peaks)
 
 
 def _mismatch(

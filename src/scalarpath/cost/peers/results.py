@@ -62,7 +62,6 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 def write_results(path: Path, results: Iterable[Mapping[str, Any]], failed: Mapping[str, str]) -> None:
     """Write the results and the messages of the cases that failed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"format": FORMAT, "suite": "peers", "results": list(results), "failed": dict(failed)})
 
 

@@ -93,7 +93,7 @@ void tensors_jvp_of_vjp(const TwoBody<T>& p, const T* w, const T* y, const T* wt
 template <class T>
 void two_body_tensors(const TwoBody<T>& n, const Call<T>& call) {
     const T *w = call.inputs[0], *y = call.inputs[1], *g = call.gradients ? call.gradients[0] : nullptr;
-    if (!g)
+    if (!call.gradients)  // the gradient of no edges is a null pointer too
         OF_DEGREE(tensors, n, w, y, call.values[0])
     else if (!call.tangents)
         OF_DEGREE(tensors_vjp, n, w, y, g, call.by_inputs[0], call.by_inputs[1])
