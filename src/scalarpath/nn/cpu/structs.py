@@ -36,9 +36,9 @@ class Struct:
             value = getattr(self, name)
             if isinstance(value, Tensor):
                 kept.append(tensor := value.contiguous())
-                value = tensor.data_ptr()
+                value = _address(tensor)
             elif isinstance(value, Sequence):
-                addresses = [None if x is None else x.data_ptr() for x in value]
+                addresses = [None if x is None else _address(x) for x in value]
                 kept.append(array := (ctypes.c_void_p * len(addresses))(*addresses))
                 value = ctypes.addressof(array)
             values.append(value)
@@ -56,6 +56,11 @@ def declarations() -> str:
         parts += ["template <class T>", f"struct {name} {{", *members, "};"]
         parts.append(f'static_assert(sizeof({name}<double>) == {size}, "C++ and Python lay out {name} differently");')
     return "\n".join([*parts, "}  // namespace scalarpath", ""])
+
+
+def _address(tensor: Tensor) -> int:
+    """Where the numbers lie; not null for a tensor without numbers, since null means one that is left out."""
+    return tensor.data_ptr() or ctypes.sizeof(ctypes.c_double)  # aligned, and never read
 
 
 def _subclasses(cls: type) -> Iterator[type]:
