@@ -1,8 +1,8 @@
 // Descriptors of the neighbourhood of every atom (heads/descriptors.py), with their first and second derivatives.
 //
-// One function makes all three: atom by atom it adds up sums over neighbours, turns them into descriptors, and, given
-// derivatives g by these, goes back through both to its inputs. On numbers with tangents the second half gives the
-// derivative of the first derivatives, and the first half that by g.
+// One function does all three runs of a call (twice_differentiable.py). Atom by atom it adds up sums over neighbours and
+// turns them into descriptors; given gradients g by these, it goes back through both steps to its inputs (vjp). On dual
+// numbers (dual.h) the first half gives the jvp, and the second half the jvp of the vjp.
 #include <algorithm>
 #include <cstdint>
 #include <vector>

@@ -3,8 +3,8 @@
 //
 //     b[q] = a[q] sum_m f_m A[m, q],  f_m = sin(k_m s) u(x) / s,  k_m = (first + m + 1) pi / cutoff
 //
-// with x = r / (cutoff of the edge), s = x cutoff, and amplitudes a of the two elements. As in descriptors.cpp, numbers
-// with tangents give the second derivatives.
+// with x = r / (cutoff of the edge), s = x cutoff, and amplitudes a of the two elements. As in descriptors.cpp,
+// dual numbers give the second derivatives.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

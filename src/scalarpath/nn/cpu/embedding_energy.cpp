@@ -3,7 +3,7 @@
 //
 //     E = sum_c sum_k w_k [a_ck sin(omega_k t_c) + b_ck (cos(omega_k t_c) - 1)],  t = tanh(d / 2) - t0,
 //
-// omega_k = k pi / 2, k = 1..K. As in descriptors.cpp, numbers with tangents give the second derivatives.
+// omega_k = k pi / 2, k = 1..K. As in descriptors.cpp, dual numbers give the second derivatives.
 #include <cstdint>
 #include <vector>
 

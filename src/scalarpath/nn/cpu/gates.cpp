@@ -2,9 +2,9 @@
 //
 // Every layer of a backbone has a small network on the descriptors d of an atom, o = W2 u, u = silu(W1 d + T) / sqrt(H),
 // and gates exp(s tanh x): on atoms x = o; on edges x = c0 + sum_b c_b R_b of the radial features of the edge, with
-// coefficients (c0, c) = o, one set for every species of the neighbour. One function makes the gates, and, given
-// derivatives by these, goes back to its inputs. On numbers with tangents the second half gives the derivative of the
-// first derivatives, and the first half that by g.
+// coefficients (c0, c) = o, one set for every species of the neighbour. One function makes the gates and,
+// given gradients g by these, goes back to its inputs (vjp). On dual numbers (dual.h) the first half gives the jvp, and
+// the second half the jvp of the vjp.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
