@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from toy_training import ToyData, ToyPotential, new_directory, toy_job
 
 from scalarpath.core.errors import ConfigError, TrainingError
+from scalarpath.core.metrics import logged_metrics
 from scalarpath.training.fit import fit
 
 
@@ -23,6 +25,12 @@ def fitted(tmp_path: Path, potential=None, data=None, **changes):
     directory = new_directory(tmp_path / "run")
     result = fit(potential or ToyPotential(), data or ToyData(), toy_job(**changes), directory, [])
     return result, directory
+
+
+def plateau(monitor: str) -> dict[str, Any]:
+    """The section scheduler."""
+    settings = {"monitor": monitor, "factor": 0.5, "patience": 0, "threshold": 0.99, "min_factor": 0.0}
+    return {"kind": "plateau", "warmup_steps": 0, "final_factor": None, "plateau": settings}
 
 
 def test_metrics_csv_has_one_complete_row_per_epoch(tmp_path: Path) -> None:
@@ -65,9 +73,31 @@ def test_the_best_checkpoint_is_the_epoch_with_the_smallest_monitored_value(tmp_
     assert not list(directory.checkpoints.glob("*.part"))
 
 
-def test_a_metric_that_is_not_logged_cannot_be_monitored(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"callbacks\.checkpoint\.monitor = 'val/f1' is not logged.*val/loss"):
-        fitted(tmp_path, callbacks={"checkpoint": {"monitor": "val/f1"}})
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [
+        ({"callbacks": {"checkpoint": {"monitor": "val/los"}}}, "callbacks.checkpoint.monitor"),
+        (
+            {"callbacks": {"early_stopping": {"monitor": "val/los", "patience": 2, "min_delta": 0.0}}},
+            "callbacks.early_stopping.monitor",
+        ),
+        ({"scheduler": plateau("val/los")}, "scheduler.plateau.monitor"),
+        # exists, but the schedule is told its value before it is logged
+        ({"scheduler": plateau("train/loss")}, "scheduler.plateau.monitor"),
+    ],
+)
+def test_a_metric_that_is_not_logged_cannot_be_monitored(changes, setting: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{setting} = '(val/los|train/loss)' is not logged.*val/loss"):
+        toy_job(**changes)
+
+
+def test_what_may_be_monitored_is_what_is_logged(tmp_path: Path) -> None:
+    for number, loss in enumerate(({}, {"stress": 0.0})):
+        job = toy_job(loss=loss, trainer={"max_epochs": 1})
+        directory = new_directory(tmp_path / str(number))
+        fit(ToyPotential(), ToyData(), job, directory, [])
+        columns = {name for name in table(directory)[0] if not name.startswith(("epoch", "time/"))}
+        assert columns == set(logged_metrics(job.loss.required))
 
 
 def test_the_validation_loss_has_the_weights_of_the_last_stage_from_the_first_epoch_on(tmp_path: Path) -> None:
@@ -80,10 +110,7 @@ def test_the_validation_loss_has_the_weights_of_the_last_stage_from_the_first_ep
 
 
 def test_a_plateau_of_the_monitored_metric_lowers_the_learning_rate(tmp_path: Path) -> None:
-    plateau = {"monitor": "val/loss", "factor": 0.5, "patience": 0, "threshold": 0.99, "min_factor": 0.0}
-    _, directory = fitted(
-        tmp_path, scheduler={"kind": "plateau", "warmup_steps": 0, "final_factor": None, "plateau": plateau}
-    )
+    _, directory = fitted(tmp_path, scheduler=plateau("val/loss"))
     assert [float(row["lr"]) for row in table(directory)] == pytest.approx([0.01, 0.01, 0.005, 0.0025])
 
 

@@ -110,6 +110,15 @@ def test_ctrl_c_keeps_the_run_for_resuming_and_is_passed_on(tmp_path: Path, monk
     assert f"resume={tmp_path / 'run'}" in capsys.readouterr().err
 
 
+def test_a_monitored_metric_needs_labels_in_the_validation_part(tmp_path: Path, monkeypatch) -> None:
+    """Ethanol has no stress: found before the first step, and no directory is left behind."""
+    monkeypatch.setattr("scalarpath.training.run.fit", lambda *_, **__: pytest.fail("training began"))
+    monitor = "callbacks.checkpoint.monitor=val/stress_mae_meV_A3"
+    with pytest.raises(ConfigError, match=r"monitor = 'val/stress_mae_meV_A3' .* no validation frame has a label of"):
+        run(job(*SMOKE, "data=ethanol", monitor, f"output_dir={tmp_path / 'run'}"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_changed_data_are_noticed_on_resuming(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "cut"
     with monkeypatch.context() as patch:

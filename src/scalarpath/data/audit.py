@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from scalarpath.core.errors import DataError
-from scalarpath.data.labels import PROPERTIES, LabelKeys, Labels, LabelSpec, cell_volume
+from scalarpath.core.quantities import QUANTITIES
+from scalarpath.data.labels import LabelKeys, Labels, LabelSpec, cell_volume
 from scalarpath.data.reading import Frame, available_keys
 
 NET_FORCE = 0.1  # eV/Å; a DFT grid leaves hundredths
@@ -118,7 +119,7 @@ def audit_labels(
         frames=len(frames),
         atoms=int(facts["atoms"].sum()),
         elements={chemical_symbols[z]: count for z, count in sorted(elements.items())},
-        properties=[_property(name, facts, keys, spec) for name in PROPERTIES],
+        properties=[_property(name, facts, keys, spec) for name in QUANTITIES],
         largest_force=None if largest[0] is None else float(facts["largest_force"][largest[0]]),
         largest_net_force=None if largest[1] is None else float(facts["net_force"][largest[1]]),
     )

@@ -13,13 +13,14 @@ from ase.data import chemical_symbols
 from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from scalarpath.core.errors import ConfigError, DataError
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.data.audit import LabelAudit, audit_labels, note_isolated_atoms
 from scalarpath.data.batches import EdgeBatches, EpochSampler, consecutive_batches, frames_per_process
 from scalarpath.data.cache import build_graphs, content_hash
 from scalarpath.data.config import DataConfig
 from scalarpath.data.e0s import isolated_atom_frames, reference_energies
 from scalarpath.data.graph_file import GraphSet
-from scalarpath.data.labels import PROPERTIES, FrameLabels, Labels, find_keys
+from scalarpath.data.labels import FrameLabels, Labels, find_keys
 from scalarpath.data.reading import Frame
 from scalarpath.data.sources import load_dataset
 from scalarpath.data.splits import split_frames
@@ -60,9 +61,9 @@ class AtomicDataModule(pl.LightningDataModule):
         self.config = DataConfig.from_mapping(config)
         if isinstance(cutoff, bool) or not isinstance(cutoff, int | float) or not 0 < cutoff < math.inf:
             raise ConfigError(f"cutoff={cutoff!r} must be a positive number of Å.")
-        unknown = sorted(set(required) - set(PROPERTIES))
+        unknown = sorted(set(required) - set(QUANTITIES))
         if unknown:
-            raise ConfigError(f"the loss weighs '{unknown[0]}', but labels are: {', '.join(PROPERTIES)}.")
+            raise ConfigError(f"the loss weighs '{unknown[0]}', but labels are: {', '.join(QUANTITIES)}.")
         self.cutoff, self.seed, self.required = float(cutoff), seed, frozenset(required)
         self.audit: LabelAudit
         self.splits: dict[str, list[int]]
@@ -133,6 +134,11 @@ class AtomicDataModule(pl.LightningDataModule):
             graphs.sizes["edges"], self.config.max_edges, batch_size or self.config.eval_batch_size
         )
         return DataLoader(graphs, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
+
+    def labelled(self, part: str, quantity: str) -> bool:
+        """Whether any frame of the part ``train`` or ``val`` has a label of ``quantity``."""
+        graphs = {"train": self.train_graphs, "val": self.valid_graphs}[part]
+        return any(bool(torch.isfinite(graph[quantity]).any()) for graph in graphs)
 
     def _build_graphs(self, frames: Sequence[Frame], labels: Sequence[Labels]) -> None:
         used = sorted(i for indices in self.splits.values() for i in indices)

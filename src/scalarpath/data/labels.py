@@ -20,7 +20,6 @@ AUTOMATIC_KEYS: dict[str, tuple[str, ...]] = {
     "virial": ("virial", "virials", "REF_virial", "ref_virial", "DFT_virial", "dft_virial"),
 }
 STRESS_SIGNS = {"tension_positive": 1.0, "compression_positive": -1.0}
-PROPERTIES = ("energy", "forces", "stress")
 ASYMMETRY = 0.05  # largest |s_ij - s_ji| relative to max |s| that is still taken for noise
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from scalarpath.core.errors import CheckpointError, ConfigError
+from scalarpath.core.metrics import check_monitor, logged_metrics
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.settings import (
     WHOLE,
     Count,
@@ -30,7 +32,6 @@ from scalarpath.core.settings import (
     refuse_unknown,
 )
 
-PROPERTIES = ("energy", "forces", "stress")
 NOT_HASHED = ("output_dir", "resume", "logger", "artifacts")
 GROUPS = ("data", "backbone", "head", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger")
 
@@ -67,7 +68,7 @@ class LossSettings:
 
     def __post_init__(self) -> None:
         for stage, name in ((self, "loss"), (self.stage_two, "loss.stage_two")):
-            if stage is not None and not any(getattr(stage, prop) > 0 for prop in PROPERTIES):
+            if stage is not None and not any(getattr(stage, prop) > 0 for prop in QUANTITIES):
                 raise ConfigError(f"{name} weighs nothing; give energy, forces or stress a weight above 0.")
         if (self.kind == "huber") != (self.huber_delta is not None):
             raise ConfigError("loss.huber_delta (energy, forces, stress) belongs to loss=huber and to no other loss.")
@@ -76,7 +77,7 @@ class LossSettings:
     def required(self) -> set[str]:
         """Properties that carry weight in any stage, so that the data must have labels of them."""
         stages = [self] if self.stage_two is None else [self, self.stage_two]
-        return {prop for prop in PROPERTIES if any(getattr(stage, prop) > 0 for stage in stages)}
+        return {prop for prop in QUANTITIES if any(getattr(stage, prop) > 0 for stage in stages)}
 
 
 @dataclass(frozen=True)
@@ -247,6 +248,7 @@ class Job:
         job = read_settings(cls, {"config": dict(config), **sections}, WHOLE)
         if job.compile and job.kernels is not None:
             raise ConfigError("compile=true and kernels exclude one another; take one of them.")
+        job.check_monitors()
         return job
 
     @classmethod
@@ -264,6 +266,20 @@ class Job:
         if not file.is_file():
             raise CheckpointError(f"resume={path}: there is no run in this directory (no config.yaml).")
         return cls.read({**SINCE_FIRST_RUNS, **plain_config(OmegaConf.load(file))})
+
+    def check_monitors(self, labelled: Callable[[str, str], bool] = lambda part, quantity: True) -> None:
+        """Check every setting that names a metric; ``labelled`` see ``core.metrics.check_monitor``.
+
+        Raises ConfigError for a metric that this training does not log.
+        """
+        logged = logged_metrics(self.loss.required)
+        check_monitor("callbacks.checkpoint.monitor", self.callbacks.checkpoint.monitor, logged, labelled)
+        if self.callbacks.early_stopping is not None:
+            check_monitor("callbacks.early_stopping.monitor", self.callbacks.early_stopping.monitor, logged, labelled)
+        if self.scheduler.plateau is not None:
+            # the schedule is told the value while the epoch is validated: the rest is not logged yet
+            logged = {name: needed for name, needed in logged.items() if name.startswith("val/")}
+            check_monitor("scheduler.plateau.monitor", self.scheduler.plateau.monitor, logged, labelled)
 
     @property
     def cutoff(self) -> Any:

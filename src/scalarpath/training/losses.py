@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.data import Batch
 
-from scalarpath.runs.job import PROPERTIES, LossSettings
+from scalarpath.core.quantities import QUANTITIES
+from scalarpath.runs.job import LossSettings
 from scalarpath.training.residuals import residual
 
 
@@ -44,7 +45,7 @@ class WeightedLoss(nn.Module):
         """Weights in force at ``progress`` (0 at the first epoch, 1 at the end)."""
         stage_two = self.settings.stage_two
         stage = self.settings if stage_two is None or progress < stage_two.start else stage_two
-        return {prop: getattr(stage, prop) for prop in PROPERTIES}
+        return {prop: getattr(stage, prop) for prop in QUANTITIES}
 
     def terms(self, penalties: Mapping[str, float], progress: float) -> dict[str, float]:
         """``loss`` and its weighted parts ``loss_energy`` ... from the mean penalties of the properties with labels."""

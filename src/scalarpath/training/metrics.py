@@ -9,8 +9,8 @@ from torch import Tensor
 from torch_geometric.data import Batch
 from torchmetrics import Metric
 
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.units import EV_TO_MEV
-from scalarpath.runs.job import PROPERTIES
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.residuals import residual
 
@@ -33,20 +33,20 @@ class EpochErrors(Metric):
     """
 
     full_state_update = False
-    sums: Tensor  # [absolute, squared, penalty, count] x PROPERTIES
+    sums: Tensor  # [absolute, squared, penalty, count] x QUANTITIES
 
     def __init__(self, loss: WeightedLoss | None = None, *, sharded: bool = False) -> None:
         super().__init__(sync_on_compute=sharded)
         # inside a tuple, so that torch does not take the loss for a part of the metric
         self._loss = (loss,)
-        self.add_state("sums", torch.zeros(4, len(PROPERTIES), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("sums", torch.zeros(4, len(QUANTITIES), dtype=torch.float64), dist_reduce_fx="sum")
 
     @torch.no_grad()
     def update(self, prediction: Mapping[str, Tensor], batch: Batch) -> None:
         """Add one batch; ``prediction`` may lack the stress, which then counts as unlabelled."""
         (loss,) = self._loss
         columns = []
-        for prop in PROPERTIES:
+        for prop in QUANTITIES:
             if prop not in prediction:
                 columns.append(self.sums.new_zeros(4))
                 continue
@@ -58,7 +58,7 @@ class EpochErrors(Metric):
     def compute(self) -> dict[str, float]:
         """MAE and RMSE in meV units, ``<property>_labels``; with a loss also ``<property>_penalty`` (eV units)."""
         result: dict[str, float] = {}
-        for prop, (absolute, squared, penalty, count) in zip(PROPERTIES, self.sums.T.tolist(), strict=True):
+        for prop, (absolute, squared, penalty, count) in zip(QUANTITIES, self.sums.T.tolist(), strict=True):
             if count == 0:
                 continue
             mae, rmse = metric_names(prop)

@@ -42,6 +42,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     with shared_directory(Path(cfg.resume if resume else job.output_dir), resume=resume) as directory:
         data = AtomicDataModule(job.config["data"], cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
+        job.check_monitors(data.labelled)
         potential = build_potential(
             job.potential_config(data.species), seed=job.seed, neighbours=data.statistics.avg_num_neighbors
         )

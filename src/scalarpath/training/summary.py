@@ -9,7 +9,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from torch import nn
 
-from scalarpath.runs.job import PROPERTIES, Job
+from scalarpath.core.quantities import QUANTITIES
+from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.fit import FitResult
 from scalarpath.training.metrics import metric_names
@@ -77,7 +78,7 @@ def error_table(summary: Mapping[str, Any]) -> Table:
     table = Table(title=f"Test errors of epoch {summary['best_epoch']} ({summary['backbone']} x {summary['head']})")
     for column in ("property", "MAE", "RMSE", "unit", "labels", "RMSE of trivial predictor"):
         table.add_column(column, justify="left" if column in ("property", "unit") else "right")
-    for prop in PROPERTIES:
+    for prop in QUANTITIES:
         mae, rmse = metric_names(prop)
         if f"test/{mae}" in summary:
             values = [f"{summary[key]:.4g}" for key in (f"test/{mae}", f"test/{rmse}")]

@@ -12,7 +12,6 @@ import pytorch_lightning as pl
 
 from scalarpath.core.errors import TrainingError
 from scalarpath.runs.job import CheckpointSettings
-from scalarpath.training.callbacks.monitored import monitored_value
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 
@@ -32,7 +31,7 @@ class BestAndLast(pl.callbacks.Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the checkpoints; this runs after all other callbacks of the epoch."""
-        value = monitored_value(trainer, self.settings.monitor, "callbacks.checkpoint.monitor")
+        value = float(trainer.callback_metrics[self.settings.monitor])
         if not math.isfinite(value):
             raise TrainingError(
                 f"{self.settings.monitor} is {value} after epoch {trainer.current_epoch + 1}; lower optimizer.lr or "

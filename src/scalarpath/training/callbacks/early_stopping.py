@@ -8,7 +8,6 @@ from typing import Any
 import pytorch_lightning as pl
 
 from scalarpath.runs.job import EarlyStoppingSettings
-from scalarpath.training.callbacks.monitored import monitored_value
 
 
 class EarlyStopping(pl.Callback):
@@ -22,7 +21,7 @@ class EarlyStopping(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare this epoch with the best one."""
-        value = monitored_value(trainer, self.settings.monitor, "callbacks.early_stopping.monitor")
+        value = float(trainer.callback_metrics[self.settings.monitor])
         if value < self.best - self.settings.min_delta:
             self.best, self.bad_epochs = value, 0
             return

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from scalarpath.runs.job import PROPERTIES
+from scalarpath.core.quantities import QUANTITIES
 
 
 class UnlabelledPadding(pl.Callback):
@@ -27,7 +27,7 @@ class UnlabelledPadding(pl.Callback):
         if not (trainer.is_last_batch and uneven and sampler.rank >= uneven):
             return
         first_atom = batch.ptr[-2]
-        for prop in PROPERTIES:
+        for prop in QUANTITIES:
             start = first_atom if prop == "forces" else -1
             batch[prop] = batch[prop].clone()
             batch[prop][start:] = torch.nan

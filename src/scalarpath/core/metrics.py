@@ -1,0 +1,104 @@
+"""Metrics: what is computed from the errors of a quantity, what it is called, and which metrics a setting may name.
+
+To add a metric, add a Statistic to the table. No torch is imported here: formulas use what tensors have themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.quantities import QUANTITIES
+from scalarpath.core.settings import nearest
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A number that sums up the errors of a quantity.
+
+    ``terms`` are elementwise functions of the error (prediction minus label) and the label, both zero where there is no
+    label; each is added up over all labels. ``value`` makes the number from ``factor`` (of the quantity, to its shown
+    unit), the number of labels and the sums. ``has_unit`` says that it is the size of an error in the unit of the
+    quantity; such statistics are what reports compare. ``only``: the quantities that have it; empty: all.
+    """
+
+    name: str
+    terms: tuple[Callable[[Any, Any], Any], ...]
+    value: Callable[..., float]
+    has_unit: bool = True
+    only: tuple[str, ...] = ()
+
+
+STATISTICS = (
+    Statistic(
+        "mae",
+        terms=(lambda error, label: abs(error),),
+        value=lambda factor, labels, absolute: factor * absolute / labels,
+    ),
+    Statistic(
+        "rmse",
+        terms=(lambda error, label: error**2,),
+        value=lambda factor, labels, squared: factor * (squared / labels) ** 0.5,
+    ),
+)
+
+
+def statistics_of(quantity: str) -> list[Statistic]:
+    """The statistics that the quantity of this name has."""
+    return [statistic for statistic in STATISTICS if not statistic.only or quantity in statistic.only]
+
+
+def metric_name(quantity: str, statistic: str = "mae") -> str:
+    """Name of a metric in summary.json and metrics.csv, for example ``forces_mae_meV_A``."""
+    has_unit = next(known.has_unit for known in STATISTICS if known.name == statistic)
+    return QUANTITIES[quantity].name_of(statistic) if has_unit else f"{quantity}_{statistic}"
+
+
+def labels_name(quantity: str) -> str:
+    """Name of the number of labels behind the metrics of a quantity."""
+    return f"{quantity}_labels"
+
+
+def logged_metrics(weighed: Collection[str]) -> dict[str, tuple[str, str] | None]:
+    """Every metric that a setting may name, of a training whose loss weighs the quantities ``weighed``.
+
+    The value is what the metric needs, as (part of the data, quantity): labels of the quantity in ``train`` or ``val``.
+    Times (``time/...``) are left out: the first epochs may lack them, and they differ from run to run.
+    """
+    logged: dict[str, tuple[str, str] | None] = dict.fromkeys(("train/grad_norm_mean", "train/grad_norm_max", "lr"))
+    # a training step does not compute derivatives that the loss does not weigh
+    predicted = {"val": list(QUANTITIES), "train": [name for name in QUANTITIES if name in {"energy", *weighed}]}
+    for part, names in predicted.items():
+        logged[f"{part}/loss"] = None
+        for name in names:
+            metrics = [metric_name(name, statistic.name) for statistic in statistics_of(name)]
+            metrics += [labels_name(name), *([f"loss_{name}"] if name in weighed else [])]
+            logged |= dict.fromkeys([f"{part}/{metric}" for metric in metrics], (part, name))
+    return logged
+
+
+def check_monitor(
+    setting: str,
+    name: str,
+    logged: Mapping[str, tuple[str, str] | None],
+    labelled: Callable[[str, str], bool] = lambda part, quantity: True,
+) -> None:
+    """Check that the metric ``name``, which a setting of the name ``setting`` asks for, is one of ``logged``.
+
+    ``labelled(part, quantity)`` tells, once data are read, whether a part of the data carries labels of a quantity.
+    Raises ConfigError with the nearest name, or with the labels that are missing.
+    """
+    if name not in logged:
+        choice = ", ".join(sorted(known for known in logged if known.startswith("val/")))
+        raise ConfigError(
+            f"{setting} = '{name}' is not logged in this run{nearest(name, logged)}; choose one of: {choice}."
+        )
+    needed = logged[name]
+    if needed is not None and not labelled(*needed):
+        frames = {"val": "validation", "train": "train"}[needed[0]]
+        raise ConfigError(
+            f"{setting} = '{name}' is not logged in this run, since no {frames} frame has a label of {needed[1]}; "
+            "choose another metric, for example val/loss."
+        )
