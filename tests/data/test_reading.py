@@ -94,3 +94,58 @@ def test_frames_are_read_one_by_one(write, make_silicon):
     assert [next(frames).number for _ in range(3)] == [0, 1, 2]
     with pytest.raises(DataError, match=r"late\.extxyz, frame 3"):
         next(frames)
+
+
+@pytest.mark.parametrize(
+    ("index", "numbers"), [("::-2", [4, 2, 0]), ("-2:", [3, 4]), ("-1", [4]), (-1, [4]), ("3:0:-1", [3, 2, 1])]
+)
+@pytest.mark.parametrize("suffix", ["extxyz", "traj"])
+def test_frames_counted_from_the_end_keep_their_numbers(write, make_silicon, tmp_path, index, numbers, suffix):
+    path = tmp_path / f"frames.{suffix}"
+    ase.io.write(path, ase.io.read(write(make_silicon(5)), ":"))
+    frames = list(read_frames(path, index))
+    every = ase.io.read(path, ":")
+    assert [frame.number for frame in frames] == numbers
+    for frame in frames:
+        assert np.allclose(frame.atoms.positions, every[frame.number].positions)
+
+
+def test_frames_after_blank_lines_are_read(write, make_silicon):
+    lines = Path(write(make_silicon(5))).read_text().splitlines(keepends=True)
+    text = "".join([*lines[:20], "\n", "   \n", *lines[20:], "\n"])
+    assert [frame.number for frame in read_frames(write(text, "joined.extxyz"))] == [0, 1, 2, 3, 4]
+
+
+def test_a_header_that_promises_more_atoms_than_there_are_is_named(write, make_silicon):
+    lines = Path(write(make_silicon(3))).read_text().splitlines(keepends=True)
+    lines[20] = "99999999999\n"
+    with pytest.raises(DataError, match=r"frame 2: cut short or malformed \(line 21 announces 99999999999 atoms"):
+        list(read_frames(write("".join(lines), "huge.extxyz")))
+
+
+def test_all_nine_numbers_of_a_stress_are_kept(write, make_silicon):
+    atoms = ase.io.read(write(make_silicon(1)), 0)
+    atoms.calc = None
+    atoms.info = {"REF_energy": 1.0}
+    ase.io.write(Path(path := write("", "nine.extxyz")), atoms)
+    text = Path(path).read_text().replace("REF_energy", 'stress="1 2 3 4 5 6 7 8 9" REF_energy')
+    (frame,) = read_frames(write(text, "nine.extxyz"))
+    assert sorted(frame.atoms.calc.results["stress"].ravel()) == list(range(1, 10))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "message"), [("X", "ghost atom X is no element"), ("D", "'D' is an isotope, .* write H"), ("Qq", "Qq")]
+)
+def test_atoms_that_are_no_element_are_named(write, make_silicon, symbol, message):
+    lines = Path(write(make_silicon(3))).read_text().splitlines(keepends=True)
+    lines[12] = lines[12].replace("Si", symbol, 1)
+    with pytest.raises(DataError, match=rf"ghost\.extxyz, frame 1: .*{message}"):
+        list(read_frames(write("".join(lines), "ghost.extxyz")))
+
+
+@pytest.mark.parametrize("number", [-106, 0, 119, 200])
+def test_numbers_that_are_no_element_are_named(tmp_path, number):
+    path = tmp_path / "numbers.extxyz"
+    path.write_text(f"1\nProperties=Z:I:1:pos:R:3 energy=1.0\n{number} 0.0 0.0 0.0\n")
+    with pytest.raises(DataError, match=r"numbers\.extxyz, frame 0: .*no element"):
+        list(read_frames(path))

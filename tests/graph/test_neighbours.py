@@ -57,6 +57,14 @@ def test_missing_labels_are_nan():
         (Atoms("H2", [[0, 0, 0], [0, 0, 0.05]]), "atoms 0 and 1 are 0.05 Å apart"),
         (Atoms("H2", [[0, 0, 0], [0, 0, np.nan]]), "not finite"),
         (Atoms("H", pbc=True), "the cell has no extent"),
+        (Atoms("Si2", positions=[[0, 0, 0], [0, 0, 5e5]]), "atom . is 5e\\+05 Å away from others along an axis"),
+        (Atoms("Si2", positions=[[0, 0, 0], [0, 0, 1e308]]), "atom 1 lies 1e\\+308 Å from the origin"),
+        (Atoms("Si2", positions=[[0, 0, 0], [1e9, 0, 2]], cell=[4, 4, 4], pbc=True), "atom 1 lies 1e\\+09 Å from the"),
+        (Atoms("Si2", positions=[[0, 0, 0], [1e5, 0, 2]], cell=[4, 4, 4], pbc=True), "atom 1 lies 25000 cells outside"),
+        (Atoms("Si", cell=[2, 2, 6e5], pbc=True), "a cell vector is 6e\\+05 Å long"),
+        (Atoms("Si", cell=[4, 4, 0.01], pbc=True), "the cell is only 0.01 Å high along c"),
+        (Atoms("Si", cell=[[4, 0, 0], [0, 4, 0], [4, 4, 0.001]], pbc=True), "only [0-9.]+ Å high along ."),
+        (Atoms("Si", cell=[[0.2, 0, 0], [0, 0.2, 0], [0, 0, 0.2]], pbc=True), "some 1.41e\\+04 neighbours, more than"),
     ],
 )
 def test_impossible_structures_are_refused_by_name(atoms, complaint):
@@ -64,3 +72,22 @@ def test_impossible_structures_are_refused_by_name(atoms, complaint):
         neighbour_list(atoms, 3.0, where="run.xyz, frame 7")
     assert str(error.value).startswith("run.xyz, frame 7: ")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("cells", [1, 2, 50, 10_000])
+@pytest.mark.parametrize("atoms", [bulk("Ag", cubic=True), SLAB, TRICLINIC, WIRE], ids=str)
+def test_atoms_moved_by_whole_cells_keep_their_neighbours(atoms, cells):
+    atoms = atoms.copy()
+    atoms.rattle(0.05, seed=1)
+    moved = atoms.copy()
+    number = np.array([cells, -cells, cells]) * np.asarray(atoms.pbc)
+    moved.positions[1 % len(atoms)] += number @ atoms.cell.array
+    here, there = neighbour_list(atoms, 4.0), neighbour_list(moved, 4.0)
+    assert np.array_equal(here.edge_index[0], there.edge_index[0])
+    for edges in (here, there):
+        i, j = edges.edge_index
+        source = atoms if edges is here else moved
+        vectors = source.positions[j] - source.positions[i] + edges.edge_shift @ source.cell.array
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), edges.distance, rtol=1e-9)
+        assert np.array_equal(edges.edge_index[:, edges.edge_reverse], edges.edge_index[::-1])
+    np.testing.assert_allclose(np.sort(here.distance), np.sort(there.distance), rtol=1e-9)

@@ -8,19 +8,26 @@ import lzma
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ase.io
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError
+from ase.data import chemical_symbols
+from ase.io.formats import UnknownFileTypeError, filetype
 from ase.utils import string2index
 
 from scalarpath.core.errors import ConfigError, DataError
+from scalarpath.data.extxyz import atoms_of, frame_texts
+
+T = TypeVar("T")
 
 DECOMPRESS: dict[str, Any] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
+ISOTOPES = ("D", "T")  # symbols that some codes write for hydrogen
 
 
 @dataclass(frozen=True)
@@ -101,41 +108,68 @@ def _read(path: Path, wanted: slice, name: str) -> Iterator[Frame]:
     """Frames of ``path``, which errors call ``name``."""
     if path.stat().st_size == 0:
         raise DataError(f"{name}: the file is empty; write the frames again.")
-    number, step = wanted.start or 0, wanted.step or 1
-    # a file name with '@' would be split again by ASE
-    images = ase.io.iread(path, wanted, do_not_split_by_at_sign=True)
-    while True:
+    for number, make in _selected(_contents(path, name), wanted):
         try:
-            atoms = next(images)
-        except StopIteration:
-            return
-        except UnknownFileTypeError as error:
-            raise DataError(f"{name}: ASE does not know this file type; use for example extended XYZ.") from error
+            atoms = make()
         except Exception as error:  # ASE's readers raise anything from KeyError to RuntimeError on malformed input
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-            broken = _broken_xyz_frame(path)
-            raise DataError(
-                f"{name}, frame {number if broken is None else broken}: cut short or malformed ({reason}); "
-                "repair or remove this frame."
-            ) from error
+            raise DataError(f"{name}, frame {number}: {_reason(error)}; repair or remove this frame.") from error
         if len(atoms) == 0:
             raise DataError(f"{name}, frame {number}: the frame has no atoms; remove it.")
+        strange = [z for z in atoms.numbers.tolist() if not 0 < z < len(chemical_symbols)]
+        if strange:
+            what = "ghost atom X" if strange[0] == 0 else f"atomic number {strange[0]}"
+            raise DataError(f"{name}, frame {number}: {what} is no element; remove such atoms from this frame.")
         yield Frame(atoms, name, number)
-        number += step
 
 
-def _broken_xyz_frame(path: Path) -> int | None:
-    """The first frame of an (extended) XYZ file with too few or too many lines; ASE's reader does not say which."""
-    if path.suffix not in (".xyz", ".extxyz"):
-        return None
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        number = -1
-        while header := stream.readline():
-            if not header.strip().isdigit():
-                # a frame that is too short swallows the header of the next one
-                return max(number, 0)
-            number += 1
-            body = [stream.readline() for _ in range(1 + int(header))]
-            if not body[-1]:
-                return number
-    return None
+def _contents(path: Path, name: str) -> Iterator[Callable[[], Atoms]]:
+    """For every frame of the file a function that makes it."""
+    if _is_extended_xyz(path):
+        for text in frame_texts(path, name):
+            yield partial(atoms_of, text)
+        return
+    # a file name with '@' would be split again by ASE
+    images = ase.io.iread(path, ":", do_not_split_by_at_sign=True)
+    while True:
+        try:
+            atoms = next(images, None)
+        except UnknownFileTypeError as error:
+            raise DataError(f"{name}: ASE does not know this file type; use for example extended XYZ.") from error
+        except Exception as error:  # raised where this frame is made, with its number
+            yield partial(_raise, error)
+            return
+        if atoms is None:
+            return
+        yield partial(_same, atoms)
+
+
+def _is_extended_xyz(path: Path) -> bool:
+    try:
+        return filetype(str(path)) == "extxyz"
+    except UnknownFileTypeError:
+        return False
+
+
+def _raise(error: Exception) -> Atoms:
+    raise error
+
+
+def _same(atoms: Atoms) -> Atoms:
+    return atoms
+
+
+def _selected(items: Iterator[T], wanted: slice) -> Iterator[tuple[int, T]]:
+    """The wanted items with their numbers, one by one; all are read first where counting starts at the end."""
+    bounds = (wanted.start, wanted.stop, wanted.step)
+    if any(bound is not None and bound < 0 for bound in bounds):
+        every = list(items)
+        yield from ((number, every[number]) for number in range(len(every))[wanted])
+    else:
+        yield from islice(enumerate(items), wanted.start, wanted.stop, wanted.step)
+
+
+def _reason(error: Exception) -> str:
+    """Why a frame cannot be read, in a few words."""
+    if isinstance(error, KeyError) and str(error.args[0]) in ISOTOPES:
+        return f"'{error.args[0]}' is an isotope, which is the same element to a potential: write H"
+    return f"cut short or malformed ({' '.join(f'{type(error).__name__}: {error}'.split())[:160]})"

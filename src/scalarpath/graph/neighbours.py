@@ -11,6 +11,12 @@ from vesin import NeighborList
 from scalarpath.core.errors import GraphError
 
 MIN_DISTANCE = 0.1  # Å; below it two atoms are one atom written twice, and 1/r breaks float32
+FARTHEST = 1e6  # Å from the origin; beyond it double precision no longer resolves 1e-10 Å
+LARGEST_EXTENT = 1e5  # Å along one axis; the search divides space into boxes, and their number must stay finite
+MOST_CELLS = (
+    16_000  # from an atom to its periodic cell; differences of two such numbers fit the 16 bits they are stored in
+)
+MOST_NEIGHBOURS = 10_000  # of one atom, as the density tells: no potential of this kind is meant for more
 
 
 class NeighbourList(NamedTuple):
@@ -30,7 +36,8 @@ class NeighbourList(NamedTuple):
 def neighbour_list(atoms: Atoms, cutoff: float, where: str = "the structure") -> NeighbourList:
     """All directed pairs closer than ``cutoff`` (Å), periodic images included; ``where`` names the frame in errors.
 
-    Raises GraphError for non-finite positions, a periodic cell without volume, or atoms closer than 0.1 Å.
+    Atoms may lie outside of the periodic cell. Raises GraphError for positions or cells that are not finite, too large
+    or too flat to be meant, and for atoms closer than 0.1 Å.
     """
     positions, cell, pbc = atoms.get_positions(), atoms.cell.array, np.asarray(atoms.pbc, dtype=bool)
     if not np.isfinite(positions).all() or not np.isfinite(cell).all():
@@ -41,11 +48,13 @@ def neighbour_list(atoms: Atoms, cutoff: float, where: str = "the structure") ->
         )
     # vesin wants a full cell even along non-periodic axes
     box = np.asarray(atoms.cell.complete()) if pbc.any() else np.zeros((3, 3))
+    _check_cell(box, pbc, len(atoms), cutoff, where)
+    points, cells = _wrapped(positions, box, pbc, where)
     i, j, shift, distance = NeighborList(cutoff=float(cutoff), full_list=True).compute(
-        points=positions, box=box, periodic=pbc, quantities="ijSd"
+        points=points, box=box, periodic=pbc, quantities="ijSd"
     )
     i, j = i.astype(np.int64), j.astype(np.int64)
-    shift = shift.astype(np.int64)
+    shift = shift.astype(np.int64) + cells[i] - cells[j]
     if distance.size and distance.min() < MIN_DISTANCE:
         k = int(distance.argmin())
         raise GraphError(
@@ -55,6 +64,67 @@ def neighbour_list(atoms: Atoms, cutoff: float, where: str = "the structure") ->
     order = np.lexsort((shift[:, 2], shift[:, 1], shift[:, 0], j, i))
     index, shift = np.stack([i[order], j[order]]), shift[order]
     return NeighbourList(index, shift, _reverse(index, shift, where), distance[order])
+
+
+def _check_cell(box: np.ndarray, pbc: np.ndarray, n_atoms: int, cutoff: float, where: str) -> None:
+    """Raise GraphError for a periodic cell that is too flat, too long or too dense for a search to end."""
+    if not pbc.any():
+        return
+    volume = abs(np.linalg.det(box))
+    lengths = np.linalg.norm(box, axis=1)
+    heights = volume / np.linalg.norm(np.cross(box[[1, 2, 0]], box[[2, 0, 1]]), axis=1)
+    if heights[pbc].min() < MIN_DISTANCE:
+        axis = "abc"[int(np.flatnonzero(pbc)[heights[pbc].argmin()])]
+        raise GraphError(
+            f"{where}: the cell is only {heights[pbc].min():.3g} Å high along {axis} (volume {volume:.3g} Å^3); "
+            "repair the cell vectors of this frame."
+        )
+    if lengths[pbc].max() > LARGEST_EXTENT:
+        raise GraphError(
+            f"{where}: a cell vector is {lengths[pbc].max():.3g} Å long, more than {LARGEST_EXTENT:.0e} Å; "
+            "repair the cell, or set pbc=False along it."
+        )
+    neighbours = n_atoms / volume * 4 / 3 * np.pi * cutoff**3
+    if pbc.all() and neighbours > MOST_NEIGHBOURS:
+        raise GraphError(
+            f"{where}: within {cutoff:g} Å an atom of this cell has some {neighbours:.3g} neighbours, more than "
+            f"{MOST_NEIGHBOURS}; lower the cutoff (backbone.cutoff), or repair the cell (volume {volume:.3g} Å^3)."
+        )
+
+
+def _wrapped(positions: np.ndarray, box: np.ndarray, pbc: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Positions from which the search starts, and by how many cells each atom was moved there: [N, 3], [N, 3] int64.
+
+    Atoms in the cell, or next to it, stay: the search finds their neighbours as they are. It loses those of atoms many
+    cells away. Raises GraphError for an atom too far away to be placed exactly, or from the others.
+    """
+    far = np.abs(positions).max(axis=1, initial=0.0)
+    if far.max(initial=0.0) > FARTHEST:
+        atom = int(far.argmax())
+        raise GraphError(
+            f"{where}: atom {atom} lies {far[atom]:.3g} Å from the origin, more than {FARTHEST:.0e} Å; wrap it into "
+            "the cell, or remove or repair this frame."
+        )
+    cells = np.zeros(positions.shape, dtype=np.int64)
+    if pbc.any():
+        cells[:, pbc] = np.floor(np.linalg.solve(box.T, positions.T).T)[:, pbc]
+        away = np.abs(cells).max(axis=1, initial=0)
+        if away.max(initial=0) > MOST_CELLS:
+            raise GraphError(
+                f"{where}: atom {int(away.argmax())} lies {away.max()} cells outside of the periodic cell; wrap the "
+                "positions of this frame into the cell."
+            )
+        if away.max(initial=0) <= 1:
+            cells[:] = 0
+    points = positions - cells @ box
+    extent = np.ptp(points, axis=0).max(initial=0.0) if len(points) else 0.0
+    if extent > LARGEST_EXTENT:
+        atom = int(np.abs(points - np.median(points, axis=0)).max(axis=1).argmax())
+        raise GraphError(
+            f"{where}: atom {atom} is {extent:.3g} Å away from others along an axis, more than {LARGEST_EXTENT:.0e} Å; "
+            "the structure has flown apart, or this position is damaged."
+        )
+    return points, cells
 
 
 def _reverse(index: np.ndarray, shift: np.ndarray, where: str) -> np.ndarray:
