@@ -107,8 +107,8 @@ class ChannelwiseConvolution(nn.Module):
         """Features per irrep [N, 2l + 1, C] -> per target [N, 2 l3 + 1, fan_out], paths in the order of ``self.paths``.
 
         weights: in pair layout (see ``with_zero_row``), ordered by groups, those of the paths with scalar output
-        [R, scalar_width] and of the others, if there are any; harmonics [N, K, (l_edge + 1)^2] (padded, zero in free
-        places). ``gate`` [N, K, 1] is a factor on the messages with scalar output.
+        [R, scalar_width] and of the others, if there are any; harmonics [N, K, (l_edge + 1)^2] (padded layout, zero in
+        empty slots). ``gate`` [N, K, 1] is a factor on the messages with scalar output.
         """
         if self.kernel is not None:
             return self.kernel(features, weights, harmonics, geometry, gate)
