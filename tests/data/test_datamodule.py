@@ -170,15 +170,27 @@ def test_lightning_advances_the_epoch_also_after_resuming(module, tmp_path):
     assert after.seen == {2: through.seen[2]}
 
 
-def test_isolated_atoms_set_e0s_and_stay_in_train(write, make_silicon, settings, with_labels):
+@pytest.mark.parametrize("method", ["isolated_atoms", "least_squares"])
+def test_isolated_atoms_set_e0s_and_stay_in_train(write, make_silicon, settings, with_labels, method):
     atom = with_labels(Atoms("Si"), energy=-0.8, forces=[[0.0, 0.0, 0.0]])
     path = write([*make_silicon(9), atom], "with_atom.extxyz")
     for seed in range(4):
-        data = AtomicDataModule(settings(path, e0s="isolated_atoms", split_seed=seed), cutoff=5.0, seed=0)
+        data = AtomicDataModule(settings(path, e0s=method, split_seed=seed), cutoff=5.0, seed=0)
         data.setup()
         assert 9 in data.splits["train"]
         assert data.statistics.e0s == {14: -0.8}
         assert any("without a neighbour" in text for text in data.audit.warnings)
+        assert any("1 frames hold one isolated atom (Si; first" in text for text in data.audit.warnings)
+
+
+def test_isolated_atoms_of_a_test_file_stay_there(write, make_silicon, settings, with_labels):
+    atom = with_labels(Atoms("Si"), energy=-0.8, forces=[[0.0, 0.0, 0.0]])
+    frames = make_silicon(14)
+    path, test_path = write([*frames[:9], atom], "train.extxyz"), write([atom, *frames[9:]], "test.extxyz")
+    data = AtomicDataModule(settings(path, test_path=test_path, e0s="isolated_atoms"), cutoff=5.0, seed=0)
+    data.setup()
+    assert 9 in data.splits["train"]
+    assert 10 in data.splits["test"]
 
 
 def test_suspicious_labels_stop_unless_allowed(write, make_silicon, settings):

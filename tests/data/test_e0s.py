@@ -97,3 +97,23 @@ def test_forces_alone_need_no_references(molecules):
     frames, labels = molecules(["H2O", "H2"])
     labels = [label._replace(energy=float("nan")) for label in labels]
     assert reference_energies("least_squares", frames, labels, range(2), 5.0) == {1: 0.0, 8: 0.0}
+
+
+def test_least_squares_takes_isolated_atoms_where_there_are_any(molecules):
+    frames, labels = molecules(["H2O", "H2", "O2", "O"], shift=0.7)
+    e0s = reference_energies("least_squares", frames, labels, range(3), 5.0)
+    assert e0s[8] == E0[8], "the atom's own energy, though it lies in no train frame"
+    assert e0s[1] != pytest.approx(E0[1], abs=0.1), "fitted, since there is no isolated H"
+
+
+def test_isolated_atoms_of_the_train_split_come_first(molecules):
+    frames, labels = molecules(["H2O", "H", "O", "H"])
+    labels[3] = labels[3]._replace(energy=-10.0)
+    assert reference_energies("isolated_atoms", frames, labels, range(3), 5.0) == E0
+
+
+@pytest.mark.parametrize("method", ["mean", {"H": -13.0, "O": -430.0}])
+def test_e0s_that_an_isolated_atom_contradicts_are_refused(molecules, method):
+    frames, labels = molecules(["H2O", "H"])
+    with pytest.raises(DataError, match=r"mol\.extxyz, frame 1: this isolated H atom has -13\.6 eV, but data\.e0s"):
+        reference_energies(method, frames, labels, range(2), 5.0)

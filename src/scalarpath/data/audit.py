@@ -162,6 +162,15 @@ def note_isolated_atoms(audit: LabelAudit, frames: Sequence[Frame], isolated: di
         )
 
 
+def note_references(audit: LabelAudit, isolated: Sequence[Frame]) -> None:
+    """Add a note for frames of one isolated atom, which give E0s."""
+    symbols = ", ".join(sorted({frame.atoms.symbols[0] for frame in isolated}))
+    audit.warnings.append(
+        f"{len(isolated)} frames hold one isolated atom ({symbols}; first: {isolated[0].where}); they are "
+        "references: E0s come from them unless data.e0s says otherwise, and no random split deals them out."
+    )
+
+
 def _raise_missing(name: str, frames: Sequence[Frame], facts: np.ndarray) -> None:
     keys = ", ".join(available_keys(frames)) or "none"
     unperiodic = np.flatnonzero(facts["unperiodic"])

@@ -14,7 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.quantities import QUANTITIES
-from scalarpath.data.audit import LabelAudit, audit_labels, note_isolated_atoms
+from scalarpath.data.audit import LabelAudit, audit_labels, note_isolated_atoms, note_references
 from scalarpath.data.batches import EdgeBatches, EpochSampler, consecutive_batches, frames_per_process
 from scalarpath.data.cache import build_graphs, content_hash
 from scalarpath.data.config import DataConfig
@@ -90,8 +90,12 @@ class AtomicDataModule(pl.LightningDataModule):
         self.audit = audit_labels(frames, labels, keys, config, self.required)
         if self.audit.suspicions and config.on_suspicious == "error":
             raise DataError(self.audit.suspicions[0])
-        reserved = isolated_atom_frames(frames, self.cutoff) if config.e0s == "isolated_atoms" else []
-        self.splits, groups = split_frames(config, loaded, reserved)
+        isolated = isolated_atom_frames(frames, self.cutoff)
+        if isolated and len(isolated) < len(frames):
+            note_references(self.audit, [frames[i] for i in isolated])
+        else:
+            isolated = []
+        self.splits, groups = split_frames(config, loaded, isolated)
         self.test_groups = [groups[i] for i in self.splits["test"]]
         self._check_coverage(labels, frames)
         self.species = self._check_species(frames)

@@ -28,7 +28,8 @@ def split_frames(config: DataConfig, loaded: LoadedFrames, reserved: Sequence[in
     """Frame indices of "train", "valid", "test" (disjoint, none empty, no structure in two), and every frame's group.
 
     The group is what the split keeps together: the group key, ``block k``, else the index of the frame itself.
-    ``reserved`` frames (isolated atoms that give E0s) go to train, except with a split file. Raises ConfigError for
+    ``reserved`` frames (isolated atoms that give E0s) stay out of the split: those of the pool go to train, those of
+    files for validation and test stay there. A split file has its way. Raises ConfigError for
     sizes that do not fit, DataError for empty or overlapping splits, a missing group key, a structure or a group in
     two splits.
     """
@@ -37,7 +38,8 @@ def split_frames(config: DataConfig, loaded: LoadedFrames, reserved: Sequence[in
     if config.split == "file":
         splits = read_split_file(Path(str(config.split_file)), len(frames))
     else:
-        pool = [i for i in loaded.pool if i not in set(reserved)]
+        references = sorted(set(reserved) & set(loaded.pool))
+        pool = [i for i in loaded.pool if i not in set(references)]
         sizes = resolve_sizes(
             len(pool),
             config.train_size,
@@ -52,12 +54,12 @@ def split_frames(config: DataConfig, loaded: LoadedFrames, reserved: Sequence[in
                 for position in block:
                     groups[pool[position]] = f"block {k}"
         else:
-            groups = frame_groups(config, frames, reserved)
+            groups = frame_groups(config, frames, references)
             parts = group_split([groups[i] for i in pool], sizes, config.split_seed, _strata(config, frames, pool))
         if config.train_size is not None:
             parts = _thinned(parts[0], sizes[0], config.split_seed), *parts[1:]
         splits = {name: [pool[k] for k in part] for name, part in zip(NAMES, parts, strict=True)}
-        splits["train"] = sorted([*splits["train"], *reserved])
+        splits["train"] = sorted([*splits["train"], *references])
         splits["valid"] = splits["valid"] if loaded.valid is None else loaded.valid
         splits["test"] = splits["test"] if loaded.test is None else loaded.test
     for name in NAMES:
@@ -66,7 +68,8 @@ def split_frames(config: DataConfig, loaded: LoadedFrames, reserved: Sequence[in
                 f"{frames[0].file}: the {name} split of {len(frames)} frames is empty; add frames or change "
                 f"data.{name}_size."
             )
-    check_no_leak(frames, splits)
+    # an isolated atom may be in every part: nothing of it is learnt
+    check_no_leak(frames, {name: [i for i in part if i not in set(reserved)] for name, part in splits.items()})
     if config.split == "groups":
         check_groups(groups, splits, frames)
     return splits, groups
