@@ -69,6 +69,15 @@ def test_artifacts_of_data_without_a_material_are_refused_before_training(tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+def test_own_data_get_test_errors_and_a_note_that_there_is_no_bench(tmp_path: Path, capsys) -> None:
+    frames = CONF_DIR.parent / "data/ag/frames.extxyz"
+    run(composed("train", *TRAIN, "data=extxyz", f"data.path={frames}", f"output_dir={tmp_path}/run"))
+    assert evaluate(f"run={tmp_path}/run") == []
+    shown = capsys.readouterr().out
+    assert "Test errors of epoch" in shown
+    assert "belongs to no material of the bench" in shown
+
+
 def test_test_errors_are_those_of_the_training(finished: Path, tmp_path: Path) -> None:
     assert evaluate(f"run={finished}", "artifact=null", f"output_dir={tmp_path}") == []
     errors, summary = read(tmp_path / "artifacts/test_errors.json"), read(finished / "summary.json")

@@ -211,6 +211,11 @@ def test_the_cost_is_judged_by_operations_and_told_with_times(tmp_path: Path) ->
     assert verdict(tmp_path / "c", "small cost").word == UNDECIDED
 
 
+def test_without_baseline_the_cost_is_not_judged(tmp_path: Path) -> None:
+    write_run(tmp_path, "panpgs", summary={"flops/inference": 1.03e6, "overhead/flops_ratio": 1.03})
+    assert not report_of(tmp_path).verdicts
+
+
 def test_operations_of_different_revisions_are_not_compared(tmp_path: Path) -> None:
     """A revision may take half the operations of another for the same numbers."""
     write_run(tmp_path, "baseline", summary={"flops/inference": 2e6}, commit="a" * 40)

@@ -96,9 +96,16 @@ def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
     Console().print(error_table({**found.summary, **errors}))
     if not settings.artifact:
         return []
+    material = settings.material or bench_name(found.job.config["data"])
+    if material is None:
+        Console().print(
+            f"No artifacts: the data set '{found.job.config['data'].get('name')}' belongs to no material of the bench. "
+            "With material=, for example material=si, they are measured on that."
+        )
+        return []
     bench = bench_of_potential(
         found.potential,
-        _material(found, settings.material),
+        material,
         settings.dtypes,
         settings.device,
         found.data.train_graphs,
@@ -137,14 +144,6 @@ def _measure(bench: Bench, settings: EvaluationSettings, directory: Path, what: 
         _versions() | {"calculator": what},
         keep_trajectories=settings.keep_trajectories,
     )
-
-
-def _material(found: FinishedRun, given: str | None) -> str:
-    name = given if given is not None else bench_name(found.job.config["data"])
-    if name is None:
-        shown = found.job.config["data"].get("name")
-        raise ConfigError(f"the data set '{shown}' of this run belongs to no material of the bench; give material=.")
-    return name
 
 
 def _versions() -> dict[str, Any]:

@@ -161,7 +161,7 @@ def _signs(effect: Effect) -> str:
 
 def _on_cost(costs: Sequence[Cost]) -> Iterator[Verdict]:
     for cost in costs:
-        if cost.arm != ARM:
+        if cost.arm != ARM or math.isnan(cost.parameter_ratio):  # no run of baseline: nothing to compare with
             continue
         times = [
             f"{name} {100 * (ratio.value - 1):+.1f} % [{100 * (ratio.low - 1):+.1f}, {100 * (ratio.high - 1):+.1f}]"
