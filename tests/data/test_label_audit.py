@@ -8,7 +8,7 @@ from ase.units import GPa
 from rich.console import Console
 
 from scalarpath.core.errors import DataError
-from scalarpath.data.audit import audit_labels, note_isolated_atoms, sign_evidence
+from scalarpath.data.audit import audit_labels, has_vacuum, note_isolated_atoms, sign_evidence
 from scalarpath.data.config import DataConfig
 from scalarpath.data.labels import extract_labels, find_keys
 from scalarpath.data.reading import Frame
@@ -106,6 +106,24 @@ def test_no_verdict_on_the_sign_at_one_volume(make_silicon):
     spec = DataConfig.read({"path": "x"})
     labels = [extract_labels(frame, find_keys(frames, spec), spec) for frame in frames]
     assert sign_evidence(frames, labels, range(8)) is None
+
+
+def test_the_sign_is_judged_over_all_compositions_and_without_cells_with_vacuum(compressed, with_labels):
+    """Many slabs, whose stress says nothing about their volume, do not hide that the sign of the crystals is wrong."""
+    crystals = compressed(sign=-1.0)
+    others = [atoms.copy() for atoms in crystals[:6]]
+    for atoms, like in zip(others, crystals, strict=False):
+        atoms.symbols[0] = "Ge"
+        with_labels(atoms, energy=-40.0, forces=np.full((8, 3), 1e-3), stress=like.calc.results["stress"])
+    slabs = []
+    for k in range(40):
+        atoms = bulk("Si", a=5.43, cubic=True)
+        atoms.cell[2, 2] += 8.0 + 0.1 * k
+        stress = [1e-3 * (k + 1)] * 3 + [0.0] * 3  # with the right sign, if it were a crystal
+        slabs.append(with_labels(atoms, energy=-40.0, forces=np.full((8, 3), 1e-3), stress=stress))
+    assert any("its sign looks opposite" in text for text in audit([*slabs, *crystals, *others]).suspicions)
+    assert not audit([*slabs, *compressed()]).suspicions
+    assert [has_vacuum(frames[0]) for frames in (slabs, crystals)] == [True, False]
 
 
 def test_energy_of_exactly_zero_is_suspicious(make_silicon):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.data import chemical_symbols
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +23,7 @@ NET_FORCE = 0.1  # eV/Å; a DFT grid leaves hundredths
 HUGE_FORCE = 50.0  # eV/Å; atoms nearly on top of each other
 HUGE_STRESS = 1.0  # eV/Å^3 = 160 GPa; a set whose median frame is beyond it is more likely in another unit
 MIN_FRAMES_FOR_SIGN = 5
+VACUUM = 6.0  # Å; neighbouring layers of a crystal lie closer
 MIN_VOLUME_SPREAD = 1.02  # largest over smallest volume per atom from which compression says something
 # what the audit keeps of every frame; NaN where the label is missing
 FACTS = np.dtype(
@@ -273,17 +275,32 @@ def _check_stress(
 
 
 def sign_evidence(frames: Sequence[Frame], labels: Sequence[Labels], carried: Sequence[int]) -> float | None:
-    """Rank correlation of tr(stress) with volume per atom over the largest group of frames of one composition.
+    """Rank correlation of tr(stress) with volume per atom among frames of one composition, averaged over compositions.
 
-    Positive when stress is tension positive: a compressed cell pushes outwards. None when volumes hardly vary.
+    Positive when stress is tension positive: a compressed cell pushes outwards. Cells with vacuum are left out, since
+    their volume is not that of the material. A composition counts by its frames. None when volumes hardly vary.
     """
     groups: dict[str, list[tuple[float, float]]] = {}
     for i in carried:
+        if has_vacuum(frames[i].atoms):
+            continue
         composition = frames[i].atoms.symbols.formula.reduce()[0].format("hill")
         point = cell_volume(frames[i]) / len(frames[i].atoms), float(np.trace(labels[i].stress))
         groups.setdefault(composition, []).append(point)
-    volume, trace = np.array(max(groups.values(), key=len)).T
-    if len(volume) < MIN_FRAMES_FOR_SIGN or volume.max() < MIN_VOLUME_SPREAD * volume.min() or np.ptp(trace) == 0.0:
-        return None
-    ranks = [np.argsort(np.argsort(x)).astype(float) for x in (volume, trace)]
-    return float(np.corrcoef(ranks)[0, 1])
+    found = []
+    for points in groups.values():
+        volume, trace = np.array(points).T
+        if len(volume) < MIN_FRAMES_FOR_SIGN or volume.max() < MIN_VOLUME_SPREAD * volume.min() or np.ptp(trace) == 0.0:
+            continue
+        ranks = [np.argsort(np.argsort(x)).astype(float) for x in (volume, trace)]
+        found.append((len(volume), float(np.corrcoef(ranks)[0, 1])))
+    return sum(n * evidence for n, evidence in found) / sum(n for n, _ in found) if found else None
+
+
+def has_vacuum(atoms: Atoms) -> bool:
+    """Whether a periodic cell has a gap without atoms wider than VACUUM along one of its axes: a slab, a molecule."""
+    fractions = np.sort(atoms.get_scaled_positions(wrap=True), axis=0)
+    gaps = np.diff(np.vstack([fractions, fractions[:1] + 1.0]), axis=0).max(axis=0)
+    cell = atoms.cell.array
+    heights = abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
+    return bool((gaps * heights).max() > VACUUM)
