@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from scalarpath.core.errors import ConfigError, ScalarPathError
 from scalarpath.core.memory import prepare_heap
 from scalarpath.core.resources import CONF_DIR
+from scalarpath.core.terminal import use_plain_letters
 from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.runs.job import Job
 from scalarpath.runs.processes import end_with_parent
@@ -58,6 +59,7 @@ def report() -> None:
 
 def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
     prepare_heap()
+    use_plain_letters()
     hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(_with_errors_as_lines(task))()
 
 
@@ -130,6 +132,7 @@ def _job_of_sweep(config_file: str) -> None:
     """``python -m scalarpath.cli FILE``: one job of a sweep, whose settings (or ``resume``) stand in FILE."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     prepare_heap()
+    use_plain_letters()
     _with_errors_as_lines(_run)(DictConfig(OmegaConf.load(config_file)))
 
 

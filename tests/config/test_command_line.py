@@ -40,6 +40,13 @@ def test_a_bad_setting_is_one_line_and_status_2_and_leaves_nothing(tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
+def test_a_terminal_without_all_letters_gets_plain_ones(tmp_path: Path) -> None:
+    result = train(*SMOKE, f"output_dir={tmp_path / 'run'}", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert result.returncode == 0, result.stderr
+    assert "meV/A3" in result.stdout
+    assert result.stdout.isascii()
+
+
 def test_a_key_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     result = train("optimizer.learning_rate=0.1", cwd=tmp_path)
     assert result.returncode == 1
