@@ -66,6 +66,7 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
 def _with_errors_as_lines(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     def guarded(cfg: DictConfig) -> Any:
         try:
+            _check_choices()
             return task(cfg)
         except ScalarPathError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -120,6 +121,15 @@ def _run(cfg: DictConfig) -> None:
     from scalarpath.training.run import run
 
     run(job, resume=None if resume is None else Path(resume))
+
+
+def _check_choices() -> None:
+    """Raise ConfigError where several options of a group are given: Hydra would merge them into one without a name."""
+    for text in HydraConfig.get().overrides.task if HydraConfig.initialized() else ():
+        group, _, value = text.lstrip("+").partition("=")
+        if value.startswith("[") and (CONF_DIR / group).is_dir():
+            names = value.strip("[]").replace(" ", "")
+            raise ConfigError(f"{text}: one option is meant, not a list; for a job with each: -m {group}={names}.")
 
 
 def _check_resume(cfg: DictConfig) -> None:

@@ -30,6 +30,10 @@ def test_help_is_instant_and_lists_every_group(tmp_path: Path) -> None:
             "error: data.split must be one of random, blocks, groups, file, not 'randm'",
         ),
         ("resume=nowhere", "error: resume=nowhere: there is no run in this directory"),
+        (
+            "head=[panpgs,pan]",
+            "error: head=[panpgs,pan]: one option is meant, not a list; for a job with each of them: -m head=panpgs,pan",
+        ),
     ],
 )
 def test_a_bad_setting_is_one_line_and_status_2_and_leaves_nothing(tmp_path: Path, override: str, message: str) -> None:
