@@ -32,7 +32,7 @@ def test_help_is_instant_and_lists_every_group(tmp_path: Path) -> None:
         ("resume=nowhere", "error: resume=nowhere: there is no run in this directory"),
         (
             "head=[panpgs,pan]",
-            "error: head=[panpgs,pan]: one option is meant, not a list; for a job with each of them: -m head=panpgs,pan",
+            "error: head=[panpgs,pan]: one option is meant, not a list; for a job with each: -m head=panpgs,pan.",
         ),
     ],
 )
