@@ -25,7 +25,7 @@ from scalarpath.data.lazy import PackedItems
 from scalarpath.data.reading import Frame
 from scalarpath.data.sources import load_dataset
 from scalarpath.data.splits import split_frames
-from scalarpath.data.statistics import Statistics, train_statistics
+from scalarpath.data.statistics import NO_NEIGHBOUR, Statistics, train_statistics
 from scalarpath.data.timed_loader import TimedLoader
 from scalarpath.graph import collate
 
@@ -91,10 +91,10 @@ class AtomicDataModule(pl.LightningDataModule):
         if self.audit.suspicions and config.on_suspicious == "error":
             raise DataError(self.audit.suspicions[0])
         isolated = isolated_atom_frames(frames, self.cutoff)
-        if isolated and len(isolated) < len(frames):
+        if len(isolated) == len(frames):
+            raise DataError(NO_NEIGHBOUR)
+        if isolated:
             note_references(self.audit, [frames[i] for i in isolated])
-        else:
-            isolated = []
         self.splits, groups = split_frames(config, loaded, isolated)
         self.test_groups = [groups[i] for i in self.splits["test"]]
         self._check_coverage(labels, frames)

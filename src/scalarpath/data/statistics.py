@@ -13,6 +13,8 @@ from ase.data import chemical_symbols
 from scalarpath.core.errors import DataError
 from scalarpath.graph import AtomicGraph
 
+NO_NEIGHBOUR = "no atom of the train split has a neighbour within the cutoff; increase backbone.cutoff."
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -66,7 +68,7 @@ def train_statistics(graphs: Iterable[AtomicGraph], e0s: Mapping[int, float]) ->
             residuals.append(float(graph.energy) - sum(e0s[z] for z in graph.z.tolist()))
             sizes.append(graph.z.numel())
     if n_edges == 0:
-        raise DataError("no atom of the train split has a neighbour within the cutoff; increase backbone.cutoff.")
+        raise DataError(NO_NEIGHBOUR)
     residual, size = (torch.tensor(x, dtype=torch.float64) for x in (residuals, sizes))
     scale = math.sqrt(squares / n_components) if n_components else float((residual / size).std(correction=0))
     if not scale > 1e-10:
