@@ -13,7 +13,7 @@ import numpy as np
 
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.data.graph_file import SIZES, GraphFile, GraphSet, graph_sizes, write_graphs
-from scalarpath.data.labels import Labels
+from scalarpath.data.labels import PLAIN, Labels
 from scalarpath.data.reading import Frame
 from scalarpath.graph import AtomicGraph
 
@@ -23,14 +23,19 @@ FORMAT = 3  # raise it whenever AtomicGraph, the neighbour list or the layout of
 
 
 def content_hash(frames: Sequence[Frame], labels: Sequence[Labels]) -> str:
-    """SHA-256 of structures and labels in their order; not of file names."""
+    """SHA-256 of structures and labels in their order; not of file names.
+
+    A plain quantity that a frame does not carry leaves no trace: the hash of a run stays when quantities are added.
+    """
     digest = hashlib.sha256(b"()")
     for frame, label in zip(frames, labels, strict=True):
         atoms = frame.atoms
         digest.update(np.asarray([len(atoms), *atoms.numbers], dtype="<i8").tobytes())
         digest.update(np.asarray(atoms.pbc, dtype=bool).tobytes())
-        for array in (atoms.cell.array, atoms.get_positions(), *map(label.of, QUANTITIES)):
+        for array in (atoms.cell.array, atoms.get_positions(), label.energy, label.forces, label.stress):
             digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+        for name in filter(label.has, PLAIN):
+            digest.update(name.encode() + np.ascontiguousarray(label.of(name), dtype="<f8").tobytes())
     return digest.hexdigest()
 
 
@@ -44,13 +49,14 @@ def build_graphs(
 ) -> GraphSet:
     """Graphs of the frames ``indices``, in that order, read from a file in ``directory``, which is made if need be.
 
-    The file belongs to ``data_hash`` (the content hash of all ``frames`` and ``labels``), ``indices`` and ``cutoff``.
+    The file belongs to ``data_hash`` (the content hash of all ``frames`` and ``labels``), ``indices``, ``cutoff`` and
+    the quantities that it holds.
     Without a directory, or in one that cannot be written (which costs a warning), the graphs are kept in memory. A
     damaged file is made again. Raises GraphError naming the frame.
     """
     numbers = np.asarray(indices, dtype=np.int64)
     if directory is not None:
-        key = repr((FORMAT, data_hash, float(cutoff))).encode() + numbers.astype("<i8").tobytes()
+        key = repr((FORMAT, *PLAIN, data_hash, float(cutoff))).encode() + numbers.astype("<i8").tobytes()
         path = directory / f"graphs-{hashlib.sha256(key).hexdigest()}.bin"
         file = _open(path)
         if file is None and _write(path, _fresh(frames, labels, indices, cutoff)):
