@@ -18,6 +18,7 @@ from scalarpath.core.quantities import QUANTITIES
 from scalarpath.data.config import LabelSettings
 from scalarpath.data.labels import LabelKeys, Labels, cell_volume
 from scalarpath.data.reading import Frame, available_keys
+from scalarpath.graph.neighbours import cell_heights
 
 NET_FORCE = 0.1  # eV/Å; a DFT grid leaves hundredths
 HUGE_FORCE = 50.0  # eV/Å; atoms nearly on top of each other
@@ -301,6 +302,4 @@ def has_vacuum(atoms: Atoms) -> bool:
     """Whether a periodic cell has a gap without atoms wider than VACUUM along one of its axes: a slab, a molecule."""
     fractions = np.sort(atoms.get_scaled_positions(wrap=True), axis=0)
     gaps = np.diff(np.vstack([fractions, fractions[:1] + 1.0]), axis=0).max(axis=0)
-    cell = atoms.cell.array
-    heights = abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
-    return bool((gaps * heights).max() > VACUUM)
+    return bool((gaps * cell_heights(atoms.cell.array)).max() > VACUUM)

@@ -66,13 +66,18 @@ def neighbour_list(atoms: Atoms, cutoff: float, where: str = "the structure") ->
     return NeighbourList(index, shift, _reverse(index, shift, where), distance[order])
 
 
+def cell_heights(cell: np.ndarray) -> np.ndarray:
+    """Distances between opposite faces of a cell (vectors as rows), Å: [3], one for every vector."""
+    return abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
+
+
 def _check_cell(box: np.ndarray, pbc: np.ndarray, n_atoms: int, cutoff: float, where: str) -> None:
     """Raise GraphError for a periodic cell that is too flat, too long or too dense for a search to end."""
     if not pbc.any():
         return
     volume = abs(np.linalg.det(box))
     lengths = np.linalg.norm(box, axis=1)
-    heights = volume / np.linalg.norm(np.cross(box[[1, 2, 0]], box[[2, 0, 1]]), axis=1)
+    heights = cell_heights(box)
     if heights[pbc].min() < MIN_DISTANCE:
         axis = "abc"[int(np.flatnonzero(pbc)[heights[pbc].argmin()])]
         raise GraphError(
