@@ -120,7 +120,7 @@ def _run(cfg: DictConfig) -> None:
         torch.set_num_threads(job.trainer.threads)
     from scalarpath.training.run import run
 
-    run(job, resume=None if resume is None else Path(resume))
+    run(job, resume=None if resume is None else Path(resume), trust=cfg.get("trust", ()))
 
 
 def _check_choices() -> None:
@@ -133,9 +133,11 @@ def _check_choices() -> None:
 
 
 def _check_resume(cfg: DictConfig) -> None:
-    others = [text for text in HydraConfig.get().overrides.task if not text.startswith("resume=")]
+    others = [text for text in HydraConfig.get().overrides.task if not text.startswith(("resume=", "trust="))]
     if cfg.get("resume") is not None and others:
         raise ConfigError(f"resume= takes all settings from the run directory; remove '{others[0]}'.")
+    if cfg.get("resume") is None and cfg.trust:
+        raise ConfigError("trust= belongs to resume=: names that are typed are trusted.")
 
 
 def _job_of_sweep(config_file: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scalarpath.core.errors import CheckpointError, DataError
+from scalarpath.core.imports import names_from_file
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential, load_potential
 from scalarpath.runs.job import Job
@@ -26,8 +27,8 @@ class FinishedRun:
     data: AtomicDataModule
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu") -> FinishedRun:
-        """Read a run directory.
+    def load(cls, path: str | Path, device: str = "cpu", trust: Collection[str] = ()) -> FinishedRun:
+        """Read a run directory; ``trust``: the packages of others that it may name.
 
         Raises CheckpointError where there is no finished run, DataError where its data are no longer the same.
         """
@@ -37,9 +38,10 @@ class FinishedRun:
         if not directory.is_finished:
             raise CheckpointError(f"run={path}: this run is not finished (no summary.json); use resume={path} first.")
         job = Job.of_run(directory.path)
-        potential = load_potential(directory.path).copy_to(device=device)
-        data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
-        data.setup()
+        with names_from_file(directory.path / "config.yaml", trust):
+            potential = load_potential(directory.path, trust=trust).copy_to(device=device)
+            data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
+            data.setup()
         if directory.read_json("provenance.json")["data_hash"] != data.data_hash:
             raise DataError(f"run={path}: the data have changed since this run; restore them.")
         if directory.read_json("splits.json") != data.splits:

@@ -24,6 +24,7 @@ class EvaluationSettings:
     """
 
     run: str | None
+    trust: list[str]
     calculator: str | None
     calculator_options: dict[str, Any] | None
     artifact: list[str]
@@ -48,7 +49,7 @@ class EvaluationSettings:
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> EvaluationSettings:
         """Read a composed conf/evaluate.yaml; raises ConfigError."""
-        config = plain_config(cfg)
+        config = plain_config(cfg, without=())
         wanted = config.get("artifact")
         if isinstance(wanted, str):
             wanted = list(MEASURES) if wanted == "all" else [wanted]
