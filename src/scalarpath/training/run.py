@@ -100,7 +100,7 @@ def _describe(directory: RunDirectory, job: Job, data: AtomicDataModule, *, resu
     """Write what is known before training; on resuming check that the data are still the same."""
     Console().print(data.audit.render())
     if resume:
-        if directory.read_json("provenance.json")["data_hash"] != data.data_hash:
+        if directory.read_json("provenance.json", ["data_hash"])["data_hash"] != data.data_hash:
             raise DataError(f"resume={directory.path}: the data have changed since this run began; start a new run.")
         return
     directory.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(job.config)))
