@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR, cache_root
 from scalarpath.core.settings import Among, Count, Fraction, Matching, Range, Whole, read_settings
-from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_SIGNS, STRESS_TO_EV_A3
+from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_ORDERS, STRESS_SIGNS, STRESS_TO_EV_A3
 
 SOURCES = {
     "file": "scalarpath.data.sources:from_files",
@@ -39,10 +39,16 @@ class LabelSettings:
     forces_unit: Annotated[str, Among(FORCE_TO_EV_A)]
     stress_unit: Annotated[str, Among(STRESS_TO_EV_A3)]
     stress_sign: Annotated[str, Among(STRESS_SIGNS)]
+    stress_order: Annotated[str, Among(STRESS_ORDERS)] | None
 
     def __post_init__(self) -> None:
         if self.stress_key and self.virial_key:
             raise ConfigError("data.stress_key and data.virial_key are both set; keep one, stress follows from either.")
+
+    @property
+    def order_of_six(self) -> str:
+        """``stress_order``, or the one of ASE."""
+        return self.stress_order or "ase"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +57,10 @@ class DataConfig(LabelSettings):
 
     name: str
     source: Annotated[str, Among(SOURCES)] | Annotated[str, Matching(r"[\w.]+:\w+", "package.module:function")]
-    path: str | None = None  # mandatory in extxyz.yaml (???), so it has no default there
+    path: str | Sequence[str] | None = None  # mandatory in extxyz.yaml (???), so it has no default there
     index: str
-    valid_path: str | None
-    test_path: str | None
+    valid_path: str | Sequence[str] | None
+    test_path: str | Sequence[str] | None
     root: str | None
     molecule: str | None
     fold: Count
