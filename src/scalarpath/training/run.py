@@ -26,6 +26,7 @@ from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import evaluate, trivial_errors
 from scalarpath.training.fit import FitResult, fit
 from scalarpath.training.frame_errors import FrameErrors
+from scalarpath.training.launch import check_launch
 from scalarpath.training.loggers import build_loggers, finish_loggers
 from scalarpath.training.summary import build_summary, print_summary
 
@@ -44,6 +45,7 @@ def run(job: Job, *, resume: Path | None = None, trust: Collection[str] = ()) ->
 
 def _run(job: Job, resume: Path | None) -> dict[str, Any]:
     started = time.perf_counter()
+    check_launch(job.trainer)
     if job.artifacts is not None:
         from scalarpath.evaluation.command import bench_of_training, measure_trained  # here: others need no phonopy
 
