@@ -7,7 +7,7 @@ import torch
 from ase import Atoms
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.data import datamodule
+from scalarpath.data import datamodule, labelled
 from scalarpath.data.batches import EpochSampler
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.training.evaluation import trivial_errors
@@ -44,9 +44,9 @@ def test_setup_offers_everything_the_training_needs(module):
 
 
 def test_the_labels_of_a_frame_are_read_once(module, monkeypatch):
-    read, extract = Counter(), datamodule.extract_labels
+    read, extract = Counter(), labelled.extract_labels
     monkeypatch.setattr(
-        datamodule, "extract_labels", lambda frame, *rest: (read.update([frame.number]), extract(frame, *rest))[1]
+        labelled, "extract_labels", lambda frame, *rest: (read.update([frame.number]), extract(frame, *rest))[1]
     )
     module(e0s="mean")
     assert read == dict.fromkeys(range(20), 1)

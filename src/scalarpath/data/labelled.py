@@ -10,6 +10,7 @@ from scalarpath.core.quantities import QUANTITIES
 from scalarpath.data.audit import LabelAudit, audit_labels, note_isolated_atoms, note_references
 from scalarpath.data.config import DataConfig
 from scalarpath.data.e0s import isolated_atom_frames
+from scalarpath.data.geometry import odd_cells
 from scalarpath.data.labels import Labels, extract_labels, find_keys
 from scalarpath.data.lazy import PackedItems
 from scalarpath.data.sources import LoadedFrames, load_dataset
@@ -34,7 +35,10 @@ def read_labelled(config: DataConfig, required: frozenset[str] | None = None) ->
     labels = PackedItems(extract_labels(frame, keys, config, required or frozenset()) for frame in loaded.frames)
     if required is None:
         required = frozenset(name for name in QUANTITIES if any(label.has(name) for label in labels))
-    return LabelledFrames(loaded, labels, audit_labels(loaded.frames, labels, keys, config, required, loaded.notes))
+    audit = audit_labels(loaded.frames, labels, keys, config, required, loaded.notes)
+    if odd := odd_cells(loaded.frames):
+        audit.suspect(odd, weighed=True)
+    return LabelledFrames(loaded, labels, audit)
 
 
 def stop_if_suspicious(audit: LabelAudit, config: DataConfig) -> None:
