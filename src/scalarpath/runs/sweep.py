@@ -22,7 +22,8 @@ from scalarpath.core.errors import ConfigError, ScalarPathError, TrainingError
 from scalarpath.core.files import write_json, write_text
 from scalarpath.core.imports import locations
 from scalarpath.runs.job import NOT_HASHED, Job, config_hash, plain_config
-from scalarpath.runs.processes import is_first_process, run_in_own_process
+from scalarpath.runs.processes import run_in_own_process
+from scalarpath.runs.ranks import is_first_process, settle_ranks
 from scalarpath.runs.run_directory import RunDirectory
 
 RECORDS = "SCALARPATH_SWEEP_RECORDS"  # environment of all jobs of one launch: the folder of what became of them
@@ -76,6 +77,7 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
     Returns the best validation value (callbacks.checkpoint.monitor), which Optuna minimises; None from a failed job,
     which does not stop the others, and from all but the first of several processes that a cluster starts for a job.
     """
+    settle_ranks(cfg.trainer.devices, cfg.trainer.num_nodes)
     hydra_config = HydraConfig.get()
     directory = RunDirectory(Path(hydra_config.runtime.output_dir))
     overrides = list(hydra_config.overrides.task)

@@ -20,8 +20,9 @@ from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential, build_potential, check_settings, potential_config, read_checkpoint
 from scalarpath.runs.job import Job
-from scalarpath.runs.processes import is_first_process, shared_directory
+from scalarpath.runs.processes import shared_directory
 from scalarpath.runs.provenance import provenance
+from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import evaluate, trivial_errors
 from scalarpath.training.fit import FitResult, fit
