@@ -19,6 +19,7 @@ from rich.table import Table
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign, write_text
 from scalarpath.core.quantities import PRIMARY_FIRST
+from scalarpath.core.terminal import table_console
 from scalarpath.report.aggregate import Aggregate, aggregate
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.effects import Effect, percent
@@ -28,8 +29,6 @@ from scalarpath.report.tables import UNKNOWN, change
 from scalarpath.report.verdicts import NOT_REPLICATED, REPLICATED, UNDECIDED
 
 STYLES = {REPLICATED: "green", NOT_REPLICATED: "red", UNDECIDED: "yellow"}
-WIDTH_IN_FILES = 150
-"""Columns of the tables where the output is no terminal."""
 _IN_RUNS = ("test/", "trivial/", "parameters/", "flops/", "overhead/", "time/", "best/", "artifact/")
 
 
@@ -122,7 +121,7 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
 
 def _show(found: Aggregate, paths: Sequence[Path]) -> None:
     console = Console()
-    wide = Console(width=None if console.is_terminal else WIDTH_IN_FILES)
+    wide = table_console()
     if found.effects:
         wide.print(_effect_table(found.effects))
     if found.verdicts:
