@@ -78,8 +78,8 @@ def _run(job: Job, resume: Path | None) -> dict[str, Any]:
         except BaseException:
             finish_loggers(loggers, None)
             raise
+        directory.finish(summary)  # first, so that W&B can take nothing from it
         finish_loggers(loggers, summary)
-        directory.finish(summary)
     print_summary(summary, directory)
     return summary
 
