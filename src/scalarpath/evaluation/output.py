@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from scalarpath.artifacts.bench import Bench
 from scalarpath.artifacts.figures import drawn, save
 from scalarpath.artifacts.rows import Row
 from scalarpath.artifacts.suite import Outcome, run_suite
+from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign, write_json
 from scalarpath.core.terminal import table_console
 
@@ -34,6 +36,18 @@ def refuse_foreign_files(folder: Path, measures: Sequence[str]) -> None:
     for name, key in keys.items():
         beside = [folder / f"{name}.{kind}" for kind in ("svg", "png")] if name in measures else []
         refuse_foreign("output_dir", folder / f"{name}.json", partial(_has_key, key), beside)
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make ``folder``; raises ConfigError where nothing can be written into it, before anything is measured."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} is not writable: {error.strerror}; say with output_dir= where results are to be written."
+        ) from error
 
 
 def _has_key(start: str, text: str) -> bool:

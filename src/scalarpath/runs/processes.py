@@ -21,7 +21,7 @@ _SECONDS_TO_END = 20.0  # what an interrupted job gets for its last words
 
 
 @contextmanager
-def shared_directory(path: Path, *, resume: bool) -> Iterator[RunDirectory]:
+def shared_directory(path: Path, *, resume: bool, more_epochs: bool = False) -> Iterator[RunDirectory]:
     """The run directory, made or reopened by the first process and found by those it starts.
 
     Lightning starts the processes of a distributed job by running the same command again, where ``output_dir`` may hold
@@ -31,7 +31,7 @@ def shared_directory(path: Path, *, resume: bool) -> Iterator[RunDirectory]:
         yield RunDirectory(Path(os.environ.get(SHARED_DIRECTORY, path)))
         return
     try:
-        with sole_use(path), _failure_recorded(path, resume=resume) as directory:
+        with sole_use(path), _failure_recorded(path, resume=resume, more_epochs=more_epochs) as directory:
             yield directory
     finally:
         with suppress(OSError):
@@ -39,8 +39,8 @@ def shared_directory(path: Path, *, resume: bool) -> Iterator[RunDirectory]:
 
 
 @contextmanager
-def _failure_recorded(path: Path, *, resume: bool) -> Iterator[RunDirectory]:
-    directory = RunDirectory.reopen(path) if resume else RunDirectory.create(path)
+def _failure_recorded(path: Path, *, resume: bool, more_epochs: bool) -> Iterator[RunDirectory]:
+    directory = RunDirectory.reopen(path, more_epochs=more_epochs) if resume else RunDirectory.create(path)
     os.environ[SHARED_DIRECTORY] = str(path)
     try:
         yield directory
