@@ -14,7 +14,7 @@ from composed_jobs import run
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from scalarpath.core.errors import ArtifactError, CheckpointError, ConfigError, DataError
+from scalarpath.core.errors import ArtifactError, CheckpointError, ConfigError, DataError, TrustError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.evaluation import command
 from scalarpath.evaluation.settings import EvaluationSettings
@@ -84,6 +84,25 @@ def test_test_errors_are_those_of_the_training(finished: Path, tmp_path: Path) -
     numbers = {key: value for key, value in summary.items() if key.startswith(("test/", "trivial/"))}
     assert len(numbers) > 6
     assert {key: errors[key] for key in numbers} == pytest.approx(numbers, rel=1e-6)
+
+
+def test_a_run_whose_files_were_changed_is_not_evaluated(finished: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(finished, tmp_path / "run")
+    config = copied / "config.yaml"
+    config.write_text(config.read_text().replace("seed: 0", "seed: 1"))
+    with pytest.raises(CheckpointError, match=r"config.yaml has changed since the run was finished"):
+        evaluate(f"run={copied}", "artifact=null")
+
+
+def test_a_run_that_names_code_of_others_runs_none(finished: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(finished, tmp_path / "run")
+    (copied / "status.json").unlink()
+    config = copied / "config.yaml"
+    config.write_text(config.read_text().replace("source: bundled", "source: theirs.module:frames"))
+    with pytest.raises(TrustError, match=r"config.yaml: data.source = theirs.module:frames .*trust=\[theirs.module\]"):
+        evaluate(f"run={copied}", "artifact=null")
+    with pytest.raises(ConfigError, match="No module named 'theirs'"):
+        evaluate(f"run={copied}", "artifact=null", "trust=[theirs]")
 
 
 def test_a_run_is_measured_on_the_material_of_its_data(finished: Path, tmp_path: Path) -> None:
@@ -173,6 +192,7 @@ def test_a_potential_is_not_measured_on_elements_that_it_does_not_know(finished:
 def test_an_unfinished_or_changed_run_is_refused(finished: Path, tmp_path: Path) -> None:
     copied = tmp_path / "run"
     shutil.copytree(finished, copied)
+    (copied / "status.json").unlink()  # as if the run had always been so
     provenance = read(copied / "provenance.json") | {"data_hash": "other"}
     (copied / "provenance.json").write_text(json.dumps(provenance))
     with pytest.raises(DataError, match="the data have changed since this run"):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -95,11 +99,40 @@ def test_checkpoint_files_and_run_directories_are_sources(tmp_path):
     assert len(set(energies)) == 1
 
 
+def test_threads_that_share_a_calculator_get_the_numbers_of_their_own_structures():
+    calculator = ScalarPathCalculator(make_potential("baseline"))
+    structures = [quartz_like() for _ in range(4)]
+    for k, atoms in enumerate(structures):
+        atoms.positions[0, 0] += 0.02 * k
+    expected = [calculator.get_property("energy", atoms) for atoms in structures]
+
+    def energies(k: int) -> set[float]:
+        return {calculator.get_property("energy", structures[k]) for _ in range(25)}
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(energies, range(4))) == [{energy} for energy in expected]
+
+
+def test_a_calculator_can_be_copied_and_pickled(crystal):
+    energy = crystal.get_potential_energy()
+    for twin in (copy.deepcopy(crystal.calc), pickle.loads(pickle.dumps(crystal.calc))):
+        twin.reset()
+        assert twin.get_property("energy", crystal) == energy
+
+
+def test_arrays_that_are_handed_out_are_copies(crystal):
+    forces, stress = crystal.get_forces().copy(), crystal.get_stress().copy()
+    crystal.get_forces()[:] = 7.0
+    crystal.get_stress()[:] = 7.0
+    assert np.array_equal(crystal.get_forces(), forces)
+    assert np.array_equal(crystal.get_stress(), stress)
+
+
 def test_unusable_sources_and_elements_are_named(tmp_path):
     with pytest.raises(CheckpointError, match="does not exist"):
         ScalarPathCalculator(tmp_path / "nothing.ckpt")
     (tmp_path / "text.ckpt").write_text("hello")
-    with pytest.raises(CheckpointError, match="is not a checkpoint of scalarpath"):
+    with pytest.raises(CheckpointError, match="is damaged or no checkpoint of scalarpath"):
         ScalarPathCalculator(tmp_path / "text.ckpt")
     with pytest.raises(ConfigError, match=r"dtype must be one of .* not 'float16'"):
         ScalarPathCalculator(make_potential("baseline"), dtype="float16")

@@ -170,3 +170,25 @@ def test_arms_with_different_groups_of_test_frames_are_refused(tmp_path: Path) -
     write_run(tmp_path, "panpgs", frames=[frame(4, "a", 2, 1.0, 10.0), frame(5, "a", 2, 1.0, 20.0)])
     with pytest.raises(ReportError, match="different test frames or groups"):
         report_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("config.yaml", "null", "holds no settings"),
+        ("summary.json", "{", "summary.json cannot be read"),
+        ("summary.json", "null", "summary.json holds no JSON object"),
+        ("summary.json", "{}", "lacks 'data'"),
+        ("provenance.json", "{}", "lacks 'data_hash'"),
+        ("splits.json", "[]", "splits.json holds no JSON object"),
+        ("status.json", '{"state": "finished", "sha256": {"summary.json": "0"}}', "summary.json has changed since"),
+    ],
+)
+def test_a_damaged_run_is_left_out_and_listed(tmp_path: Path, name: str, content: str, reason: str) -> None:
+    write_run(tmp_path / "a")
+    damaged = write_run(tmp_path / "b", seed=1)
+    (damaged / name).write_text(content)
+    found, (left_out,) = find_runs([str(tmp_path)], {})
+    assert [run.seed for run in found] == [0]
+    assert left_out.path == damaged
+    assert reason in left_out.reason

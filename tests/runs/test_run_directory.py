@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from scalarpath.core.errors import CheckpointError, ConfigError, TrainingError
+from scalarpath.runs.job import Job, stored_config
 from scalarpath.runs.processes import is_first_process, shared_directory
-from scalarpath.runs.run_directory import MARK, RunDirectory
+from scalarpath.runs.run_directory import MARK, RESULTS, RunDirectory
 
 
 def with_epoch(path: Path) -> RunDirectory:
@@ -199,3 +200,38 @@ def test_the_other_processes_of_a_job_find_the_directory_of_the_first(tmp_path: 
             assert second.path == first.path
         monkeypatch.delenv("LOCAL_RANK")
     assert not (tmp_path / "another_time_of_day").exists()
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_finished_run_knows_when_one_of_its_files_was_changed(tmp_path: Path, name: str) -> None:
+    directory = with_epoch(tmp_path / "run")
+    for other in RESULTS:
+        (directory.path / other).write_text("seed: 0\n")
+    directory.finish({"test/forces_mae_meV_A": 1.0})
+    directory.check_results()
+    whole = (directory.path / name).read_bytes()
+    (directory.path / name).write_bytes(whole[:3] + bytes([whole[3] ^ 1]) + whole[4:])
+    with pytest.raises(CheckpointError, match=rf"{name} has changed since the run was finished"):
+        directory.check_results()
+    (directory.path / name).unlink()
+    with pytest.raises(CheckpointError, match=rf"{name} cannot be read .*the run is damaged"):
+        directory.check_results()
+
+
+@pytest.mark.parametrize("content", [b"", b"null\n", b"[1, 2]\n", b"- a\nb: {", b"seed: \xff\xfe", b"3"])
+def test_a_damaged_configuration_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"config.yaml (cannot be read|holds no settings).*; the run is damaged"):
+        Job.of_run(tmp_path)
+
+
+def test_half_a_configuration_is_the_fault_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("seed: 0\ndtype: float32\n")
+    with pytest.raises(CheckpointError, match=r"config.yaml: .*lacks the setting"):
+        Job.of_run(tmp_path)
+
+
+def test_a_stored_configuration_cannot_read_the_environment(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SECRET", "a key")
+    (tmp_path / "config.yaml").write_text("logger: {wandb: {name: '${oc.env:SECRET}'}}\n")
+    assert stored_config(tmp_path)["logger"]["wandb"]["name"] == "${oc.env:SECRET}"

@@ -11,6 +11,7 @@ import torch
 from interrupted_training import TIMES, CutOffAt, CutOffError, assert_same, with_extra_callback
 from toy_training import ToyData, ToyPotential, new_directory, toy_job
 
+from scalarpath.core.errors import CheckpointError
 from scalarpath.training.fit import fit
 
 
@@ -95,3 +96,29 @@ def test_two_runs_of_one_seed_give_the_same_numbers(tmp_path: Path) -> None:
     for directory in runs:
         fit(ToyPotential(dtype=torch.float32), ToyData(), toy_job(), directory, [])
     assert rows(runs[0]) == rows(runs[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("checkpoints/last.ckpt", lambda whole: whole[:-5], "last.ckpt is damaged or no checkpoint"),
+        (
+            "checkpoints/last.ckpt",
+            lambda whole: whole[:900] + bytes([whole[900] ^ 8]) + whole[901:],
+            "last.ckpt is dam",
+        ),
+        ("metrics.csv", lambda whole: whole.replace(b"\n1,", b"\none,"), "metrics.csv cannot be read"),
+        ("metrics.csv", lambda whole: whole.replace(b"epoch", b"epoxy"), "metrics.csv cannot be read"),
+        ("metrics.csv", lambda whole: b"\xff" + whole, "metrics.csv cannot be read"),
+    ],
+)
+def test_damaged_files_are_refused(tmp_path: Path, monkeypatch, name, damage, message) -> None:
+    directory = new_directory(tmp_path / "run")
+    with_extra_callback(monkeypatch, CutOffAt(1))
+    with pytest.raises(CutOffError):
+        fit(ToyPotential(), ToyData(), toy_job(), directory, [])
+    monkeypatch.undo()
+    file = directory.path / name
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(CheckpointError, match=message):
+        fit(ToyPotential(), ToyData(), toy_job(), directory, [], resume=True)

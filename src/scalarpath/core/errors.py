@@ -9,6 +9,10 @@ class ConfigError(ScalarPathError):
     """A setting is unknown, out of range, or contradicts another one."""
 
 
+class TrustError(ConfigError):
+    """A file names code from outside of scalarpath that the user has not said to trust."""
+
+
 class DataError(ScalarPathError):
     """A file, a frame or a label is missing, malformed or inconsistent."""
 

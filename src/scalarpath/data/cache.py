@@ -19,7 +19,7 @@ from scalarpath.graph import AtomicGraph
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3  # raise it whenever AtomicGraph, the neighbour list or the layout of the file changes meaning
+FORMAT = 4  # raise it whenever AtomicGraph, the neighbour list or the layout of the file changes meaning
 
 
 def content_hash(frames: Sequence[Frame], labels: Sequence[Labels]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,30 +29,42 @@ def graph_sizes(graph: AtomicGraph) -> tuple[int, int, int, int]:
 
 
 def write_graphs(stream: BinaryIO, graphs: Iterable[AtomicGraph]) -> None:
-    """Write ``graphs`` to ``stream``: a record each, then a table of their sizes; none but the current one is kept."""
-    sizes = []
+    """Write ``graphs`` to ``stream``: a record each, then a table of their sizes; none but the current one is kept.
+
+    The last numbers of the file are the CRC-32 of all before, the number of graphs, and ``MAGIC``.
+    """
+    sizes, checksum = [], 0
+
+    def write(data: bytes) -> None:
+        nonlocal checksum
+        checksum = zlib.crc32(data, checksum)
+        stream.write(data)
+
     for graph in graphs:
         sizes.append(graph_sizes(graph))
         record = b"".join(np.asarray(graph[key]).astype(field.stored).tobytes() for key, field in STORED.items())
-        stream.write(record.ljust(-(-len(record) // ALIGNMENT) * ALIGNMENT, b"\0"))
-    stream.write(np.array(sizes, dtype=SIZES).tobytes())
-    stream.write(np.array([len(sizes), MAGIC], dtype="<i8").tobytes())
+        write(record.ljust(-(-len(record) // ALIGNMENT) * ALIGNMENT, b"\0"))
+    write(np.array(sizes, dtype=SIZES).tobytes())
+    stream.write(np.array([checksum, len(sizes), MAGIC], dtype="<i8").tobytes())
 
 
 class GraphFile:
     """The graphs of a file made by ``write_graphs``; only those that are asked for are read.
 
-    sizes: a row of SIZES for every graph. Raises ValueError if the file is not whole.
+    sizes: a row of SIZES for every graph. Raises ValueError if the file is not as it was written.
     """
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as stream:
             self._bytes = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        tail = 2 * ALIGNMENT
-        count, magic = np.frombuffer(self._bytes, "<i8", 2, max(0, len(self._bytes) - tail)).tolist()
-        table = len(self._bytes) - tail - count * SIZES.itemsize
+        tail = max(0, len(self._bytes) - 3 * ALIGNMENT)
+        checksum, count, magic = np.frombuffer(self._bytes, "<i8", 3, tail).tolist()
+        table = tail - count * SIZES.itemsize
         if magic != MAGIC or count < 0 or table < 0:
             raise ValueError("no table of graphs at its end")
+        with memoryview(self._bytes) as view:
+            if zlib.crc32(view[:tail]) != checksum:
+                raise ValueError("it does not fit its checksum")
         self.sizes = np.frombuffer(self._bytes, SIZES, count, table)
         self._starts = np.concatenate([[0], np.cumsum(_record_bytes(self.sizes["atoms"], self.sizes["edges"]))])
         if self._starts[-1] != table:

@@ -69,8 +69,8 @@ class BatchedPotential:
 
     source: a Potential, a checkpoint file or a run directory; dtype: "float32" or "float64" (None: as the potential);
     device: torch device; skin: of the neighbour lists, Å. Lists are kept by position in the batch: give the same
-    structure the same position from step to step. Raises CheckpointError for an unusable source, ConfigError for an
-    impossible dtype or skin.
+    structure the same position from step to step, and every thread a BatchedPotential of its own. Raises
+    CheckpointError for an unusable source, ConfigError for an impossible dtype or skin.
     """
 
     def __init__(

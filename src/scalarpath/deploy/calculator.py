@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import RLock
 from typing import Any, cast
 
 import numpy as np
@@ -20,8 +21,8 @@ class ScalarPathCalculator(Calculator):
 
     source: a Potential, a checkpoint file or a run directory; dtype: "float32" or "float64" (None: as the potential);
     device: torch device. ``energies`` are the atomic energies, E0 included; stress is given for structures that are
-    periodic in all directions. Raises CheckpointError for an unusable source, ConfigError for another dtype, DataError
-    for an element the potential does not know.
+    periodic in all directions. Threads that share a calculator wait for one another. Raises CheckpointError for an
+    unusable source, ConfigError for another dtype, DataError for an element the potential does not know.
     """
 
     implemented_properties = [  # noqa: RUF012 - as ASE declares it
@@ -41,8 +42,25 @@ class ScalarPathCalculator(Calculator):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self._lock = RLock()
         loaded = source if isinstance(source, Potential) else load_potential(source)
         self.potential = loaded.copy_to(dtype=dtype, device=device)
+
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """As ASE has it; ``atoms`` and ``results`` belong together, so only one thread at a time may change them."""
+        with self._lock:
+            return super().get_property(name, atoms, allow_calculation)
+
+    def calculate_properties(self, atoms: Atoms, properties: list[str]) -> Any:
+        """As ASE has it, for one thread at a time."""
+        with self._lock:
+            return super().calculate_properties(atoms, properties)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=RLock())
 
     def calculate(
         self,

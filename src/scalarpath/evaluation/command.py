@@ -87,7 +87,7 @@ def measure_trained(
 
 
 def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
-    found = FinishedRun.load(run_path, settings.device)
+    found = FinishedRun.load(run_path, settings.device, settings.trust)
     directory = Path(settings.output_dir) if settings.output_dir is not None else found.directory.path
     refuse_foreign_files(directory / FOLDER, settings.artifact)
     (directory / FOLDER).mkdir(parents=True, exist_ok=True)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scalarpath.core.errors import CheckpointError, DataError
+from scalarpath.core.imports import names_from_file
+from scalarpath.core.overrides import setting
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential, load_potential
 from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import evaluate, trivial_errors
+
+IDENTITY = ("data", "backbone", "head", "seed", "dtype", "best_epoch", "hash/data", "hash/config")
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,8 @@ class FinishedRun:
     data: AtomicDataModule
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu") -> FinishedRun:
-        """Read a run directory.
+    def load(cls, path: str | Path, device: str = "cpu", trust: Collection[str] = ()) -> FinishedRun:
+        """Read a run directory; ``trust``: the packages of others that it may name.
 
         Raises CheckpointError where there is no finished run, DataError where its data are no longer the same.
         """
@@ -35,16 +39,20 @@ class FinishedRun:
         if not (directory.path / "config.yaml").is_file():
             raise CheckpointError(f"run={path}: there is no run in this directory (no config.yaml).")
         if not directory.is_finished:
-            raise CheckpointError(f"run={path}: this run is not finished (no summary.json); use resume={path} first.")
+            raise CheckpointError(
+                f"run={path}: this run is not finished (no summary.json); use {setting('resume', path)} first."
+            )
+        directory.check_results()
         job = Job.of_run(directory.path)
-        potential = load_potential(directory.path).copy_to(device=device)
-        data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
-        data.setup()
-        if directory.read_json("provenance.json")["data_hash"] != data.data_hash:
+        with names_from_file(directory.path / "config.yaml", trust):
+            potential = load_potential(directory.path, trust=trust).copy_to(device=device)
+            data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
+            data.setup()
+        if directory.read_json("provenance.json", ["data_hash"])["data_hash"] != data.data_hash:
             raise DataError(f"run={path}: the data have changed since this run; restore them.")
         if directory.read_json("splits.json") != data.splits:
             raise DataError(f"run={path}: the data are split differently than in splits.json; use the run's version.")
-        return cls(directory, job, directory.read_json("summary.json"), potential, data)
+        return cls(directory, job, directory.read_json("summary.json", IDENTITY), potential, data)
 
     def errors(self) -> dict[str, Any]:
         """Test errors and those of a trivial predictor, under the names of summary.json."""
@@ -56,8 +64,7 @@ class FinishedRun:
 
     def identity(self) -> dict[str, Any]:
         """What was measured, for the files of the artifacts."""
-        names = ("data", "backbone", "head", "seed", "dtype", "best_epoch", "hash/data", "hash/config")
-        return {"run": self.directory.path.name} | {name: self.summary[name] for name in names}
+        return {"run": self.directory.path.name} | {name: self.summary[name] for name in IDENTITY}
 
 
 def bench_name(data: Mapping[str, Any]) -> str | None:

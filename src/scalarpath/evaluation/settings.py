@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from scalarpath.artifacts.registry import MEASURES, measure_settings
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import WHOLE, Count, Device, read_settings
+from scalarpath.core.settings import WHOLE, Device, Text, Threads, read_settings
 from scalarpath.runs.job import plain_config
 
 
@@ -23,17 +23,18 @@ class EvaluationSettings:
     artifact: names of the measures; settings: theirs by section, as the measures declare them.
     """
 
-    run: str | None
-    calculator: str | None
+    run: Text | None
+    trust: list[Text]
+    calculator: Text | None
     calculator_options: dict[str, Any] | None
     artifact: list[str]
     material: str | None
     dtypes: list[Literal["float32", "float64"]]
     device: Device
     keep_trajectories: bool
-    output_dir: str | None
+    output_dir: Text | None
     settings: dict[str, Any]
-    threads: Count
+    threads: Threads
 
     def __post_init__(self) -> None:
         if (self.run is None) == (self.calculator is None):
@@ -48,7 +49,7 @@ class EvaluationSettings:
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> EvaluationSettings:
         """Read a composed conf/evaluate.yaml; raises ConfigError."""
-        config = plain_config(cfg)
+        config = plain_config(cfg, without=())
         wanted = config.get("artifact")
         if isinstance(wanted, str):
             wanted = list(MEASURES) if wanted == "all" else [wanted]

@@ -78,10 +78,9 @@ def build_head(config: Mapping[str, Any], pathway: PathwayShape, seed: int) -> S
 
 def _part_class(name: str, kind: Any) -> type[PathwayPart]:
     """The class of the part called ``name``; raises ConfigError."""
-    found = class_named(kind, PARTS, PathwayPart, "head.parts: part")
     if not name.isidentifier() or hasattr(nn.ModuleDict, name):
         raise ConfigError(f"head.parts: '{name}' cannot be the name of a part; give it another one and set its kind.")
-    return found
+    return class_named(kind, PARTS, PathwayPart, "head.parts: part")
 
 
 def _built(kind: Callable[..., T], options: Mapping[str, Any], where: str, offered: Mapping[str, Any]) -> T:

@@ -1,7 +1,15 @@
 """The potential: backbone, head and isolated-atom energies, from a graph to energy, forces and stress."""
 
-from scalarpath.potential.checkpoint import load_potential, to_checkpoint
+from scalarpath.potential.checkpoint import load_potential, read_checkpoint, to_checkpoint
 from scalarpath.potential.configuration import potential_config
 from scalarpath.potential.potential import Potential, build_potential, check_settings
 
-__all__ = ["Potential", "build_potential", "check_settings", "load_potential", "potential_config", "to_checkpoint"]
+__all__ = [
+    "Potential",
+    "build_potential",
+    "check_settings",
+    "load_potential",
+    "potential_config",
+    "read_checkpoint",
+    "to_checkpoint",
+]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from scalarpath.core.errors import CheckpointError
+from scalarpath.core.errors import CheckpointError, ConfigError, TrustError
+from scalarpath.core.imports import names_from_file
 from scalarpath.potential.potential import Potential
 
 FORMAT = 1
@@ -19,27 +22,51 @@ def to_checkpoint(potential: Potential) -> dict[str, Any]:
     return {"format": FORMAT, "config": potential.config, "state_dict": state}
 
 
-def load_potential(path: str | Path) -> Potential:
+def read_checkpoint(path: Path, needs: Collection[str] = ()) -> dict[str, Any]:
+    """Content of a checkpoint file, on the CPU, with the keys that it ``needs``; no code of the file is run.
+
+    Raises CheckpointError when the file is missing, was damaged after it was written, or lacks a key.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist; give a checkpoint file or a finished run directory.")
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch stores a checksum with every record and never looks at it
+            damaged = archive.testzip()
+        if damaged is None:
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"{path} is damaged or no checkpoint of scalarpath ({type(error).__name__}).") from error
+    if damaged is not None:
+        raise CheckpointError(f"{path} is damaged: {damaged} does not fit its checksum; copy the file again.")
+    content = dict(content) if isinstance(content, Mapping) else {}
+    for key in needs:
+        if key not in content:
+            raise CheckpointError(f"{path} is no checkpoint of scalarpath (it lacks {key}).")
+    return content
+
+
+def load_potential(path: str | Path, *, trust: Collection[str] = ()) -> Potential:
     """Potential from a checkpoint file, or from the best checkpoint of a run directory.
 
-    Raises CheckpointError when the file is missing or holds no potential.
+    trust: packages whose classes the checkpoint may name; others are found only where their module was imported before,
+    since loading somebody's file must not run code. Raises CheckpointError when the file is missing, damaged or holds
+    no potential, TrustError when it names a class that is not to be trusted.
     """
     file = Path(path)
     if file.is_dir():
         file = file / "checkpoints" / "best.ckpt"
-    if not file.is_file():
-        raise CheckpointError(f"{file} does not exist; give a checkpoint file or a finished run directory.")
+    content = read_checkpoint(file)
+    content = content.get("potential", content)
+    if not isinstance(content, Mapping) or not {"format", "config", "state_dict"} <= set(content):
+        raise CheckpointError(f"{file} is no checkpoint of scalarpath (it holds no potential).")
+    if content["format"] != FORMAT:
+        raise CheckpointError(f"{file} has checkpoint format {content['format']}; this version reads {FORMAT}.")
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-        content = content.get("potential", content)
-        config, state = content["config"], content["state_dict"]
-    except Exception as error:
-        raise CheckpointError(f"{file} is not a checkpoint of scalarpath ({type(error).__name__}).") from error
-    if content.get("format") != FORMAT:
-        raise CheckpointError(f"{file} has checkpoint format {content.get('format')}; this version reads {FORMAT}.")
-    potential = Potential(config)
-    try:
-        potential.load_state_dict(state)
-    except RuntimeError as error:
+        with names_from_file(file, trust):
+            potential = Potential(content["config"])
+        potential.load_state_dict(content["state_dict"])
+    except TrustError:
+        raise
+    except (ConfigError, RuntimeError) as error:
         raise CheckpointError(f"{file} does not fit its own configuration: {str(error).splitlines()[0]}") from error
     return potential.eval()

@@ -9,13 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scalarpath.core.errors import ConfigError, ReportError
+from scalarpath.core.errors import CheckpointError, ConfigError, ReportError
 from scalarpath.core.metrics import metric_name
 from scalarpath.runs.job import stored_config
 from scalarpath.runs.run_directory import RunDirectory
 
 NAMES = {"data": "data.name", "backbone": "backbone.kind", "head": "head.name"}
 """Short names of settings in ``where``."""
+NEEDED = {
+    "summary": ("data", "backbone", "head", "seed"),
+    "provenance": ("data_hash",),
+    "splits": ("train", "valid", "test"),
+}
+"""Files of a run that a comparison needs, and the keys without which it cannot be made."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +98,21 @@ def find_runs(places: Sequence[str], where: Mapping[str, Any]) -> tuple[list[Run
     known: set[str] = set()
     for path in _run_directories(places):
         directory = RunDirectory(path)
-        config = stored_config(path)
-        settings = flat(config)
-        known |= set(settings)
-        if not all(_selected(settings.get(key), value) for key, value in wanted.items()):
-            continue
-        reason = _why_unfinished(directory)
+        try:
+            config = stored_config(path)
+            settings = flat(config)
+            known |= set(settings)
+            if not all(_selected(settings.get(key), value) for key, value in wanted.items()):
+                continue
+            reason = _why_unfinished(directory)
+            if reason is None:
+                directory.check_results()
+                files = (directory.read_json(f"{name}.json", keys) for name, keys in NEEDED.items())
+                finished.append(Run(path, config, *files))
+        except CheckpointError as error:
+            reason = str(error)
         if reason is not None:
             unfinished.append(Unfinished(path, reason))
-            continue
-        files = (directory.read_json(f"{name}.json") for name in ("summary", "provenance", "splits"))
-        finished.append(Run(path, config, *files))
     if known and (unknown := [key for key in wanted if key not in known]):
         raise ConfigError(f"where: no run has the setting '{unknown[0]}'; use the keys of config.yaml, with dots.")
     if not finished:
@@ -144,7 +154,7 @@ def _why_unfinished(directory: RunDirectory) -> str | None:
     if not directory.is_finished:
         status = directory.read_json("status.json")
         error = status.get("error")
-        return f"{status['state']}: {error}" if error else str(status["state"])
+        return f"{status.get('state')}: {error}" if error else str(status.get("state"))
     if directory.read_json("summary.json").get("stopped_by") == "max_time":
         return "stopped by trainer.max_time before its last epoch"
     return None

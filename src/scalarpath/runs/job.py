@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from scalarpath.core.errors import CheckpointError, ConfigError
 from scalarpath.core.metrics import check_monitor, logged_metrics
@@ -23,17 +24,22 @@ from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.settings import (
     WHOLE,
     Count,
+    Cutoff,
     Fraction,
     NonNegative,
     Positive,
     Range,
+    Seed,
+    Text,
+    Threads,
     Whole,
     checked,
     read_settings,
 )
 from scalarpath.data.config import DataConfig, with_defaults
 
-NOT_HASHED = ("output_dir", "resume", "logger", "artifacts")
+NOT_SETTINGS = ("resume", "trust")  # of conf/train.yaml: what to do with a run that has its settings already
+NOT_HASHED = ("output_dir", *NOT_SETTINGS, "logger", "artifacts")
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,8 @@ class Plateau:
     monitor: str
     factor: Fraction
     patience: Whole
-    threshold: NonNegative
-    min_factor: NonNegative
+    threshold: Annotated[float, Range(at_least=0.0, below=1.0)]
+    min_factor: Annotated[float, Range(at_least=0.0, below=1.0)]
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class SchedulerSettings:
     kind: Literal["constant", "cosine", "plateau"]
     plateau: Plateau | None
     warmup_steps: Whole
-    final_factor: NonNegative | None
+    final_factor: Annotated[float, Range(at_least=0.0, at_most=1.0)] | None
 
     def __post_init__(self) -> None:
         if (self.kind == "cosine") != (self.final_factor is not None):
@@ -129,9 +135,9 @@ class TrainerSettings:
     accelerator: Literal["cpu", "gpu", "auto"]
     strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"]
     deterministic: bool
-    threads: Count | None
-    devices: Count
-    num_nodes: Count
+    threads: Threads | None
+    devices: Annotated[int, Range(at_least=1, at_most=1024)]
+    num_nodes: Annotated[int, Range(at_least=1, at_most=100_000)]
     max_epochs: Count
     max_time: Positive | None
     gradient_clip: Positive | None
@@ -190,11 +196,11 @@ class CallbackSettings:
 class WandbSettings:
     """The section ``logger.wandb``."""
 
-    project: str
-    entity: str | None
-    group: str | None
-    name: str | None
-    tags: list[str]
+    project: Text
+    entity: Text | None
+    group: Text | None
+    name: Text | None
+    tags: list[Text]
     mode: Literal["auto", "online", "offline"]
 
 
@@ -236,13 +242,13 @@ class Job:
     compile: bool = False
     kernels: Literal["cuequivariance"] | None = None
     artifacts: Literal["smoke", "full"] | None = None
-    output_dir: str
-    seed: Whole
+    output_dir: Text
+    seed: Seed
 
     def __post_init__(self) -> None:
         if "cutoff" not in self.backbone:
             raise ConfigError("backbone lacks the setting 'cutoff' (Å).")
-        checked(self.backbone["cutoff"], Positive, "backbone.cutoff")
+        checked(self.backbone["cutoff"], Cutoff, "backbone.cutoff")
         if self.compile and self.kernels is not None:
             raise ConfigError("compile=true and kernels exclude one another; take one of them.")
         self.check_monitors()
@@ -257,9 +263,7 @@ class Job:
     def from_hydra(cls, cfg: DictConfig) -> Job:
         """The job that a composed conf/train.yaml describes, or the one whose run directory ``resume`` names."""
         resume = cfg.get("resume")
-        if resume is None:
-            return cls.read(plain_config(cfg))
-        return cls.of_run(resume)
+        return cls.read(plain_config(cfg)) if resume is None else cls.of_run(resume)
 
     @classmethod
     def of_run(cls, path: str | Path) -> Job:
@@ -267,7 +271,10 @@ class Job:
         file = Path(path) / "config.yaml"
         if not file.is_file():
             raise CheckpointError(f"resume={path}: there is no run in this directory (no config.yaml).")
-        return cls.read(stored_config(path))
+        try:
+            return cls.read(stored_config(path))
+        except ConfigError as error:
+            raise CheckpointError(f"{file}: {error}") from error
 
     def check_monitors(self, labelled: Callable[[str, str], bool] = lambda part, quantity: True) -> None:
         """Check every setting that names a metric; ``labelled`` see ``core.metrics.check_monitor``.
@@ -289,7 +296,7 @@ class Job:
         return float(self.backbone["cutoff"])
 
 
-def plain_config(cfg: DictConfig | ListConfig, without: Collection[str] = ("resume",)) -> dict[str, Any]:
+def plain_config(cfg: DictConfig | ListConfig, without: Collection[str] = NOT_SETTINGS) -> dict[str, Any]:
     """Resolved configuration as plain values, without some keys; raises ConfigError for a broken interpolation."""
     if not isinstance(cfg, DictConfig):
         raise ConfigError(f"the configuration must be a group of settings, not {type(cfg).__name__}.")
@@ -304,9 +311,20 @@ def plain_config(cfg: DictConfig | ListConfig, without: Collection[str] = ("resu
 
 
 def stored_config(path: str | Path) -> dict[str, Any]:
-    """config.yaml of the run directory ``path``, completed by what the oldest runs do not have."""
+    """config.yaml of the run directory ``path``, completed by what the oldest runs do not have.
+
+    Plain data: what looks like an interpolation is a text, so that a run of somebody else cannot read the environment.
+    Raises CheckpointError when it cannot be read.
+    """
+    file = Path(path) / "config.yaml"
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise CheckpointError(f"{file} cannot be read ({type(error).__name__}); the run is damaged.") from error
+    if not isinstance(content, dict) or not content:
+        raise CheckpointError(f"{file} holds no settings; the run is damaged.")
     defaults = {field.name: field.default for field in fields(Job) if field.default is not MISSING}
-    return {**defaults, **plain_config(OmegaConf.load(Path(path) / "config.yaml"))}
+    return {**defaults, **{str(key): value for key, value in content.items()}}
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +15,13 @@ from typing import Any
 
 from scalarpath.core.errors import CheckpointError, ConfigError
 from scalarpath.core.files import write_json, write_text
+from scalarpath.core.overrides import setting
 
+# what evaluation and report read of a finished run: status.json keeps their checksums
+RESULTS = (
+    "config.yaml", "provenance.json", "splits.json", "metrics.csv", "checkpoints/best.ckpt", "test_frames.csv",
+    "summary.json",
+)  # fmt: skip
 LOCK = ".lock"
 MARK = {"program": "scalarpath", "schema": 1}  # in status.json: whose directory this is
 STATES = ("running", "failed", "finished")
@@ -134,15 +141,32 @@ class RunDirectory:
         """Write one of the text files of the run."""
         write_text(self.path / name, text)
 
-    def read_json(self, name: str) -> dict[str, Any]:
-        """Read one of the JSON files of the run; raises CheckpointError when it is missing or damaged."""
+    def read_json(self, name: str, needs: Collection[str] = ()) -> dict[str, Any]:
+        """Read one of the JSON files of the run, which ``needs`` these keys.
+
+        Raises CheckpointError when it is missing or damaged.
+        """
         try:
             content = json.loads((self.path / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{self.path / name} cannot be read ({error}); the run is damaged.") from error
         if not isinstance(content, dict):
             raise CheckpointError(f"{self.path / name} holds no JSON object; the run is damaged.")
+        for key in needs:
+            if key not in content:
+                raise CheckpointError(f"{self.path / name} lacks '{key}'; the run is damaged.")
         return content
+
+    def check_results(self) -> None:
+        """Raise CheckpointError where a finished run is not as it was left; nothing is known of older runs."""
+        status = self.read_json("status.json") if (self.path / "status.json").exists() else {}
+        for name, checksum in status.get("sha256", {}).items():
+            try:
+                same = _sha256(self.path / name) == checksum
+            except OSError as error:
+                raise CheckpointError(f"{self.path / name} cannot be read ({error}); the run is damaged.") from error
+            if not same:
+                raise CheckpointError(f"{self.path / name} has changed since the run was finished; restore the file.")
 
     def begin(self) -> None:
         """Mark the run as running. When one is continued this comes with its first step: until then nothing changes."""
@@ -152,7 +176,8 @@ class RunDirectory:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, in place of that of an earlier end, and mark the run as finished."""
         self.write_json("summary.json", summary)
-        self._set_status("finished")
+        there = [name for name in RESULTS if (self.path / name).is_file()]
+        self._set_status("finished", sha256={name: _sha256(self.path / name) for name in there})
 
     def fail(self, error: str) -> None:
         """Mark the run as failed, or remove it when it has not finished a single epoch.
@@ -167,9 +192,9 @@ class RunDirectory:
             with suppress(OSError, CheckpointError):  # what has ended the run is said, and nothing else
                 self._remove(wandb=True)
 
-    def _set_status(self, state: str, error: str | None = None) -> None:
+    def _set_status(self, state: str, error: str | None = None, **more: Any) -> None:
         """Write status.json: what this run is doing, or what ended it."""
-        self.write_json("status.json", {**MARK, "state": state, "pid": os.getpid(), "error": error})
+        self.write_json("status.json", {**MARK, "state": state, "pid": os.getpid(), "error": error, **more})
 
     def _take_over(self) -> None:
         """Clear a directory of what a run left that was killed in its first epoch; raises ConfigError for any other."""
@@ -180,9 +205,8 @@ class RunDirectory:
             if self.is_finished:
                 raise ConfigError(f"output_dir = {self.path} holds a finished run; choose another one.")
             if self.has_epoch:
-                raise ConfigError(
-                    f"output_dir = {self.path} holds an unfinished run; use resume={self.path} or another one."
-                )
+                resume = setting("resume", self.path)
+                raise ConfigError(f"output_dir = {self.path} holds an unfinished run; use {resume} or another one.")
             names: tuple[str, ...] = (*BEFORE_FIRST_EPOCH, *KEPT_FOR_NEXT_START)
         else:
             names = ("status.json.part",) if self._was_killed_at_once() else ()
@@ -238,6 +262,11 @@ class RunDirectory:
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name.removesuffix(".part"), pattern) for pattern in patterns) or name in patterns
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unusable(path: Path, error: OSError) -> ConfigError:

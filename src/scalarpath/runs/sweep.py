@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from scalarpath.core.errors import ConfigError, ScalarPathError, TrainingError
 from scalarpath.core.files import write_json, write_text
+from scalarpath.core.imports import locations
 from scalarpath.runs.job import NOT_HASHED, Job, config_hash, plain_config
 from scalarpath.runs.processes import is_first_process, run_in_own_process
 from scalarpath.runs.run_directory import RunDirectory
@@ -144,7 +145,8 @@ def _read_job(cfg: DictConfig, overrides: list[str], directory: RunDirectory) ->
 
 
 def _train(job: Job, directory: RunDirectory, record: _Record, *, resume: bool) -> None:
-    settings = {"resume": str(directory.path)} if resume else job.config
+    # the settings were typed for this launch, so what they name is trusted
+    settings = {"resume": str(directory.path), "trust": locations(job.config)} if resume else job.config
     write_text(record.file(".yaml"), OmegaConf.to_yaml(OmegaConf.create(settings)))
     launcher = HydraConfig.get().launcher
     print(f"started: {directory.path.name}", flush=True)

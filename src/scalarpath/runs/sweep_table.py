@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scalarpath.core.metrics import metric_name
+from scalarpath.core.overrides import setting
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.terminal import table_console
 
@@ -109,4 +110,4 @@ def _again(arguments: Sequence[str], sweep: str) -> str:
     """The command line with the directory of the sweep, in which finished jobs are found."""
     program = ["python", arguments[0]] if arguments[0].endswith(".py") else [Path(arguments[0]).name]
     others = [text for text in arguments[1:] if not text.startswith("hydra.sweep.dir=")]
-    return shlex.join([*program, *others, f"hydra.sweep.dir={sweep}"])
+    return f"{shlex.join([*program, *others])} {setting('hydra.sweep.dir', sweep)}"

@@ -15,12 +15,13 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.potential import read_checkpoint
 from scalarpath.potential.backend import PotentialBackend
 from scalarpath.potential.compiled import CompiledPotential
 from scalarpath.potential.cuequivariance import CuequivariancePotential
 from scalarpath.runs.job import Job, TrainerSettings
 from scalarpath.runs.run_directory import RunDirectory
-from scalarpath.training.callbacks.checkpoints import BestAndLast
+from scalarpath.training.callbacks.checkpoints import LAST, BestAndLast
 from scalarpath.training.callbacks.early_stopping import EarlyStopping
 from scalarpath.training.callbacks.finite_guard import FiniteGuard
 from scalarpath.training.callbacks.first_failure import FirstFailure
@@ -65,7 +66,9 @@ def fit(
     callbacks = _callbacks(job, directory)
     module = PotentialModule(potential, WeightedLoss(job.loss), job.optimizer, job.scheduler, _backend(potential, job))
     module.train()
-    last = directory.checkpoints / "last.ckpt" if resume else None
+    last = directory.checkpoints / LAST if resume else None
+    if last is not None:
+        read_checkpoint(last, needs=["state_dict", "optimizer_states", "epoch"])  # Lightning trusts the file
     with _quiet_lightning(), _interrupt_passed_on():
         trainer = _trainer(job.trainer, list(callbacks.values()), loggers)
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from scalarpath.core.errors import DataError, TrainingError
+from scalarpath.core.imports import names_from_file
 from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
-from scalarpath.potential import Potential, build_potential, check_settings, potential_config
+from scalarpath.potential import Potential, build_potential, check_settings, potential_config, read_checkpoint
 from scalarpath.runs.job import Job
 from scalarpath.runs.processes import is_first_process, shared_directory
 from scalarpath.runs.provenance import provenance
@@ -23,18 +26,26 @@ from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import evaluate, trivial_errors
 from scalarpath.training.fit import FitResult, fit
 from scalarpath.training.frame_errors import FrameErrors
+from scalarpath.training.launch import check_launch
 from scalarpath.training.loggers import build_loggers, finish_loggers
 from scalarpath.training.summary import build_summary, print_summary
 
 
-def run(job: Job, *, resume: Path | None = None) -> dict[str, Any]:
+def run(job: Job, *, resume: Path | None = None, trust: Collection[str] = ()) -> dict[str, Any]:
     """Train, test and describe one potential as ``job`` says; returns the content of summary.json.
 
-    ``resume``: the directory of the unfinished run that ``job`` was read from, to continue it. Processes of a
+    ``resume``: the directory of the unfinished run that ``job`` was read from, to continue it; ``trust``: the packages
+    of others that its settings may name. Processes of a
     distributed job other than the first return an empty dictionary after training. Raises a ScalarPathError for
     anything the user can mend; a run that fails before the end of its first epoch leaves no directory behind.
     """
+    with nullcontext() if resume is None else names_from_file(resume / "config.yaml", trust):
+        return _run(job, resume)
+
+
+def _run(job: Job, resume: Path | None) -> dict[str, Any]:
     started = time.perf_counter()
+    check_launch(job.trainer)
     if job.artifacts is not None:
         from scalarpath.evaluation.command import bench_of_training, measure_trained  # here: others need no phonopy
 
@@ -91,7 +102,7 @@ def _describe(directory: RunDirectory, job: Job, data: AtomicDataModule, *, resu
     """Write what is known before training; on resuming check that the data are still the same."""
     Console().print(data.audit.render())
     if resume:
-        if directory.read_json("provenance.json")["data_hash"] != data.data_hash:
+        if directory.read_json("provenance.json", ["data_hash"])["data_hash"] != data.data_hash:
             raise DataError(f"resume={directory.path}: the data have changed since this run began; start a new run.")
         return
     directory.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(job.config)))
@@ -105,7 +116,7 @@ def _tested(
     job: Job, potential: Potential, data: AtomicDataModule, directory: RunDirectory, result: FitResult
 ) -> dict[str, Any]:
     """The summary: errors of the best checkpoint over the exact test set, and the cost of the head."""
-    best = torch.load(directory.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)
+    best = read_checkpoint(directory.checkpoints / "best.ckpt", needs=["potential"])
     potential.load_state_dict(best["potential"]["state_dict"])
     potential.to(result.device)
     frame_errors = FrameErrors()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
+from scalarpath.core.errors import CheckpointError
 from scalarpath.core.files import write_text
 
 
@@ -24,8 +25,11 @@ class MetricsCsv(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take over the rows of an interrupted run."""
         if trainer.is_global_zero and self.path.exists():
-            with self.path.open(newline="") as file:
-                self._rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= trainer.current_epoch]
+            try:
+                rows = list(csv.DictReader(self.path.read_text(encoding="utf-8").splitlines()))
+                self._rows = [row for row in rows if int(row["epoch"]) <= trainer.current_epoch]
+            except (ValueError, KeyError, csv.Error) as error:
+                raise CheckpointError(f"{self.path} cannot be read ({error}); the run is damaged.") from error
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the row of this epoch."""
