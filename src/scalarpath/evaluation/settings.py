@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from scalarpath.artifacts.registry import MEASURES, measure_settings
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import WHOLE, Count, Device, read_settings
+from scalarpath.core.settings import WHOLE, Device, Text, Threads, read_settings
 from scalarpath.runs.job import plain_config
 
 
@@ -23,9 +23,9 @@ class EvaluationSettings:
     artifact: names of the measures; settings: theirs by section, as the measures declare them.
     """
 
-    run: str | None
-    trust: list[str]
-    calculator: str | None
+    run: Text | None
+    trust: list[Text]
+    calculator: Text | None
     calculator_options: dict[str, Any] | None
     artifact: list[str]
     material: str | None
@@ -35,9 +35,9 @@ class EvaluationSettings:
     dtypes: list[Literal["float32", "float64"]]
     device: Device
     keep_trajectories: bool
-    output_dir: str | None
+    output_dir: Text | None
     settings: dict[str, Any]
-    threads: Count
+    threads: Threads
 
     def __post_init__(self) -> None:
         if (self.run is None) == (self.calculator is None):
