@@ -152,7 +152,9 @@ def results_table(outcomes: Sequence[Outcome], title: str, *, notes: bool = True
         for row in outcome.rows:
             table.add_row(*_cells(row)[: len(names)], end_section=row is outcome.rows[-1])
         if not outcome.rows:
-            table.add_row(escape(f"{outcome.name}: {_state(outcome)}"), end_section=True)
+            state, _, reason = _state(outcome).partition(": ")
+            cells = [f"{outcome.name}: {state}", "", "", "", "", reason]
+            table.add_row(*map(escape, cells[: len(names)]), end_section=True)
     return table
 
 

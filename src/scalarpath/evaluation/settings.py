@@ -34,6 +34,9 @@ class EvaluationSettings:
     calculator_options: dict[str, Any] | None
     artifact: list[str]
     material: str | None
+    structure: str | None
+    reference: str | None
+    reference_options: dict[str, Any] | None
     frames: str | None
     data: dict[str, Any]
     dtypes: list[Literal["float32", "float64"]]
@@ -46,8 +49,16 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         if (self.run is None) == (self.calculator is None):
             raise ConfigError("give either run=<directory of a finished run> or calculator=<package.module:factory>.")
-        if self.calculator is not None and self.material is None:
-            raise ConfigError("calculator= needs material=, for example material=si: what it is to be measured on.")
+        if self.material is not None and self.structure is not None:
+            raise ConfigError("material= and structure= are both given; measure on the one or on the other.")
+        if self.calculator is not None and self.material is None and self.structure is None:
+            raise ConfigError(
+                "calculator= needs material= or structure=, for example material=si or structure=crystal.cif: what it "
+                "is to be measured on."
+            )
+        for name in ("calculator", "reference"):
+            if getattr(self, name) is None and getattr(self, f"{name}_options") is not None:
+                raise ConfigError(f"{name}_options is given without {name}=; add it or leave the options out.")
         if self.calculator is not None and not self.artifact:
             raise ConfigError("artifact=null leaves nothing to do for calculator=; name a measure or all.")
         if self.run is None and (self.frames is not None or self.data):
