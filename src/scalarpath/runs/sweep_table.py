@@ -14,9 +14,11 @@ from rich.table import Table
 
 from scalarpath.core.overrides import setting
 
-STYLES = {"finished": "green", "resumed": "green", "skipped": "dim", "failed": "red", "cut off": "red"}
+STYLES = {
+    "finished": "green", "resumed": "green", "skipped": "dim", "failed": "red", "interrupted": "red", "cut off": "red",
+}  # fmt: skip
 IN_NAME = ("data", "backbone", "head", "seed")  # settings that the name of a job tells
-PROBLEMS = ("failed", "cut off")
+PROBLEMS = ("failed", "interrupted", "cut off")
 
 
 def print_sweep(records: Path, arguments: Sequence[str] = tuple(sys.argv)) -> bool:
