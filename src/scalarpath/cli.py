@@ -22,6 +22,7 @@ from scalarpath.core.memory import prepare_heap
 from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.terminal import use_plain_letters
+from scalarpath.core.termination import end_on_signals, exit_status, name_of
 from scalarpath.data.config import absent_place
 from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.runs.continuation import check_places
@@ -36,15 +37,16 @@ from scalarpath.runs.sweep_table import print_sweep
 def train() -> None:
     """``python train.py``: one training job, or several with Hydra's ``--multirun``.
 
-    An error that the user can mend is one line on the standard error and exit status 2. A multirun runs all jobs, ends
-    with a table of them and has exit status 1 when any is not done.
+    An error that the user can mend is one line on the standard error and exit status 2; a signal that ends the command
+    gives 128 and its number. A multirun runs all jobs, ends with a table of them and has exit status 1 when any is not
+    done.
     """
     try:
         _main("train", _train)
-    except (KeyboardInterrupt, SystemExit) as stop:
+    except SystemExit:
         if RECORDS in os.environ:
             print_sweep(Path(os.environ[RECORDS]))
-        sys.exit(130 if isinstance(stop, KeyboardInterrupt) else stop.code)
+        raise
     if RECORDS in os.environ and not print_sweep(Path(os.environ[RECORDS])):
         sys.exit(1)
 
@@ -69,6 +71,7 @@ class _JobFailed(CompactHydraException):
 
 
 def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
+    end_on_signals()
     prepare_heap()
     use_plain_letters()
     # Hydra then raises what it would print: an error of its own is one sentence too, see below
@@ -84,6 +87,8 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
         sys.exit(1)
     except ConfigError as error:
         _end(error)
+    except KeyboardInterrupt as interrupt:
+        _end_interrupted(interrupt)
     except Exception as error:
         if as_it_comes:
             raise
@@ -91,6 +96,11 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
             _end(explained(error, config_name, sys.argv[1:]))
         traceback.print_exc()
         sys.exit(1)
+
+
+def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
+    print(f"interrupted ({name_of(interrupt)})", file=sys.stderr)
+    sys.exit(exit_status(interrupt))
 
 
 def _end(error: ScalarPathError) -> NoReturn:
@@ -109,10 +119,9 @@ def _with_errors_as_lines(task: Callable[[DictConfig], Any]) -> Callable[[DictCo
                 job = HydraConfig.get().job
                 raise _JobFailed(f"job {job.num} ({job.override_dirname}) failed: {error}") from None
             sys.exit(2)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             # also ends a multirun: Hydra would go on after any other exception
-            print("interrupted", file=sys.stderr)
-            sys.exit(130)
+            _end_interrupted(interrupt)
 
     return guarded
 
@@ -188,6 +197,7 @@ def _changed_on_resume(cfg: DictConfig) -> list[str]:
 def _job_of_sweep(config_file: str) -> None:
     """``python -m scalarpath.cli FILE``: one job of a sweep, whose settings (or ``resume``) stand in FILE."""
     threading.Thread(target=end_with_parent, daemon=True).start()
+    end_on_signals()
     prepare_heap()
     use_plain_letters()
     _with_errors_as_lines(_run)(DictConfig(OmegaConf.load(config_file)))

@@ -24,7 +24,7 @@ RESULTS = (
 )  # fmt: skip
 LOCK = ".lock"
 MARK = {"program": "scalarpath", "schema": 1}  # in status.json: whose directory this is
-STATES = ("running", "failed", "finished")
+STATES = ("running", "interrupted", "failed", "finished")
 # what a run writes before the end of its first epoch, each perhaps half-written under its name with .part
 BEFORE_FIRST_EPOCH = (
     "status.json", "config.yaml", "provenance.json", "splits.json", "label_audit.json", "statistics.json",
@@ -201,16 +201,17 @@ class RunDirectory:
         self.write_json("summary.json", summary)
         there = [name for name in RESULTS if (self.path / name).is_file()]
         self._set_status("finished", sha256={name: _sha256(self.path / name) for name in there})
+        self._has_begun = False
 
-    def fail(self, error: str) -> None:
-        """Mark the run as failed, or remove it when it has not finished a single epoch.
+    def fail(self, error: str, state: str = "failed") -> None:
+        """Mark the run as failed or interrupted, or remove it when it has not finished a single epoch.
 
-        A run that was to be continued and never began stays as it was.
+        A run that was to be continued and never began stays as it was, and so does one that has been finished.
         """
         if not self._has_begun:
             return
         if (self.checkpoints / "last.ckpt").exists():
-            self._set_status("failed", error)
+            self._set_status(state, error)
         else:
             with suppress(OSError, CheckpointError):  # what has ended the run is said, and nothing else
                 self._remove(wandb=True)
