@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
+from scalarpath.artifacts.ranges import refuse_empty_or_twice
 from scalarpath.artifacts.registry import MEASURES, measure_settings
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.settings import WHOLE, Device, Text, Threads, read_settings
@@ -28,9 +29,9 @@ class EvaluationSettings:
     calculator: Text | None
     calculator_options: dict[str, Any] | None
     artifact: list[str]
-    material: str | None
-    structure: str | None
-    reference: str | None
+    material: Text | None
+    structure: Text | None
+    reference: Text | None
     reference_options: dict[str, Any] | None
     dtypes: list[Literal["float32", "float64"]]
     device: Device
@@ -54,8 +55,7 @@ class EvaluationSettings:
                 raise ConfigError(f"{name}_options is given without {name}=; add it or leave the options out.")
         if self.calculator is not None and not self.artifact:
             raise ConfigError("artifact=null leaves nothing to do for calculator=; name a measure or all.")
-        if not self.dtypes:
-            raise ConfigError("dtypes is empty; name float64, float32 or both.")
+        refuse_empty_or_twice("dtypes", self.dtypes)
 
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> EvaluationSettings:
@@ -64,5 +64,7 @@ class EvaluationSettings:
         wanted = config.get("artifact")
         if isinstance(wanted, str):
             wanted = list(MEASURES) if wanted == "all" else [wanted]
+        if wanted is not None:
+            refuse_empty_or_twice("artifact", wanted)
         found = read_settings(cls, {**config, "artifact": wanted or []}, WHOLE)
         return replace(found, settings=measure_settings(found.settings, found.artifact) if found.artifact else {})
