@@ -27,6 +27,7 @@ from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.runs.continuation import check_places
 from scalarpath.runs.job import CHANGED_ON_RESUME, NOT_SETTINGS, Job
 from scalarpath.runs.processes import end_with_parent
+from scalarpath.runs.ranks import settle_ranks
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.runs.sweep import RECORDS, run_sweep_job
 from scalarpath.runs.sweep_table import print_sweep
@@ -129,7 +130,7 @@ def _evaluate(cfg: DictConfig) -> None:
         RunDirectory.finished(Path(settings.run))
         if settings.frames is None:
             check_places(Job.of_run(settings.run, settings.changes), f"run={settings.run}")
-        elif not Path(settings.frames.partition("@")[0]).exists():
+        elif absent_place({"source": "file", "path": settings.frames}):
             raise DataError(f"frames={settings.frames}: no such file.")
     from scalarpath.evaluation.command import run
 
@@ -157,6 +158,7 @@ def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
         check_places(job, f"resume={resume}")
     elif absent := absent_place(job.config["data"]):
         raise DataError(f"{absent[1]}: no such file or folder; check data.{absent[0]}=.")
+    settle_ranks(job.trainer.devices, job.trainer.num_nodes)
     import torch
 
     if job.trainer.threads is not None:

@@ -193,6 +193,13 @@ def test_isolated_atoms_of_a_test_file_stay_there(write, make_silicon, settings,
     assert 10 in data.splits["test"]
 
 
+def test_a_batch_that_no_memory_holds_is_refused(module, monkeypatch):
+    monkeypatch.setattr(datamodule, "memory_of_machine", lambda: 1 << 20)
+    with pytest.raises(ConfigError, match=r"a batch has up to .* edges, more than .* lower data\.batch_size"):
+        module(eval_batch_size=10**9)
+    module(eval_batch_size=10**9, max_edges=3000)
+
+
 def test_suspicious_labels_stop_unless_allowed(write, make_silicon, settings):
     frames = make_silicon(10)
     frames[3].calc.results["energy"] = 0.0

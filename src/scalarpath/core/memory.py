@@ -6,11 +6,24 @@ import ctypes
 import os
 import resource
 import sys
+from functools import cache
 from pathlib import Path
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")
+CONTAINER = Path("/sys/fs/cgroup/memory.max")
 M_MMAP_MAX, M_TRIM_THRESHOLD, MADV_HUGEPAGE = -4, -1, 14
+
+
+@cache
+def memory_of_machine() -> int:
+    """Bytes of memory of this machine, or of the part of it that this process may use, where that is known."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    asked = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    limits += [limit for limit in asked if limit != resource.RLIM_INFINITY]
+    if CONTAINER.exists() and (text := CONTAINER.read_text().strip()).isdigit():
+        limits.append(int(text))
+    return min(limits)
 
 
 def prepare_heap() -> None:

@@ -84,11 +84,19 @@ class Matching:
             raise ConfigError(f"{where} must be {self.words}, not {shown(value)}.")
 
 
-Positive = Annotated[float, Range(above=0.0)]
-NonNegative = Annotated[float, Range(at_least=0.0)]
+# the upper ends are far beyond what is meant: a number above is a slip, and would overflow or never end
+Positive = Annotated[float, Range(above=0.0, at_most=1e12)]
+NonNegative = Annotated[float, Range(at_least=0.0, at_most=1e12)]
 Fraction = Annotated[float, Range(above=0.0, below=1.0)]
-Count = Annotated[int, Range(at_least=1)]
-Whole = Annotated[int, Range(at_least=0)]
+Count = Annotated[int, Range(at_least=1, at_most=10**9)]
+Whole = Annotated[int, Range(at_least=0, at_most=10**9)]
+Seed = Annotated[int, Range(at_least=0, below=2**63)]
+Threads = Annotated[int, Range(at_least=1, at_most=1024)]
+Width = Annotated[int, Range(at_least=1, at_most=10_000)]  # of a network or basis
+Depth = Annotated[int, Range(at_least=0, at_most=100)]  # layers of a network
+Layers = Annotated[int, Range(at_least=1, at_most=100)]
+Cutoff = Annotated[float, Range(at_least=0.1, at_most=100.0)]  # Å
+Text = Annotated[str, Matching(r"(?s).*\S.*", "a text that is not empty")]
 Device = Annotated[str, Matching(r"cpu|mps|cuda(:\d+)?", "cpu, mps, cuda or cuda:<number>")]
 
 

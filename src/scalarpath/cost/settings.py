@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 from omegaconf import DictConfig
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import WHOLE, Among, Count, Device, Whole, read_settings
+from scalarpath.core.settings import WHOLE, Among, Device, Range, Seed, Text, Threads, read_settings
 from scalarpath.cost import SUITES
 from scalarpath.runs.job import plain_config
+
+Rounds = Annotated[int, Range(at_least=1, at_most=10**6)]
 
 LISTS = ("threads", "cases", "structures", "dtypes")  # one value may stand for a list of one
 
@@ -19,16 +21,16 @@ LISTS = ("threads", "cases", "structures", "dtypes")  # one value may stand for 
 class ProfileSettings:
     """The section ``profile``."""
 
-    head: str
+    head: Text
 
 
 @dataclass(frozen=True)
 class ScaleSettings:
     """The section ``scale``."""
 
-    head: str
-    cells: list[Count]
-    steps: Count
+    head: Text
+    cells: list[Annotated[int, Range(at_least=1, at_most=100)]]
+    steps: Rounds
 
     def __post_init__(self) -> None:
         if not self.cells:
@@ -39,8 +41,8 @@ class ScaleSettings:
 class PeerPythons:
     """The section ``peers``: executables by the kind of model."""
 
-    mace: str | None
-    nequip: str | None
+    mace: Text | None
+    nequip: Text | None
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,15 @@ class BenchmarkSettings:
     """conf/benchmark.yaml, without the names of the files (``file``) of which ``output`` is made."""
 
     suite: Annotated[str, Among(SUITES)]
-    threads: list[Count]
-    rounds: Count
-    output: str
+    threads: list[Threads]
+    rounds: Rounds
+    output: Text
     backbone: dict[str, Any]
     structure: str
     dtype: Literal["float32", "float64"]
     device: Device
-    seed: Whole
-    heads: list[str]
+    seed: Seed
+    heads: list[Text]
     profile: ProfileSettings
     scale: ScaleSettings
     peers: PeerPythons

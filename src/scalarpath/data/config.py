@@ -16,8 +16,10 @@ from omegaconf import OmegaConf
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR, cache_root
-from scalarpath.core.settings import MISSING, Among, Count, Fraction, Matching, Range, Whole, read_settings
-from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_SIGNS, STRESS_TO_EV_A3
+from scalarpath.core.settings import MISSING, Among, Count, Fraction, Matching, Range, Seed, Text, Whole, read_settings
+from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_ORDERS, STRESS_SIGNS, STRESS_TO_EV_A3
+
+Energy = Annotated[float, Range(at_least=-1e7, at_most=1e7)]  # eV, of an atom
 
 SOURCES = {
     "file": "scalarpath.data.sources:from_files",
@@ -35,54 +37,60 @@ PLACES = ("path", "valid_path", "test_path", "split_file", "root")
 class LabelSettings:
     """Where labels are and in which units. A key of None is found by itself, but never guessed among several."""
 
-    energy_key: str | None
-    forces_key: str | None
-    stress_key: str | None
-    virial_key: str | None
+    energy_key: Text | None
+    forces_key: Text | None
+    stress_key: Text | None
+    virial_key: Text | None
     energy_unit: Annotated[str, Among(ENERGY_TO_EV)]
     forces_unit: Annotated[str, Among(FORCE_TO_EV_A)]
     stress_unit: Annotated[str, Among(STRESS_TO_EV_A3)]
     stress_sign: Annotated[str, Among(STRESS_SIGNS)]
+    stress_order: Annotated[str, Among(STRESS_ORDERS)] | None
 
     def __post_init__(self) -> None:
         if self.stress_key and self.virial_key:
             raise ConfigError("data.stress_key and data.virial_key are both set; keep one, stress follows from either.")
+
+    @property
+    def order_of_six(self) -> str:
+        """``stress_order``, or the one of ASE."""
+        return self.stress_order or "ase"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(LabelSettings):
     """The section ``data``."""
 
-    name: str
+    name: Text
     source: Annotated[str, Among(SOURCES)] | Annotated[str, Matching(r"[\w.]+:\w+", "package.module:function")]
-    path: str | None = None  # mandatory in extxyz.yaml (???), so it has no default there
-    index: str
-    valid_path: str | None
-    test_path: str | None
-    root: str | None
-    molecule: str | None
+    path: Text | Sequence[Text] | None = None  # mandatory in extxyz.yaml (???), so it has no default there
+    index: Text
+    valid_path: Text | Sequence[Text] | None
+    test_path: Text | Sequence[Text] | None
+    root: Text | None
+    molecule: Text | None
     fold: Count
     download: bool
     on_suspicious: Literal["error", "warn"]
     split: Literal["random", "blocks", "groups", "file"]
-    split_seed: Whole
+    split_seed: Seed
     train_size: Fraction | Count | None
     valid_size: Fraction | Count | None
     test_size: Fraction | Count | None
-    stratify_key: str | Sequence[str] | None
-    group_key: str | Sequence[str] | None
+    stratify_key: Text | Sequence[Text] | None
+    group_key: Text | Sequence[Text] | None
     volume_bin_width: Annotated[float, Range(above=0.0, at_most=1.0)]
-    trajectories: str | None
+    trajectories: Text | None
     merge_near_duplicates: bool
     n_blocks: Count
     gap: Whole
-    split_file: str | None
-    e0s: Literal["least_squares", "isolated_atoms", "mean"] | dict[Any, float]
+    split_file: Text | None
+    e0s: Literal["least_squares", "isolated_atoms", "mean"] | dict[Any, Energy]
     batch_size: Count
     eval_batch_size: Count
     max_edges: Count | None
     cache: bool
-    cache_dir: str | None
+    cache_dir: Text | None
 
     @classmethod
     def read(cls, section: Mapping[str, Any] | DataConfig) -> DataConfig:
@@ -106,6 +114,9 @@ class DataConfig(LabelSettings):
                     f"data.{key}={names!r} must be an info key, or a list of info keys, formula, "
                     "n_atoms and volume_bin."
                 )
+        for key in ("valid_path", "test_path"):
+            if getattr(self, key) == []:
+                raise ConfigError(f"data.{key}=[] names no file; name some, or set it to null.")
         if self.source in ("file", "bundled") and not self.path:
             raise ConfigError("data.path is not set; name the file to read, for example data.path=my_frames.extxyz.")
         if self.source in ("rmd17", "md17") and not self.molecule:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from scalarpath.artifacts.registry import MEASURES, measure_settings
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import WHOLE, Count, Device, read_settings, refuse_unknown
+from scalarpath.core.settings import WHOLE, Device, Text, Threads, read_settings, refuse_unknown
 from scalarpath.data.config import PLACES, LabelSettings
 from scalarpath.runs.job import plain_config
 
@@ -28,20 +28,20 @@ class EvaluationSettings:
     differ from those of the run.
     """
 
-    run: str | None
-    trust: list[str]
-    calculator: str | None
+    run: Text | None
+    trust: list[Text]
+    calculator: Text | None
     calculator_options: dict[str, Any] | None
     artifact: list[str]
     material: str | None
-    frames: str | None
+    frames: Text | None
     data: dict[str, Any]
     dtypes: list[Literal["float32", "float64"]]
     device: Device
     keep_trajectories: bool
-    output_dir: str | None
+    output_dir: Text | None
     settings: dict[str, Any]
-    threads: Count
+    threads: Threads
 
     def __post_init__(self) -> None:
         if (self.run is None) == (self.calculator is None):

@@ -24,10 +24,14 @@ from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.settings import (
     WHOLE,
     Count,
+    Cutoff,
     Fraction,
     NonNegative,
     Positive,
     Range,
+    Seed,
+    Text,
+    Threads,
     Whole,
     checked,
     read_settings,
@@ -105,8 +109,8 @@ class Plateau:
     monitor: str
     factor: Fraction
     patience: Whole
-    threshold: NonNegative
-    min_factor: NonNegative
+    threshold: Annotated[float, Range(at_least=0.0, below=1.0)]
+    min_factor: Annotated[float, Range(at_least=0.0, below=1.0)]
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ class SchedulerSettings:
     kind: Literal["constant", "cosine", "plateau"]
     plateau: Plateau | None
     warmup_steps: Whole
-    final_factor: NonNegative | None
+    final_factor: Annotated[float, Range(at_least=0.0, at_most=1.0)] | None
 
     def __post_init__(self) -> None:
         if (self.kind == "cosine") != (self.final_factor is not None):
@@ -132,9 +136,9 @@ class TrainerSettings:
     accelerator: Literal["cpu", "gpu", "auto"]
     strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"]
     deterministic: bool
-    threads: Count | None
-    devices: Count
-    num_nodes: Count
+    threads: Threads | None
+    devices: Annotated[int, Range(at_least=1, at_most=1024)]
+    num_nodes: Annotated[int, Range(at_least=1, at_most=100_000)]
     max_epochs: Count
     max_time: Positive | None
     gradient_clip: Positive | None
@@ -193,11 +197,11 @@ class CallbackSettings:
 class WandbSettings:
     """The section ``logger.wandb``."""
 
-    project: str
-    entity: str | None
-    group: str | None
-    name: str | None
-    tags: list[str]
+    project: Text
+    entity: Text | None
+    group: Text | None
+    name: Text | None
+    tags: list[Text]
     mode: Literal["auto", "online", "offline"]
 
 
@@ -244,13 +248,13 @@ class Job:
     artifacts: Literal["smoke", "full"] | None = None
     given_paths: dict[str, Any] | None = None
     earlier_max_epochs: list[Count] | None = None
-    output_dir: str
-    seed: Whole
+    output_dir: Text
+    seed: Seed
 
     def __post_init__(self) -> None:
         if "cutoff" not in self.backbone:
             raise ConfigError("backbone lacks the setting 'cutoff' (Å).")
-        checked(self.backbone["cutoff"], Positive, "backbone.cutoff")
+        checked(self.backbone["cutoff"], Cutoff, "backbone.cutoff")
         if self.compile and self.kernels is not None:
             raise ConfigError("compile=true and kernels exclude one another; take one of them.")
         self.check_monitors()

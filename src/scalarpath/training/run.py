@@ -21,12 +21,14 @@ from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential, build_potential, check_settings, potential_config, read_checkpoint
 from scalarpath.runs.continuation import changed_files, notes
 from scalarpath.runs.job import Job, stored_config
-from scalarpath.runs.processes import is_first_process, shared_directory
+from scalarpath.runs.processes import shared_directory
 from scalarpath.runs.provenance import provenance
+from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import evaluate, trivial_errors
 from scalarpath.training.fit import FitResult, check_accelerator, fit
 from scalarpath.training.frame_errors import FrameErrors
+from scalarpath.training.launch import check_launch
 from scalarpath.training.loggers import build_loggers, finish_loggers
 from scalarpath.training.summary import build_summary, print_summary
 
@@ -45,6 +47,7 @@ def run(job: Job, *, resume: Path | None = None, trust: Collection[str] = ()) ->
 
 def _run(job: Job, resume: Path | None) -> dict[str, Any]:
     started = time.perf_counter()
+    check_launch(job.trainer)
     if job.artifacts is not None:
         from scalarpath.evaluation.command import bench_of_training, measure_trained  # here: others need no phonopy
 
@@ -137,7 +140,8 @@ def _tested(
     directory.write_text("test_frames.csv", frame_errors.to_csv(data.splits["test"], data.test_groups))
     batch = next(iter(data.in_order(data.train_graphs, data.config.batch_size))).to(result.device)
     cost: dict[str, float] = {f"flops/{kind}": count for kind, count in step_flops(potential, batch).items()}
-    if job.measure_overhead:
+    # the cost of baseline against itself would be noise
+    if job.measure_overhead and any(value for key, value in job.head.items() if key != "name"):
         cost |= {f"overhead/{key}": value for key, value in head_overhead(potential, batch).items()}
     record = directory.read_json("provenance.json")
     return build_summary(
