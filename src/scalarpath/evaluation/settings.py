@@ -38,7 +38,7 @@ class EvaluationSettings:
     structure: Text | None
     reference: Text | None
     reference_options: dict[str, Any] | None
-    frames: str | None
+    frames: Text | None
     data: dict[str, Any]
     dtypes: list[Literal["float32", "float64"]]
     device: Device
