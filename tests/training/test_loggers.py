@@ -80,7 +80,7 @@ def test_an_offline_run_read_back_has_every_epoch_the_arm_and_the_summary(tmp_pa
     history, state = read_back(directory)
     with (directory.path / "metrics.csv").open() as stream:
         written = list(csv.DictReader(stream))
-    for epoch, row in enumerate(written):
+    for epoch, row in enumerate(written, start=1):
         logged = {key: value for item in history if item.get("epoch") == epoch for key, value in item.items()}
         for key, value in row.items():
             if key != "epoch" and value:
@@ -177,13 +177,19 @@ def test_tensorboard_is_refused_when_it_is_not_installed(monkeypatch) -> None:
         LoggerSettings(kind="tensorboard", wandb=None)
 
 
-def test_tensorboard_files_lie_in_the_run_directory(tmp_path: Path) -> None:
+def test_tensorboard_has_epochs_from_one_and_the_numbers_of_the_summary(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     directory: RunDirectory = new_directory(tmp_path / "run")
     loggers = build_loggers(LoggerSettings(kind="tensorboard", wandb=None), directory, {})
-    fit(ToyPotential(), ToyData(), toy_job(trainer={"max_epochs": 1}), directory, loggers)
-    finish_loggers(loggers, {})
-    assert list((directory.path / "tensorboard").glob("events.out.*"))
+    fit(ToyPotential(), ToyData(), toy_job(trainer={"max_epochs": 2}), directory, loggers)
+    finish_loggers(loggers, {"steps": 6, "data": "si", "test/forces_mae_meV_A": 5.0})
+    events = EventAccumulator(str(directory.path / "tensorboard")).Reload()
+    assert [event.value for event in events.Scalars("epoch")][-1] == 2.0
+    assert min(event.value for event in events.Scalars("epoch")) == 1.0
+    assert len(events.Scalars("val/forces_mae_meV_A")) == 2
+    assert [(event.step, event.value) for event in events.Scalars("test/forces_mae_meV_A")] == [(6, 5.0)]
 
 
 def test_plain_csv_needs_no_logger(tmp_path: Path) -> None:

@@ -113,12 +113,17 @@ def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
     return {name: callback for name, callback in chosen.items() if callback is not None}
 
 
-def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
+def check_accelerator(settings: TrainerSettings) -> None:
+    """Raise ConfigError where there are not as many GPUs as are asked for."""
     if settings.accelerator == "gpu" and settings.devices > torch.cuda.device_count():
         raise ConfigError(
             f"trainer asks for {settings.devices} GPU(s) but {torch.cuda.device_count()} can be used; take trainer=cpu "
             "or lower trainer.devices."
         )
+
+
+def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
+    check_accelerator(settings)
     return pl.Trainer(
         accelerator=settings.accelerator,
         strategy=settings.strategy,

@@ -26,7 +26,7 @@ def build_loggers(settings: LoggerSettings, directory: RunDirectory, config: Map
     if settings.kind == "tensorboard":
         from pytorch_lightning.loggers import TensorBoardLogger
 
-        return [TensorBoardLogger(directory.path, name="", version="tensorboard")]
+        return [_counting_from_one(TensorBoardLogger(directory.path, name="", version="tensorboard"))]
     if settings.wandb is None:
         return []
     from pytorch_lightning.loggers import WandbLogger
@@ -34,16 +34,31 @@ def build_loggers(settings: LoggerSettings, directory: RunDirectory, config: Map
     run = _start_wandb(settings.wandb, directory, config)
     logger = WandbLogger(experiment=run)
     logger.log_metrics = _Unharmed(logger.log_metrics, run)  # type: ignore[method-assign]
-    return [logger]
+    return [_counting_from_one(logger)]
+
+
+def _counting_from_one(logger: Logger) -> Logger:
+    """``logger`` with epochs as metrics.csv counts them; Lightning begins at 0."""
+    log = logger.log_metrics
+
+    def log_metrics(metrics: dict[str, float], step: int | None = None) -> None:
+        log(metrics | {"epoch": metrics["epoch"] + 1} if "epoch" in metrics else metrics, step)
+
+    setattr(logger, "log_metrics", log_metrics)  # noqa: B010
+    return logger
 
 
 def finish_loggers(loggers: list[Logger], summary: Mapping[str, Any] | None) -> None:
-    """Hand the summary to W&B and close its run; ``summary`` None marks the run as failed."""
-    from pytorch_lightning.loggers import WandbLogger
+    """Hand the summary to W&B and its numbers to TensorBoard, and close the run; None marks it as failed."""
+    from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             _Unharmed(_finish_wandb, logger.experiment)(logger.experiment, summary)
+        elif isinstance(logger, TensorBoardLogger) and summary is not None:
+            numbers = {key: value for key, value in summary.items() if "/" in key and isinstance(value, int | float)}
+            logger.log_metrics(numbers, step=summary.get("steps"))
+            logger.finalize("success")
 
 
 def log_figures(loggers: list[Logger], files: Sequence[Path]) -> None:

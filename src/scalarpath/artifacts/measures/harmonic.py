@@ -93,9 +93,11 @@ class Harmonic(Measure[HarmonicSettings]):
         yield compared("rms_shift_percent", "shift of all modes", "%", rms, 0.0, note="root mean square")
         yield compared("imaginary_modes", "imaginary modes", "", float(result.imaginary_modes), 0.0)
 
-    def figure(self, measurement: Measurement) -> Figure:
+    def figure(self, measurement: Measurement) -> Figure | None:
         """The shift of every frequency."""
         result: HarmonicResult = measurement.results["model"]
+        if not np.isfinite(result.relative_shift).any():
+            return None
         figure = blank(4.6, 3.2)
         axis = figure.subplots()
         axis.axhline(0.0, color="0.6", lw=0.8)

@@ -46,6 +46,7 @@ from scalarpath.artifacts.measures.rdf_comparison import (
     RdfResult,
     compare_rdf,
 )
+from scalarpath.artifacts.pair_search import heights
 from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
 from scalarpath.core.errors import ArtifactError, ConfigError
 from scalarpath.core.settings import Count, NonNegative, Positive, Whole
@@ -53,6 +54,7 @@ from scalarpath.core.settings import Count, NonNegative, Positive, Whole
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_ROUNDING = 1e-6
 TEMPERATURE_TOLERANCE = 0.1
 LIQUID_DISPLACEMENT = 0.3  # of the first peak: root mean square that atoms of a liquid pass while it is sampled
 # key of a row, what it shows, its change in a comparison, note
@@ -120,15 +122,22 @@ class LiquidStructure(Measure[RdfSettings]):
     )
     charts = (("liquid: failed runs", "failed_liquids"),)
 
+    def unsuitable(self, bench: Bench, settings: RdfSettings) -> str:
+        """See ``Measure``."""
+        if reason := super().unsuitable(bench, settings):
+            return reason
+        if bench.material.liquid is None and settings.temperature_K is None:
+            return "at which temperature it is molten is not known; set settings.rdf.temperature_K"
+        return ""
+
     def measure(
         self, bench: Bench, settings: RdfSettings, progress: Progress, trajectories: Path | None
     ) -> Measurement:
-        """See ``Measure``. Raises ArtifactError for a crystal whose liquid is not known."""
+        """See ``Measure``."""
         liquid = bench.material.liquid
-        if liquid is None:
-            raise ArtifactError(f"material '{bench.material.name}' has no liquid; add it to artifacts/materials.py.")
-        used = replace(settings, temperature_K=settings.temperature_K or liquid.temperature_K)
-        atoms = bench.material.supercell(settings.min_cell_A, liquid.lattice_constant_A)
+        known = (None, None) if liquid is None else (liquid.temperature_K, liquid.lattice_constant_A)
+        used = replace(settings, temperature_K=settings.temperature_K or known[0])
+        atoms = bench.material.supercell(settings.min_cell_A, known[1])  # of one's own: at the density of the file
         forces = next(iter(bench.dynamics.values()))
         folder = None if trajectories is None else trajectories / "liquid"
         model = measure_rdf(forces, atoms, used, progress=partial(progress, "liquid"), trajectories=folder)
@@ -240,8 +249,8 @@ def _edges(atoms: Atoms, settings: RdfSettings) -> np.ndarray:
     """Bin edges from 0 to r_max_A, [bins + 1]. Raises ArtifactError for an unsuitable cell."""
     if not atoms.pbc.all():
         raise ArtifactError("the liquid needs a cell that is periodic in all directions; set pbc and a cell.")
-    height = 1 / np.linalg.norm(atoms.cell.reciprocal().array, axis=1).max()
-    if settings.r_max_A > height / 2:
+    height = heights(atoms).min()
+    if settings.r_max_A > (1 + _ROUNDING) * height / 2:
         raise ArtifactError(
             f"r_max_A = {settings.r_max_A} is more than half the height of the cell, {height / 2:.2f} Å; "
             "use a larger supercell or a smaller r_max_A."

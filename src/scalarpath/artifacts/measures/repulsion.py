@@ -108,8 +108,9 @@ class Repulsion(Measure[RepulsionSettings]):
         result: RepulsionResult = measurement.results["model"]
         top: TopForceResult | None = measurement.results.get("top_forces")
         known = any(wall.reference is not None for wall in result.walls)
-        pooled = "all scans; below 1 is too soft" if known else NO_REFERENCE
-        yield compared("softening_slope", "softening slope, walls", "", result.softening_slope, 1.0, note=pooled)
+        if known:
+            note = "all scans; below 1 is too soft"
+            yield compared("softening_slope", "softening slope, walls", "", result.softening_slope, 1.0, note=note)
         if top is not None:
             note = f"{top.atoms} atoms with forces above {top.smallest_top_force_eV_A:.3g} eV/Å"
             slope = top.softening_slope
