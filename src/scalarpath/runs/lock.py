@@ -14,6 +14,7 @@ from typing import TextIO
 from scalarpath.core.errors import ConfigError, InUseError
 
 LOCK = ".lock"
+_ATTEMPTS = 100
 
 
 @contextmanager
@@ -35,13 +36,13 @@ def sole_use(path: Path) -> Iterator[None]:
 
 def _locked(path: Path) -> TextIO:
     """The lock of ``path``, held by this process as long as the file is open."""
-    while True:
+    for attempt in itertools.count():
         try:
             path.mkdir(parents=True, exist_ok=True)
             file = (path / LOCK).open("a+")
-        except FileNotFoundError:
-            continue  # the job before has just removed what it left empty
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and attempt < _ATTEMPTS:
+                continue  # the job before has just removed the directory, which it left empty
             raise unusable(path, error) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,6 +58,7 @@ def _locked(path: Path) -> TextIO:
             if os.path.samestat(os.fstat(file.fileno()), (path / LOCK).stat()):
                 return file
         file.close()
+    raise AssertionError  # numbers do not end
 
 
 def new_directory(path: Path) -> Path:
