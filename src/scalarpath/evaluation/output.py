@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from scalarpath.artifacts.bench import Bench
 from scalarpath.artifacts.figures import drawn, save
 from scalarpath.artifacts.rows import Row
 from scalarpath.artifacts.suite import Outcome, run_suite
+from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign, write_json
 from scalarpath.core.terminal import table_console
 
@@ -35,6 +37,18 @@ def refuse_foreign_files(folder: Path, measures: Sequence[str]) -> None:
     for name, key in keys.items():
         beside = [folder / f"{name}.{kind}" for kind in ("svg", "png")] if name in measures else []
         refuse_foreign("output_dir", folder / f"{name}.json", partial(_has_key, key), beside)
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make ``folder``; raises ConfigError where nothing can be written into it, before anything is measured."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} is not writable: {error.strerror}; say with output_dir= where results are to be written."
+        ) from error
 
 
 def _has_key(start: str, text: str) -> bool:
@@ -145,7 +159,9 @@ def results_table(outcomes: Sequence[Outcome], title: str, *, notes: bool = True
         for row in cells[outcome.name]:
             table.add_row(*(row[i] for i in shown), end_section=row is cells[outcome.name][-1])
         if not outcome.rows:
-            table.add_row(escape(f"{outcome.name}: {_state(outcome)}"), end_section=True)
+            state, _, reason = _state(outcome).partition(": ")
+            cells = [f"{outcome.name}: {state}", "", "", "", "", reason]
+            table.add_row(*map(escape, cells[: len(names)]), end_section=True)
     return table
 
 

@@ -75,9 +75,9 @@ def print_summary(summary: Mapping[str, Any], directory: RunDirectory) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def error_table(summary: Mapping[str, Any]) -> Table:
+def error_table(summary: Mapping[str, Any], what: str = "Test errors") -> Table:
     """Test errors beside those of a trivial predictor, from the keys of summary.json."""
-    table = Table(title=f"Test errors of epoch {summary['best_epoch']} ({summary['backbone']} x {summary['head']})")
+    table = Table(title=f"{what} of epoch {summary['best_epoch']} ({summary['backbone']} x {summary['head']})")
     for column in ("property", "MAE", "RMSE", "unit", "labels", "RMSE of trivial predictor"):
         table.add_column(column, justify="left" if column in ("property", "unit") else "right")
     for prop, quantity in QUANTITIES.items():
