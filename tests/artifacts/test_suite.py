@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.calculators.calculator import Calculator, all_changes
+from rich.console import Console
 
 from scalarpath.artifacts.bench import Bench, bench_reference
 from scalarpath.artifacts.figures import drawn
@@ -160,7 +162,13 @@ def test_the_table_has_a_line_for_every_row_and_fits_a_narrow_screen_without_not
 ) -> None:
     table = results_table(list(perfect.values()), "title")
     assert table.row_count == sum(len(outcome.rows) for outcome in perfect.values())
-    assert len(results_table(list(perfect.values()), "title", notes=False).columns) == len(table.columns) - 1
+    narrow = results_table(list(perfect.values()), "title", notes=False)
+    assert len(narrow.columns) == len(table.columns) - 1
+    shown = StringIO()
+    Console(width=80, file=shown).print(narrow)
+    numbers = [cell for column in list(narrow.columns)[1:] for cell in column.cells]
+    assert "…" not in shown.getvalue()  # nothing is cut
+    assert all(str(number) in shown.getvalue() for number in numbers)
 
 
 def test_supercells_are_as_small_as_their_edge_allows() -> None:

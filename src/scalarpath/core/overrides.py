@@ -224,4 +224,4 @@ def _without_unknown(config_name: str, arguments: Sequence[str]) -> DictConfig:
 def _leaves(section: Any, prefix: str = "") -> list[str]:
     if not isinstance(section, DictConfig):
         return [prefix.rstrip(".")]
-    return [name for key in section for name in _leaves(section._get_node(key), f"{prefix}{key}.")]
+    return [name for key in section for name in _leaves(section._get_node(key), f"{prefix}{key!s}.")]

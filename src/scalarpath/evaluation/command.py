@@ -20,7 +20,15 @@ from scalarpath.core.files import write_json
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.evaluation.benches import bench_of_calculator, bench_of_potential, subject_of
 from scalarpath.evaluation.finished_run import FinishedRun, bench_name
-from scalarpath.evaluation.output import FOLDER, flat_summary, measure_and_write, refuse_foreign_files, written
+from scalarpath.evaluation.other_frames import evaluate_frames
+from scalarpath.evaluation.output import (
+    FOLDER,
+    flat_summary,
+    measure_and_write,
+    prepare_folder,
+    refuse_foreign_files,
+    written,
+)
 from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.potential import Potential
 from scalarpath.runs.provenance import git_revision, versions
@@ -89,11 +97,15 @@ def measure_trained(
 
 def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
     given = _subject(settings)
-    found = FinishedRun.load(run_path, settings.device, settings.trust)
+    found = FinishedRun.load(run_path, settings.device, settings.trust, settings.changes)
     directory = Path(settings.output_dir) if settings.output_dir is not None else found.directory.path
+    if settings.frames is not None:
+        evaluate_frames(found, settings.frames, settings.data, directory / FOLDER)
+        return []
     refuse_foreign_files(directory / FOLDER, settings.artifact)
-    (directory / FOLDER).mkdir(parents=True, exist_ok=True)
-    errors = found.errors()
+    prepare_folder(directory / FOLDER)
+    data = found.read_data()
+    errors = found.errors(data)
     write_json(directory / FOLDER / "test_errors.json", {**found.identity(), **errors})
     Console().print(error_table({**found.summary, **errors}))
     if not settings.artifact:
@@ -112,8 +124,8 @@ def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
         given,
         settings.dtypes,
         settings.device,
-        found.data.train_graphs,
-        found.data.test_graphs,
+        data.train_graphs,
+        data.test_graphs,
     )
     outcomes = _measure(bench, settings, directory, found.identity())
     if found.job.logger.wandb is not None and settings.output_dir is None:
@@ -140,6 +152,7 @@ def _evaluate_calculator(settings: EvaluationSettings, calculator: str) -> list[
         given if given is not None else f"outputs/evaluate/{factory}_{settings.material or bench.material.name}"
     )
     refuse_foreign_files(directory / FOLDER, settings.artifact)
+    prepare_folder(directory / FOLDER)
     distributions = packages_distributions().get(module_name.split(".")[0], [])
     what = {
         "factory": calculator,
