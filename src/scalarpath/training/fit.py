@@ -13,6 +13,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.potential import read_checkpoint
@@ -27,6 +33,7 @@ from scalarpath.training.callbacks.finite_guard import FiniteGuard
 from scalarpath.training.callbacks.first_failure import FirstFailure
 from scalarpath.training.callbacks.max_time import MaxTime
 from scalarpath.training.callbacks.metrics_csv import MetricsCsv
+from scalarpath.training.callbacks.own_signals import OwnSignals
 from scalarpath.training.callbacks.padding import UnlabelledPadding
 from scalarpath.training.callbacks.progress import Progress
 from scalarpath.training.callbacks.run_status import RunStatus
@@ -90,6 +97,7 @@ def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
     """Callbacks in the order in which they act: measure, guard, average, decide, report, save."""
     section = job.callbacks
     chosen: dict[str, pl.Callback | None] = {
+        "own_signals": OwnSignals(),
         "first_failure": FirstFailure(directory),
         "run_status": RunStatus(directory),
         "padding": UnlabelledPadding(),
@@ -105,12 +113,17 @@ def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
     return {name: callback for name, callback in chosen.items() if callback is not None}
 
 
-def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
+def check_accelerator(settings: TrainerSettings) -> None:
+    """Raise ConfigError where there are not as many GPUs as are asked for."""
     if settings.accelerator == "gpu" and settings.devices > torch.cuda.device_count():
         raise ConfigError(
             f"trainer asks for {settings.devices} GPU(s) but {torch.cuda.device_count()} can be used; take trainer=cpu "
             "or lower trainer.devices."
         )
+
+
+def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
+    check_accelerator(settings)
     return pl.Trainer(
         accelerator=settings.accelerator,
         strategy=settings.strategy,
@@ -122,6 +135,7 @@ def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: l
         accumulate_grad_batches=settings.accumulate_batches,
         callbacks=callbacks,
         logger=loggers or False,
+        plugins=_environment(settings),
         log_every_n_steps=1,
         num_sanity_val_steps=0,
         # the data module shares frames out itself; forces need gradients outside of training too
@@ -133,9 +147,19 @@ def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: l
     )
 
 
+def _environment(settings: TrainerSettings) -> list[ClusterEnvironment]:
+    """Where the processes of the job come from, if Lightning's own guess would be wrong."""
+    if settings.devices * settings.num_nodes == 1:
+        return [LightningEnvironment()]
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        # there is a checkpoint of every epoch; Lightning would write another one, queue the job again, and not end
+        return [SLURMEnvironment(auto_requeue=False)]
+    return []
+
+
 @contextmanager
 def _interrupt_passed_on() -> Iterator[None]:
-    """Let Ctrl-C end the whole command: Lightning turns it into an exit and from then on ignores the key."""
+    """Let Ctrl-C and signals end the whole command: Lightning turns them into an exit, and then ignores the key."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
@@ -143,7 +167,7 @@ def _interrupt_passed_on() -> Iterator[None]:
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise
         signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from stop
+        raise stop.__context__ from None
 
 
 @contextmanager
