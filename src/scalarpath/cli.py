@@ -142,7 +142,7 @@ def _evaluate(cfg: DictConfig) -> None:
         RunDirectory.finished(Path(settings.run))
         if settings.frames is None:
             check_places(Job.of_run(settings.run, settings.changes), f"run={settings.run}")
-        elif not Path(settings.frames.partition("@")[0]).exists():
+        elif absent_place({"source": "file", "path": settings.frames}):
             raise DataError(f"frames={settings.frames}: no such file.")
     from scalarpath.evaluation.command import run
 

@@ -203,6 +203,9 @@ def test_a_failed_measure_is_an_error_after_the_others_are_written(
             ConfigError,
             r"settings\.nve\.block_ps = 99\.0 does not lie",
         ),
+        ((*EMT, "material=ag", "artifact=[]"), ConfigError, "artifact is empty"),
+        ((*EMT, "material=ag", "artifact=[nve,nve]"), ConfigError, "artifact lists nve twice"),
+        ((*EMT, "material=ag", "artifact=phonon"), ConfigError, r"\(did you mean 'phonons'\?\)"),
         (("calculator=EMT", "material=ag"), ConfigError, "calculator = EMT is not of the form package.module:name"),
         (("calculator=no.such:EMT", "material=ag"), ConfigError, "calculator = no.such:EMT cannot be imported"),
         (

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from composed_jobs import SMOKE, job
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from scalarpath.core.errors import CheckpointError, ConfigError, DataError
 from scalarpath.core.resources import CONF_DIR
+from scalarpath.data.config import PLACES
 from scalarpath.evaluation import command
-from scalarpath.evaluation.settings import EvaluationSettings
+from scalarpath.evaluation.settings import OF_FRAMES, EvaluationSettings
 from scalarpath.runs.continuation import check_places
-from scalarpath.runs.job import Job, config_hash, plain_config, stored_config
+from scalarpath.runs.identity import config_hash
+from scalarpath.runs.job import Job, plain_config, stored_config
 from scalarpath.training import run as training
 
 FRAMES = CONF_DIR.parent / "data/si/frames.extxyz"
@@ -104,6 +107,10 @@ def test_errors_on_another_file_leave_the_run_as_it_was(moved: Path, tmp_path: P
     unknown = CONF_DIR.parent / "data/ag/frames.extxyz"
     with pytest.raises(DataError, match=r"data/ag/frames.extxyz, frame 0: this potential does not know Ag"):
         evaluate(f"run={moved}/run", f"frames={unknown}", f"output_dir={tmp_path}")
+
+
+def test_every_setting_of_labels_can_be_given_for_other_frames() -> None:
+    assert set(OmegaConf.load(CONF_DIR / "evaluate.yaml").data) == {*PLACES, *OF_FRAMES}
 
 
 @pytest.mark.parametrize(

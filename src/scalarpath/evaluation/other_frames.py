@@ -44,7 +44,8 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
     prepare_folder(folder)
     config = _config(found.job.config["data"], str(path), labels)
     required = frozenset(found.job.loss.required)
-    frames = load_dataset(config).frames
+    loaded = load_dataset(config)
+    frames = loaded.frames
     keys = find_keys(frames, config)
     items = PackedItems(extract_labels(frame, keys, config) for frame in frames)
     carried = frozenset(name for name in QUANTITIES if any(label.has(name) for label in items))
@@ -56,7 +57,7 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
             raise DataError(
                 f"{frame.where}: this potential does not know {chemical_symbols[unknown[0]]}; remove such frames."
             )
-    audit = audit_labels(frames, items, keys, config, required & carried)
+    audit = audit_labels(frames, items, keys, config, required & carried, loaded.notes)
     console = Console()
     console.print(audit.render())
     if audit.suspicions and config.on_suspicious == "error":

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
+from scalarpath.artifacts.ranges import refuse_empty_or_twice
 from scalarpath.artifacts.registry import MEASURES, measure_settings
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.settings import WHOLE, Device, Text, Threads, read_settings, refuse_unknown
@@ -33,11 +34,11 @@ class EvaluationSettings:
     calculator: Text | None
     calculator_options: dict[str, Any] | None
     artifact: list[str]
-    material: str | None
-    structure: str | None
-    reference: str | None
+    material: Text | None
+    structure: Text | None
+    reference: Text | None
     reference_options: dict[str, Any] | None
-    frames: str | None
+    frames: Text | None
     data: dict[str, Any]
     dtypes: list[Literal["float32", "float64"]]
     device: Device
@@ -69,8 +70,7 @@ class EvaluationSettings:
             raise ConfigError(f"data.{of_frames[0]} belongs to frames=; the labels of a run are read as in training.")
         if self.frames is not None and len(of_frames) < len(self.data):
             raise ConfigError("frames= reads no data of the run; leave data.path= and the like out.")
-        if not self.dtypes:
-            raise ConfigError("dtypes is empty; name float64, float32 or both.")
+        refuse_empty_or_twice("dtypes", self.dtypes)
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -84,6 +84,8 @@ class EvaluationSettings:
         wanted = config.get("artifact")
         if isinstance(wanted, str):
             wanted = list(MEASURES) if wanted == "all" else [wanted]
+        if wanted is not None:
+            refuse_empty_or_twice("artifact", wanted)
         data = config.get("data")
         if isinstance(data, dict):
             data = {key: value for key, value in data.items() if value is not None}

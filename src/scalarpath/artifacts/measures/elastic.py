@@ -19,9 +19,10 @@ from numpy.polynomial import Polynomial
 from scalarpath.artifacts.bench import Bench
 from scalarpath.artifacts.materials import Material
 from scalarpath.artifacts.measure import Measure, Measurement, Progress
+from scalarpath.artifacts.ranges import ForceLeft, RelaxationSteps
 from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
 from scalarpath.artifacts.stored_values import Reference, StoredValues
-from scalarpath.core.settings import Count, Positive, Range
+from scalarpath.core.settings import Range
 
 _OF_THE_STATE = ("lattice_constant_A", "energy_eV_atom", "bulk_modulus_GPa")
 SCALES = (0.96, 0.98, 0.99, 1.0, 1.01, 1.02, 1.04)
@@ -38,10 +39,10 @@ class ElasticSettings:
     first.
     """
 
-    strain: Annotated[float, Range(above=0.0, below=0.1)]
-    relaxation_fmax_eV_A: Positive
-    relaxation_steps: Count
-    cell_relaxation_steps: Count
+    strain: Annotated[float, Range(at_least=1e-5, below=0.1)]
+    relaxation_fmax_eV_A: ForceLeft
+    relaxation_steps: RelaxationSteps
+    cell_relaxation_steps: RelaxationSteps
 
 
 @dataclass(frozen=True)

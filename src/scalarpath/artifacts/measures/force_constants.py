@@ -14,8 +14,9 @@ from ase.dft.kpoints import BandPath
 from ase.optimize import BFGS
 
 from scalarpath.artifacts.materials import Material
+from scalarpath.artifacts.ranges import Cells, Displacement, ForceLeft, RelaxationSteps, Threshold
 from scalarpath.core.errors import ArtifactError
-from scalarpath.core.settings import Count, NonNegative, Positive, Range
+from scalarpath.core.settings import Range
 
 if TYPE_CHECKING:
     from phonopy import Phonopy
@@ -36,12 +37,12 @@ class PhononSettings:
     displaced, and after how many steps at most.
     """
 
-    displacement_A: Positive
-    supercell_repeat: Count
-    band_points: Annotated[int, Range(at_least=2)]
-    imaginary_threshold_THz: NonNegative
-    relaxation_fmax_eV_A: Positive
-    relaxation_steps: Count
+    displacement_A: Displacement
+    supercell_repeat: Cells
+    band_points: Annotated[int, Range(at_least=2, at_most=100_000)]
+    imaginary_threshold_THz: Threshold
+    relaxation_fmax_eV_A: ForceLeft
+    relaxation_steps: RelaxationSteps
 
 
 def crystal_phonons(

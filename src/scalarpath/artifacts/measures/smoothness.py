@@ -21,9 +21,10 @@ from scalarpath.artifacts.figures import MODEL, panels
 from scalarpath.artifacts.materials import Material
 from scalarpath.artifacts.measure import Measure, Measurement, Progress
 from scalarpath.artifacts.measures.walls import PairScan, bond_scan, energy_slope, free_pair
+from scalarpath.artifacts.ranges import Cells
 from scalarpath.artifacts.rows import Row, compared
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import Count, NonNegative, Positive, Range
+from scalarpath.core.settings import Positive, Range
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,17 +44,21 @@ class SmoothnessSettings:
     minimum, in ranges of the curve, below which it is noise.
     """
 
-    points: Annotated[int, Range(at_least=20)]
+    points: Annotated[int, Range(at_least=20, at_most=100_000)]
     pair_range: tuple[Positive, Positive]
-    highest_pair_distance_A: Positive
-    atom_range_A: Positive
-    bulk_repeat: Count
-    prominence: NonNegative
+    highest_pair_distance_A: Annotated[float, Range(at_least=5.0, at_most=10.0)]  # beyond any bond, within the box
+    atom_range_A: Annotated[float, Range(above=0.0, at_most=5.0)]
+    bulk_repeat: Cells
+    prominence: Annotated[float, Range(at_least=0.0, below=1.0)]
 
     def __post_init__(self) -> None:
         low, high = self.pair_range
         if not low < high:
             raise ConfigError(f"settings.smoothness.pair_range = [{low:g}, {high:g}] does not rise; swap the two.")
+        if not 0.1 <= low <= 1.0:
+            raise ConfigError(
+                f"settings.smoothness.pair_range begins at {low:g} usual distances; begin between 0.1 and 1."
+            )
 
 
 @dataclass(frozen=True)
