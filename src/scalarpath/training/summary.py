@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.table import Table
 from torch import nn
 
 from scalarpath.core.metrics import labels_name, metric_name
+from scalarpath.core.overrides import setting
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
@@ -106,7 +106,7 @@ def _next(directory: Path) -> Iterator[str]:
     program = Path(sys.argv[0])
     evaluate = {"train.py": f"python {program.with_name('evaluate.py')}", "scalarpath-train": "scalarpath-evaluate"}
     if program.name in evaluate:
-        yield f"Go on with: {evaluate[program.name]} {shlex.quote(f'run={directory}')}"
+        yield f"Go on with: {evaluate[program.name]} {setting('run', str(directory))}"
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:
