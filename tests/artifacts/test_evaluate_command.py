@@ -235,6 +235,18 @@ def test_a_potential_is_not_measured_on_elements_that_it_does_not_know(finished:
         evaluate(f"run={finished}", "material=lif", f"output_dir={tmp_path}")
 
 
+@pytest.mark.parametrize("artifact", ["null", "elastic"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artifact: str
+) -> None:
+    monkeypatch.setattr(command, "error_table", None)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/artifacts is not writable: .*; say with output_dir= where"):
+        evaluate(f"run={finished}", f"artifact={artifact}", f"output_dir={tmp_path}/file")
+    with pytest.raises(ConfigError, match=r"file/artifacts is not writable: .*; say with output_dir= where"):
+        evaluate(*EMT, "material=ag", "artifact=elastic", f"output_dir={tmp_path}/file")
+
+
 def test_an_unfinished_or_changed_run_is_refused(finished: Path, tmp_path: Path) -> None:
     copied = tmp_path / "run"
     shutil.copytree(finished, copied)
