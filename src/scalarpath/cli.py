@@ -95,7 +95,7 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
         traceback.print_exc()
         sys.exit(1)
     finally:
-        if not as_it_comes:
+        if not as_it_comes:  # a second command in this process would take it for the user's wish
             del os.environ["HYDRA_FULL_ERROR"]
 
 
