@@ -56,7 +56,8 @@ def _rows_of(run: Run) -> list[tuple[str, str, Row]]:
 
 def _row(content: dict[str, Any]) -> Row:
     """JSON has null where a number is unknown. Raises TypeError or AttributeError for anything but a row."""
-    row = Row(**{key: math.nan if value is None else value for key, value in content.items()})
+    values: dict[str, Any] = {key: math.nan if value is None else value for key, value in content.items()}
+    row = Row(**values)
     numbers = (row.model, row.reference, row.error, row.low, row.high)
     if not all(isinstance(value, int | float) for value in numbers) or not isinstance(row.key, str):
         raise TypeError(f"the values of {row.key} are no numbers")
