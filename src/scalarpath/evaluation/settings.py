@@ -68,6 +68,9 @@ class EvaluationSettings:
         of_frames = [key for key in self.data if key in OF_FRAMES]
         if self.frames is None and of_frames:
             raise ConfigError(f"data.{of_frames[0]} belongs to frames=; the labels of a run are read as in training.")
+        on = [name for name in ("material", "structure", "reference") if getattr(self, name) is not None]
+        if self.frames is not None and on:
+            raise ConfigError(f"frames= measures errors, and no artifacts; leave {on[0]}= out, or frames=.")
         if self.frames is not None and len(of_frames) < len(self.data):
             raise ConfigError("frames= reads no data of the run; leave data.path= and the like out.")
         refuse_empty_or_twice("dtypes", self.dtypes)
