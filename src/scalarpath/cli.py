@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from scalarpath.core.errors import ConfigError, ScalarPathError
 from scalarpath.core.memory import prepare_heap
+from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.terminal import use_plain_letters
 from scalarpath.evaluation.settings import EvaluationSettings
@@ -57,23 +60,50 @@ def report() -> None:
     _main("report", _report)
 
 
+class _JobFailed(CompactHydraException):
+    """A job of a multirun; its error has been shown."""
+
+
 def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
     prepare_heap()
     use_plain_letters()
-    hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(_with_errors_as_lines(task))()
+    # Hydra then raises what it would print: an error of its own is one sentence too, see below
+    as_it_comes = "HYDRA_FULL_ERROR" in os.environ
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        sys.argv[1:] = check_overrides(config_name, as_meant(sys.argv[1:]))
+        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(
+            _with_errors_as_lines(task)
+        )()
+    except _JobFailed as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    except ConfigError as error:
+        _end(error)
+    except Exception as error:
+        if as_it_comes:
+            raise
+        if isinstance(error, HydraException | OmegaConfBaseException):
+            _end(explained(error, config_name, sys.argv[1:]))
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def _end(error: ScalarPathError) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _with_errors_as_lines(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     def guarded(cfg: DictConfig) -> Any:
         try:
-            _check_choices()
             return task(cfg)
         except ScalarPathError as error:
             print(f"error: {error}", file=sys.stderr)
             if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
                 # Hydra goes on with the other jobs and reports the first failure at the end
                 job = HydraConfig.get().job
-                raise CompactHydraException(f"job {job.num} ({job.override_dirname}) failed: {error}") from None
+                raise _JobFailed(f"job {job.num} ({job.override_dirname}) failed: {error}") from None
             sys.exit(2)
         except KeyboardInterrupt:
             # also ends a multirun: Hydra would go on after any other exception
@@ -121,15 +151,6 @@ def _run(cfg: DictConfig) -> None:
     from scalarpath.training.run import run
 
     run(job, resume=None if resume is None else Path(resume), trust=cfg.get("trust", ()))
-
-
-def _check_choices() -> None:
-    """Raise ConfigError where several options of a group are given: Hydra would merge them into one without a name."""
-    for text in HydraConfig.get().overrides.task if HydraConfig.initialized() else ():
-        group, _, value = text.lstrip("+").partition("=")
-        if value.startswith("[") and (CONF_DIR / group).is_dir():
-            names = value.strip("[]").replace(" ", "")
-            raise ConfigError(f"{text}: one option is meant, not a list; for a job with each: -m {group}={names}.")
 
 
 def _check_resume(cfg: DictConfig) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import math
 import re
 import types
@@ -44,13 +45,13 @@ class Range:
         """Raise ConfigError for a value outside."""
         # written so that NaN fails too
         if self.above is not None and not value > self.above:
-            raise ConfigError(f"{where} must be greater than {self.above:g}, not {value!r}.")
+            raise ConfigError(f"{where} must be greater than {self.above:g}, not {shown(value)}.")
         if self.at_least is not None and not value >= self.at_least:
-            raise ConfigError(f"{where} must be at least {self.at_least:g}, not {value!r}.")
+            raise ConfigError(f"{where} must be at least {self.at_least:g}, not {shown(value)}.")
         if self.below is not None and not value < self.below:
-            raise ConfigError(f"{where} must be less than {self.below:g}, not {value!r}.")
+            raise ConfigError(f"{where} must be less than {self.below:g}, not {shown(value)}.")
         if self.at_most is not None and not value <= self.at_most:
-            raise ConfigError(f"{where} must be at most {self.at_most:g}, not {value!r}.")
+            raise ConfigError(f"{where} must be at most {self.at_most:g}, not {shown(value)}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,7 @@ class Matching:
     def check(self, value: str, where: str) -> None:
         """Raise ConfigError for another text."""
         if not re.fullmatch(self.pattern, value):
-            raise ConfigError(f"{where} must be {self.words}, not {value!r}.")
+            raise ConfigError(f"{where} must be {self.words}, not {shown(value)}.")
 
 
 # the upper ends are far beyond what is meant: a number above is a slip, and would overflow or never end
@@ -118,7 +119,7 @@ def checked_settings(kind: Callable[..., Any], section: Any, where: str, given: 
     Raises ConfigError with one sentence that names the setting, what is allowed, and the nearest name.
     """
     if not isinstance(section, Mapping):
-        raise ConfigError(f"{where} must be a group of settings, not {section!r}.")
+        raise ConfigError(f"{where} must be a group of settings, not {shown(section)}.")
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     parameters = {
         name: p for name, p in inspect.signature(kind).parameters.items() if name not in given and p.kind not in several
@@ -150,8 +151,13 @@ def choose(value: Any, allowed: Collection[Any], where: str) -> Any:
     # the type counts too: True equals 1, and so does 1.0
     if any(type(value) is type(item) and value == item for item in allowed):
         return value
-    names = ", ".join("null" if item is None else str(item) for item in allowed)
-    raise ConfigError(f"{where} must be one of {names}, not {value!r}{nearest(value, allowed)}.")
+    names = ", ".join(shown(item) if item is None else str(item) for item in allowed)
+    raise ConfigError(f"{where} must be one of {names}, not {shown(value)}{nearest(value, allowed)}.")
+
+
+def shown(value: Any) -> str:
+    """A value as it is written in YAML where Python writes None, True or False."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 def nearest(name: Any, known: Collection[Any]) -> str:
@@ -180,7 +186,7 @@ def checked(value: Any, hint: Any, where: str) -> Any:
         return choose(value, arguments, where)
     if origin is dict or hint is dict:
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{where} must be a group of settings, not {value!r}.")
+            raise ConfigError(f"{where} must be a group of settings, not {shown(value)}.")
         entry = arguments[1] if arguments else Any
         return {key: checked(item, entry, f"{where}.{key}") for key, item in value.items()}
     if (origin or hint) in (list, tuple, _SequenceType):
@@ -190,9 +196,9 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     # bool is a subclass of int, and an int is a fine float
     wrong_bool = isinstance(value, bool) and hint is not bool
     if wrong_bool or not isinstance(value, (int, float) if hint is float else hint):
-        raise ConfigError(f"{where} must be {_NOUNS[hint]}, not {value!r}.")
+        raise ConfigError(f"{where} must be {_NOUNS[hint]}, not {shown(value)}.")
     if hint is float and not math.isfinite(value):
-        raise ConfigError(f"{where} must be a finite number, not {value!r}.")
+        raise ConfigError(f"{where} must be a finite number, not {shown(value)}.")
     return hint(value)
 
 
@@ -200,7 +206,7 @@ def _checked_list(value: Any, origin: Any, arguments: tuple[Any, ...], where: st
     """A list, or a tuple of one type: of any length, or of the one that the annotation gives."""
     length = len(arguments) if origin is tuple and arguments[-1] is not Ellipsis else None
     if not isinstance(value, Sequence) or isinstance(value, str) or length not in (None, len(value)):
-        raise ConfigError(f"{where} must be a list{f' of {length} values' if length else ''}, not {value!r}.")
+        raise ConfigError(f"{where} must be a list{f' of {length} values' if length else ''}, not {shown(value)}.")
     entries = [checked(item, arguments[0], where) for item in value]
     return tuple(entries) if origin is tuple else entries
 
@@ -220,7 +226,7 @@ def _alternative(value: Any, hints: tuple[Any, ...], where: str) -> Any:
     fitting = [error for hint, error in errors.items() if _fits(value, hint)]
     if len(fitting) == 1 or len(errors) == 1:
         raise (fitting or list(errors.values()))[0]
-    raise ConfigError(f"{where} must be {' or '.join(map(describe, hints))}, not {value!r}.")
+    raise ConfigError(f"{where} must be {' or '.join(map(describe, hints))}, not {shown(value)}.")
 
 
 def describe(hint: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from scalarpath.core.errors import CheckpointError, DataError
 from scalarpath.core.imports import names_from_file
+from scalarpath.core.overrides import setting
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential, load_potential
 from scalarpath.runs.job import Job
@@ -38,7 +39,9 @@ class FinishedRun:
         if not (directory.path / "config.yaml").is_file():
             raise CheckpointError(f"run={path}: there is no run in this directory (no config.yaml).")
         if not directory.is_finished:
-            raise CheckpointError(f"run={path}: this run is not finished (no summary.json); use resume={path} first.")
+            raise CheckpointError(
+                f"run={path}: this run is not finished (no summary.json); use {setting('resume', path)} first."
+            )
         directory.check_results()
         job = Job.of_run(directory.path)
         with names_from_file(directory.path / "config.yaml", trust):

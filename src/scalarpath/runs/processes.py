@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scalarpath.core.errors import ScalarPathError
+from scalarpath.core.overrides import setting
 from scalarpath.runs.run_directory import RunDirectory, sole_use
 
 SHARED_DIRECTORY = "SCALARPATH_RUN_DIR"
@@ -54,7 +55,7 @@ def _failure_recorded(path: Path, *, resume: bool) -> Iterator[RunDirectory]:
     except KeyboardInterrupt:
         directory.fail("interrupted")
         if directory.has_epoch:
-            print(f"\nGo on with: resume={directory.path}", file=sys.stderr)
+            print(f"\nGo on with: {setting('resume', directory.path)}", file=sys.stderr)
         raise
     except BaseException as error:
         directory.fail(f"{type(error).__name__}: {error}")

@@ -15,6 +15,7 @@ from typing import Any
 
 from scalarpath.core.errors import CheckpointError, ConfigError
 from scalarpath.core.files import write_json, write_text
+from scalarpath.core.overrides import setting
 
 CONTENTS = {
     "config.yaml": "resolved configuration",
@@ -225,9 +226,8 @@ class RunDirectory:
             if self.is_finished:
                 raise ConfigError(f"output_dir = {self.path} holds a finished run; choose another one.")
             if self.has_epoch:
-                raise ConfigError(
-                    f"output_dir = {self.path} holds an unfinished run; use resume={self.path} or another one."
-                )
+                resume = setting("resume", self.path)
+                raise ConfigError(f"output_dir = {self.path} holds an unfinished run; use {resume} or another one.")
             names: tuple[str, ...] = (*BEFORE_FIRST_EPOCH, *KEPT_FOR_NEXT_START)
         else:
             names = ("status.json.part",) if self._was_killed_at_once() else ()

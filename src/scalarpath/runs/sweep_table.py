@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from scalarpath.core.overrides import setting
+
 STYLES = {"finished": "green", "resumed": "green", "skipped": "dim", "failed": "red", "cut off": "red"}
 IN_NAME = ("data", "backbone", "head", "seed")  # settings that the name of a job tells
 PROBLEMS = ("failed", "cut off")
@@ -78,4 +80,4 @@ def _again(arguments: Sequence[str], sweep: str) -> str:
     """The command line with the directory of the sweep, in which finished jobs are found."""
     program = ["python", arguments[0]] if arguments[0].endswith(".py") else [Path(arguments[0]).name]
     others = [text for text in arguments[1:] if not text.startswith("hydra.sweep.dir=")]
-    return shlex.join([*program, *others, f"hydra.sweep.dir={sweep}"])
+    return f"{shlex.join([*program, *others])} {setting('hydra.sweep.dir', sweep)}"
