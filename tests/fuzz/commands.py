@@ -17,6 +17,7 @@ from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.data.datamodule import AtomicDataModule
 
+READ = ("pos", "energy", "forces", "stress")
 COMMANDS = {"train": cli._run, "evaluate": cli._evaluate, "report": cli._report, "benchmark": cli._benchmark}
 
 
@@ -30,11 +31,12 @@ def run(command: str, overrides: list[str], folder: Path) -> None:
     """Run a command in a folder; raises ConfigError for what Hydra refuses by itself."""
     os.chdir(folder)
     torch.set_num_threads(1)
-    try:
-        cfg = composed(command, overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"Hydra: {str(error).splitlines()[0]}") from error
-    COMMANDS[command](cfg)
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):  # which benchmarks compose their heads from
+        try:
+            cfg = compose(command, overrides)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(f"Hydra: {str(error).splitlines()[0]}") from error
+        COMMANDS[command](cfg)
 
 
 def read(path: str, **settings: Any) -> dict[int, dict[str, list[float]]]:
@@ -46,5 +48,7 @@ def read(path: str, **settings: Any) -> dict[int, dict[str, list[float]]]:
     found = {}
     for graphs in (data.train_graphs, data.valid_graphs, data.test_graphs):
         for number, graph in zip(graphs.frames, graphs, strict=True):
-            found[int(number)] = {name: graph[name].flatten().tolist() for name in ("pos", "energy", "forces", "stress")}
+            found[int(number)] = {
+                name: graph[name].flatten().tolist() for name in ("pos", "energy", "forces", "stress")
+            }
     return found

@@ -35,7 +35,7 @@ class Outcome:
 def outcome(call: Callable[..., Any], *arguments: Any, output: Path, seconds: float = SECONDS) -> Outcome:
     """Call a function of a module in another process and wait for it; what it prints goes to the file ``output``."""
     receiver, sender = _FORKS.Pipe(duplex=False)
-    process = _FORKS.Process(target=_child, args=(sender, output, call, arguments), daemon=True)
+    process = _FORKS.Process(target=_child, args=(sender, output, call, arguments))
     process.start()
     sender.close()
     try:

@@ -262,7 +262,7 @@ class Job:
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> Job:
         """The job that a composed conf/train.yaml describes, or the one whose run directory ``resume`` names."""
-        resume = cfg.get("resume")
+        resume = checked(cfg.get("resume"), Text | None, "resume")
         return cls.read(plain_config(cfg)) if resume is None else cls.of_run(resume)
 
     @classmethod
