@@ -25,6 +25,7 @@ from scalarpath.core.terminal import use_plain_letters
 from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.runs.job import Job
 from scalarpath.runs.processes import end_with_parent
+from scalarpath.runs.ranks import settle_ranks
 from scalarpath.runs.sweep import RECORDS, run_sweep_job
 from scalarpath.runs.sweep_table import print_sweep
 
@@ -144,6 +145,7 @@ def _train(cfg: DictConfig) -> float | None:
 def _run(cfg: DictConfig) -> None:
     # a wrong setting is reported before seconds go by with imports
     job, resume = Job.from_hydra(cfg), cfg.get("resume")
+    settle_ranks(job.trainer.devices, job.trainer.num_nodes)
     import torch
 
     if job.trainer.threads is not None:

@@ -50,7 +50,7 @@ def missing_file(kit):
     return kit.settings("nowhere.extxyz")
 
 
-@case(DataError, "no such file")
+@case(DataError, "none of the 0 files", "pattern")
 def folder_instead_of_file(kit):
     return kit.settings(str(kit.folder))
 
@@ -93,8 +93,8 @@ def nan_energy(kit):
 
 
 @case(DataError, "bad.extxyz, frame 4", "NaN label", "forces")
-def nan_force(kit):
-    return kit.frames(lambda frames: frames[4].calc.results["forces"].__setitem__((2, 1), np.nan))
+def infinite_force(kit):
+    return kit.frames(lambda frames: frames[4].calc.results["forces"].__setitem__((2, 1), np.inf))
 
 
 @case(DataError, "bad.extxyz", "forces", "keys: config_type, energy, stress")

@@ -118,6 +118,19 @@ def test_an_effect_of_the_other_sign_is_called_so(tmp_path: Path) -> None:
     assert verdict(tmp_path).reason.endswith("Opposite in sign to the published effect.")
 
 
+def test_a_wide_interval_about_the_published_range_decides_nothing(tmp_path: Path) -> None:
+    """Two seeds whose mean happens to lie in the range: the interval holds nearly every effect."""
+    write_arm(tmp_path, "baseline", [0.0, 0.0])
+    write_arm(tmp_path, "panpgs", [-0.33, -0.22])
+    found = verdict(tmp_path)
+    assert found.found.startswith("-24.0 % [-62.")
+    assert found.word == UNDECIDED
+    assert found.reason.endswith("The interval holds zero and the published range: it cannot tell one from the other.")
+    write_arm(tmp_path / "one", "baseline", [0.0], data="ag")
+    write_arm(tmp_path / "one", "panpgs", [-0.27], data="ag")
+    assert verdict(tmp_path / "one", data="ag").reason.endswith("no interval to compare with the published range.")
+
+
 def test_each_property_is_judged_by_its_own_errors_and_range(tmp_path: Path) -> None:
     study(tmp_path, {"panpgs": about(-20), "ctrl_mlp": about(0)})
     assert verdict(tmp_path, "lower energy error").reason.endswith("Within the published range.")
@@ -202,13 +215,13 @@ def write_costs(folder: Path, flops: float | None, **overhead: float) -> None:
 
 def test_the_cost_is_judged_by_operations_and_told_with_times(tmp_path: Path) -> None:
     write_costs(tmp_path / "a", 1.03, **{"": 1.11, "_low": 1.08, "_high": 1.15})
-    found = verdict(tmp_path / "a", "small cost")
+    found = verdict(tmp_path / "a", "few added operations")
     assert (found.word, found.found) == (REPLICATED, "+3.0 %")
-    assert found.reason == "Time: inference +11.0 % [+8.0, +15.0]."
+    assert found.reason == "Time, which is not claimed: inference +11.0 % [+8.0, +15.0]."
     write_costs(tmp_path / "b", 1.08)
-    assert verdict(tmp_path / "b", "small cost").word == NOT_REPLICATED
+    assert verdict(tmp_path / "b", "few added operations").word == NOT_REPLICATED
     write_costs(tmp_path / "c", None)
-    assert verdict(tmp_path / "c", "small cost").word == UNDECIDED
+    assert verdict(tmp_path / "c", "few added operations").word == UNDECIDED
 
 
 def test_without_baseline_the_cost_is_not_judged(tmp_path: Path) -> None:
@@ -220,7 +233,7 @@ def test_operations_of_different_revisions_are_not_compared(tmp_path: Path) -> N
     """A revision may take half the operations of another for the same numbers."""
     write_run(tmp_path, "baseline", summary={"flops/inference": 2e6}, commit="a" * 40)
     write_run(tmp_path, "panpgs", summary={"flops/inference": 1.03e6}, commit="b" * 40)
-    found = verdict(tmp_path, "small cost")
+    found = verdict(tmp_path, "few added operations")
     assert found.word == UNDECIDED
     assert "not at one revision" in found.reason
 

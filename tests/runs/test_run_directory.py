@@ -9,7 +9,8 @@ import pytest
 
 from scalarpath.core.errors import CheckpointError, ConfigError, TrainingError
 from scalarpath.runs.job import Job, stored_config
-from scalarpath.runs.processes import is_first_process, shared_directory
+from scalarpath.runs.processes import shared_directory
+from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import MARK, RESULTS, RunDirectory
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +53,8 @@ class FakeTrainings:
         if seed == 2 and not resume:
             log.touch()
             return -9
-        directory.finish({"best/val/loss": 0.5 + seed, "stopped_by": "max_epochs"})
+        errors = {"test/energy_mae_meV_atom": 12.34, "test/forces_mae_meV_A": 1234.5}
+        directory.finish({"best/val/loss": 0.5 + seed, "stopped_by": "max_epochs", **errors})
         return 0
 
 
@@ -98,6 +100,12 @@ def test_a_failed_and_a_killed_job_do_not_stop_the_others_and_are_listed(trainin
     assert "loss nan in epoch 1; lower optimizer.lr." in shown
     assert "killed by signal 9" in shown
     assert "sweep/si_mace_baseline_s1_" in shown
+    assert re.search(
+        r"started: si_mace_baseline_s0_\w+\n1 of 4: .*_s0_\w+ finished, 12\.3 meV/atom, 1234 meV/Å\n", shown
+    )
+    assert re.search(r"2 of 4: si_mace_baseline_s1_\w+ failed, loss nan in epoch 1; lower optimizer.lr.\n", shown)
+    assert re.search(r"meV/atom +meV/Å +val/loss +min *\n", shown)
+    assert re.search(r"si_mace_baseline_s3_\w+ +finished +12\.34 +1234 +3\.5 +0\.0 *\n", shown)
     assert "Go on with: python train.py -m measure_overhead=false seed=0,1,2,3 hydra.sweep.dir=sweep" in shown
 
 
@@ -178,10 +186,22 @@ def test_no_more_jobs_run_at_a_time_than_there_are_cores_for(monkeypatch, asked,
     monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
     monkeypatch.setenv(RECORDS, "")
     hydra = {"sweep": {"dir": "sweep"}, "launcher": {"n_jobs": asked}}
+    hydra |= {"sweeper": {"n_trials": 3}, "overrides": {"task": []}}
     config = OmegaConf.create({"hydra": hydra, "trainer": {"threads": threads, "devices": devices}})
     OmegaConf.set_readonly(config.hydra, True)
     SweepStart().on_multirun_start(config)
     assert config.hydra.launcher.n_jobs == jobs
+
+
+@pytest.mark.parametrize(
+    ("sweeper", "arguments", "jobs"),
+    [({}, ["head=pan,pgs", "seed=range(0,5)", "dtype=float64"], 10), ({"params": {"seed": "1,2,3"}}, ["head=pan"], 3),
+     ({"n_trials": 20}, ["optimizer.lr=interval(0.1,1)"], 20)],
+)  # fmt: skip
+def test_the_number_of_jobs_is_known_before_they_run(sweeper, arguments, jobs: int) -> None:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        assert sweep_module._jobs(sweeper, arguments) == jobs
 
 
 def test_slurm_is_asked_for_one_task_per_process(trainings, monkeypatch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from toy_training import ToyData, ToyPotential, new_directory, toy_job
 
 from scalarpath.core.errors import ConfigError, TrainingError
 from scalarpath.core.metrics import logged_metrics
+from scalarpath.training.callbacks import progress
 from scalarpath.training.fit import fit
 
 
@@ -233,16 +235,19 @@ def test_without_a_terminal_the_progress_is_about_twenty_lines(tmp_path: Path, c
     fitted(tmp_path, trainer={"max_epochs": 41}, callbacks={"progress": {"style": "bar"}})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 14
-    assert lines[-1].startswith("epoch 41/41  val MAE ")
+    assert re.match(r"epoch 41/41  loss [\d.]+  val MAE ", lines[-1])
 
 
-def test_in_a_terminal_one_bar_counts_the_epochs_and_shows_the_errors(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_in_a_terminal_every_epoch_leaves_a_line_over_a_bar_with_step_and_loss(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LOOKS", 0.0)
     fitted(tmp_path, callbacks={"progress": {"style": "bar"}})
     shown = capsys.readouterr().out
-    assert "4/4" in shown
-    assert "━" in shown
-    assert "meV/Å" in shown
+    lines = re.findall(r"epoch (\d)/4  loss [\d.]+  val MAE [\d.]+ meV/atom, [\d.]+ meV/Å, [\d.]+ meV/Å³\n", shown)
+    assert lines == ["1", "2", "3", "4"]
+    assert re.search(r"epoch 4/4  step 3/3  loss [\d.]+ .*━{20}", shown)
 
 
 def test_quiet_is_quiet(tmp_path: Path, capsys) -> None:

@@ -13,7 +13,9 @@ from interrupted_training import TIMES, CutOffAt, CutOffError, assert_same, with
 
 from scalarpath.core.errors import CheckpointError, ConfigError, DataError
 from scalarpath.potential import load_potential
+from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import evaluate
+from scalarpath.training.summary import print_summary
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,28 @@ def test_the_summary_holds_test_errors_sizes_times_and_hashes(finished: Path) ->
     assert (summary["head"], summary["epochs"], summary["stopped_by"]) == ("panpgs", 2, "max_epochs")
     assert summary["time/wall_s"] > 0
     assert len(summary["hash/data"]) == len(summary["hash/config"]) == 64
+
+
+def test_a_run_ends_with_its_errors_its_place_and_the_command_that_goes_on(finished: Path, monkeypatch, capsys) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    times = {"overhead/train_ratio": 1.104, "overhead/train_ratio_low": 1.06, "overhead/train_ratio_high": 1.227}
+    monkeypatch.setattr("sys.argv", ["./train.py"])
+    print_summary(summary | times | {"overhead/flops_ratio": 1.0152}, RunDirectory(Path("out puts/a")))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3:] == [
+        "Cost, ratio to baseline: training step 1.10 [1.06, 1.23], operations 1.015",
+        "Finished: out puts/a (its numbers: summary.json)",
+        "Go on with: python evaluate.py 'run=out puts/a'",
+    ]
+    print_summary(summary, RunDirectory(Path("a")))
+    assert "Cost" not in capsys.readouterr().out
+
+
+def test_baseline_is_not_timed_against_itself(tmp_path: Path) -> None:
+    timed = [text for text in SMOKE if "overhead" not in text]
+    summary = run(job(*timed, "trainer.max_epochs=1", f"output_dir={tmp_path / 'run'}"))
+    assert not [key for key in summary if key.startswith("overhead/")]
+    assert summary["flops/inference"] > 0
 
 
 def test_the_best_checkpoint_gives_the_test_errors_again(finished: Path) -> None:

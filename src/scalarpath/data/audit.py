@@ -15,6 +15,7 @@ from rich.text import Text
 
 from scalarpath.core.errors import DataError
 from scalarpath.core.quantities import QUANTITIES
+from scalarpath.core.units import STRESS_ORDERS
 from scalarpath.data.config import LabelSettings
 from scalarpath.data.labels import LabelKeys, Labels, cell_volume
 from scalarpath.data.reading import Frame, available_keys
@@ -32,6 +33,8 @@ FACTS = np.dtype(
         ("atoms", "i8"),
         ("unperiodic", "?"),
         ("dropped_stress", "?"),
+        ("ordered_stress", "?"),
+        ("masked", "i8"),  # atoms without a force in a frame with forces
         ("free_energy_gap", "f8"),  # eV, |free energy - energy|; NaN without a free energy
         ("largest_force", "f8"),
         ("net_force", "f8"),
@@ -102,8 +105,9 @@ def audit_labels(
     keys: LabelKeys,
     spec: LabelSettings,
     required: frozenset[str] = frozenset(),
+    notes: Sequence[str] = (),
 ) -> LabelAudit:
-    """Audit the labels of a data set.
+    """Audit the labels of a data set; ``notes`` of those who read it stand first among the warnings.
 
     Raises DataError if a property in ``required`` (those the loss weighs) is carried by no frame, listing the keys that
     the file does have.
@@ -123,6 +127,7 @@ def audit_labels(
         properties=[_property(name, facts, keys, spec) for name in QUANTITIES],
         largest_force=None if largest[0] is None else float(facts["largest_force"][largest[0]]),
         largest_net_force=None if largest[1] is None else float(facts["net_force"][largest[1]]),
+        warnings=list(notes),
     )
     _check_forces(audit, frames, facts, "forces" in required)
     _check_energies(audit, frames, facts, keys, "energy" in required)
@@ -143,10 +148,13 @@ def _facts(
             len(frame.atoms),
             not np.all(frame.atoms.pbc),
             label.dropped_stress,
+            label.ordered_stress,
+            int(np.isnan(label.forces).any(axis=1).sum()) if label.has("forces") else 0,
             abs(free - results.get("energy", free)) if free else np.nan,
-            np.linalg.norm(label.forces, axis=1).max(),
+            np.fmax.reduce(np.linalg.norm(label.forces, axis=1)),
             np.linalg.norm(label.forces.sum(axis=0)),
-            *((np.min(values), np.max(values)) for values in map(label.of, QUANTITIES)),
+            # fmin and fmax pass over NaN
+            *((np.fmin.reduce(x, axis=None), np.fmax.reduce(x, axis=None)) for x in map(label.of, QUANTITIES)),
         )
 
 
@@ -195,6 +203,8 @@ def _property(name: str, facts: np.ndarray, keys: LabelKeys, spec: LabelSettings
         sign = spec.stress_sign
         if keys["virial"]:
             key, source_unit, sign = keys["virial"], spec.energy_unit, "virial = -V stress"
+        if facts["ordered_stress"].any():
+            sign += f", {STRESS_ORDERS[spec.order_of_six]}"
     values = facts[name] / facts["atoms"][:, None] if QUANTITIES[name].per_atom else facts[name]
     known = values[np.isfinite(values)]
     return PropertyAudit(
@@ -210,10 +220,17 @@ def _property(name: str, facts: np.ndarray, keys: LabelKeys, spec: LabelSettings
 
 
 def _check_forces(audit: LabelAudit, frames: Sequence[Frame], facts: np.ndarray, weighed: bool) -> None:
+    masked = np.flatnonzero(facts["masked"])
+    if masked.size:
+        audit.warnings.append(
+            f"{frames[masked[0]].where}: {facts['masked'][masked[0]]} atoms have no force (NaN), and "
+            f"{facts['masked'].sum()} of {facts['atoms'][masked].sum()} atoms in {masked.size} such frames; "
+            "they are left out of losses and errors."
+        )
     where, where_net = _largest(facts["largest_force"]), _largest(facts["net_force"])
-    if where is None or where_net is None:
+    if where is None:
         return
-    largest, largest_net = facts["largest_force"][where], facts["net_force"][where_net]
+    largest = facts["largest_force"][where]
     if largest == 0.0:
         audit.suspect(
             f"{frames[where].file}: every force is exactly zero; leave them out, or set data.on_suspicious=warn.",
@@ -221,9 +238,9 @@ def _check_forces(audit: LabelAudit, frames: Sequence[Frame], facts: np.ndarray,
         )
     if largest > HUGE_FORCE:
         audit.warnings.append(f"{frames[where].where}: the largest force is {largest:.1f} eV/Å; is it wanted?")
-    if largest_net > NET_FORCE:
+    if where_net is not None and facts["net_force"][where_net] > NET_FORCE:
         audit.warnings.append(
-            f"{frames[where_net].where}: forces add up to {largest_net:.2f} eV/Å instead of zero; "
+            f"{frames[where_net].where}: forces add up to {facts['net_force'][where_net]:.2f} eV/Å instead of zero; "
             "a model whose forces derive from an energy cannot fit that."
         )
 

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR, cache_root
 from scalarpath.core.settings import Among, Count, Fraction, Matching, Range, Seed, Text, Whole, read_settings
-from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_SIGNS, STRESS_TO_EV_A3
+from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_ORDERS, STRESS_SIGNS, STRESS_TO_EV_A3
 
 Energy = Annotated[float, Range(at_least=-1e7, at_most=1e7)]  # eV, of an atom
 
@@ -41,10 +41,16 @@ class LabelSettings:
     forces_unit: Annotated[str, Among(FORCE_TO_EV_A)]
     stress_unit: Annotated[str, Among(STRESS_TO_EV_A3)]
     stress_sign: Annotated[str, Among(STRESS_SIGNS)]
+    stress_order: Annotated[str, Among(STRESS_ORDERS)] | None
 
     def __post_init__(self) -> None:
         if self.stress_key and self.virial_key:
             raise ConfigError("data.stress_key and data.virial_key are both set; keep one, stress follows from either.")
+
+    @property
+    def order_of_six(self) -> str:
+        """``stress_order``, or the one of ASE."""
+        return self.stress_order or "ase"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +59,10 @@ class DataConfig(LabelSettings):
 
     name: Text
     source: Annotated[str, Among(SOURCES)] | Annotated[str, Matching(r"[\w.]+:\w+", "package.module:function")]
-    path: str | None = None  # mandatory in extxyz.yaml (???), so it has no default there
+    path: Text | Sequence[Text] | None = None  # mandatory in extxyz.yaml (???), so it has no default there
     index: Text
-    valid_path: Text | None
-    test_path: Text | None
+    valid_path: Text | Sequence[Text] | None
+    test_path: Text | Sequence[Text] | None
     root: Text | None
     molecule: Text | None
     fold: Count
@@ -104,6 +110,9 @@ class DataConfig(LabelSettings):
                     f"data.{key}={names!r} must be an info key, or a list of info keys, formula, "
                     "n_atoms and volume_bin."
                 )
+        for key in ("valid_path", "test_path"):
+            if getattr(self, key) == []:
+                raise ConfigError(f"data.{key}=[] names no file; name some, or set it to null.")
         if self.source in ("file", "bundled") and not self.path:
             raise ConfigError("data.path is not set; name the file to read, for example data.path=my_frames.extxyz.")
         if self.source in ("rmd17", "md17") and not self.molecule:

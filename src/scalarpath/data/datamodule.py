@@ -89,7 +89,7 @@ class AtomicDataModule(pl.LightningDataModule):
         keys = find_keys(frames, config)
         labels = PackedItems(extract_labels(frame, keys, config, self.required) for frame in frames)
         self.data_hash = content_hash(frames, labels)
-        self.audit = audit_labels(frames, labels, keys, config, self.required)
+        self.audit = audit_labels(frames, labels, keys, config, self.required, loaded.notes)
         if self.audit.suspicions and config.on_suspicious == "error":
             raise DataError(self.audit.suspicions[0])
         isolated = isolated_atom_frames(frames, self.cutoff)

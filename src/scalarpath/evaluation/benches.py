@@ -48,7 +48,7 @@ def bench_of_potential(
         reference=reference,
         reference_name=reference_name,
         min_train_distance_A=shortest_distances([_atoms(graph) for graph in train]) if train else None,
-        test_frames=[_atoms(graph) for graph in test if torch.isfinite(graph.forces).all()],
+        test_frames=[_atoms(graph) for graph in test if torch.isfinite(graph.forces).any()],
     )
 
 

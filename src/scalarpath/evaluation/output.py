@@ -21,12 +21,11 @@ from scalarpath.artifacts.figures import drawn, save
 from scalarpath.artifacts.rows import Row
 from scalarpath.artifacts.suite import Outcome, run_suite
 from scalarpath.core.files import refuse_foreign, write_json
+from scalarpath.core.terminal import table_console
 
 FOLDER = "artifacts"
 MIN_WIDTH_WITH_NOTES = 120
 """Columns below which the table leaves the notes to the files."""
-WIDTH_IN_FILES = 150
-"""Columns of the table where the output is no terminal."""
 
 
 def refuse_foreign_files(folder: Path, measures: Sequence[str]) -> None:
@@ -76,7 +75,7 @@ def measure_and_write(
             outcomes.append(outcome)
     write_json(folder / "summary.json", flat_summary(outcomes))
     title = f"{bench.material.name}, reference: {bench.reference_name.split(',')[0]}"
-    wide = Console(width=None if console.is_terminal else WIDTH_IN_FILES)
+    wide = table_console()
     wide.print(results_table(outcomes, title, notes=wide.width >= MIN_WIDTH_WITH_NOTES))
     console.print(*written(outcomes, folder), sep="\n", highlight=False, soft_wrap=True)
     return outcomes

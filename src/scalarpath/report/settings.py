@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.settings import WHOLE, Range, Seed, Text, read_settings
 from scalarpath.runs.job import plain_config
+
+PUBLISHED = "published"
+"""``claims``: also judge what arXiv:2606.15892 claims of panpgs."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class ReportSettings:
 
     runs: list[Text]
     where: dict[str, Any]
+    claims: Literal["published"] | None
     bootstrap: BootstrapSettings
     wandb: bool
     dashboard: DashboardSettings

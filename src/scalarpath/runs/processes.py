@@ -1,4 +1,4 @@
-"""One job and its processes: who is first, where they all write, and how a job gets processes of its own."""
+"""One job and its processes: where they all write, and how a job gets processes of its own."""
 
 from __future__ import annotations
 
@@ -12,17 +12,12 @@ from pathlib import Path
 
 from scalarpath.core.errors import ScalarPathError
 from scalarpath.core.overrides import setting
+from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import RunDirectory, sole_use
 
 SHARED_DIRECTORY = "SCALARPATH_RUN_DIR"
-_RANK_VARIABLES = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _SECONDS_TO_END = 20.0  # what an interrupted job gets for its last words
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that writes files (also before torch.distributed is initialised)."""
-    return all(int(os.environ.get(name) or 0) == 0 for name in _RANK_VARIABLES)
 
 
 @contextmanager

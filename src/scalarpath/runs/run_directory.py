@@ -17,23 +17,6 @@ from scalarpath.core.errors import CheckpointError, ConfigError
 from scalarpath.core.files import write_json, write_text
 from scalarpath.core.overrides import setting
 
-CONTENTS = {
-    "config.yaml": "resolved configuration",
-    "provenance.json": "versions, git revision, machine, hashes",
-    "splits.json": "frame indices of train, valid, test",
-    "label_audit.json": "which labels the data carry, their ranges and signs",
-    "statistics.json": "E0s, scale, shift, neighbours (train split)",
-    "metrics.csv": "one row per epoch",
-    "checkpoints/best.ckpt": "epoch with the best validation value",
-    "checkpoints/last.ckpt": "last epoch, for resume=",
-    "test_frames.csv": "errors of every test frame",
-    "artifacts": "physical artifacts: one JSON file and one figure per measure",
-    "logger.json": "W&B run id",
-    "wandb": "W&B files",
-    "tensorboard": "TensorBoard files",
-    "status.json": "running, failed or finished",
-    "summary.json": "test errors, cost, hashes; written when the run is finished",
-}
 # what evaluation and report read of a finished run: status.json keeps their checksums
 RESULTS = (
     "config.yaml", "provenance.json", "splits.json", "metrics.csv", "checkpoints/best.ckpt", "test_frames.csv",
@@ -208,10 +191,6 @@ class RunDirectory:
         else:
             with suppress(OSError, CheckpointError):  # what has ended the run is said, and nothing else
                 self._remove(wandb=True)
-
-    def tree(self) -> list[tuple[str, str]]:
-        """What the directory holds now: (name, meaning)."""
-        return [(name, meaning) for name, meaning in CONTENTS.items() if (self.path / name).exists()]
 
     def _set_status(self, state: str, error: str | None = None, **more: Any) -> None:
         """Write status.json: what this run is doing, or what ended it."""

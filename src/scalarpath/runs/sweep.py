@@ -5,16 +5,19 @@ Nothing heavy is imported here: a sweep of finished jobs is over at once.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import joblib
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
@@ -22,10 +25,13 @@ from scalarpath.core.errors import ConfigError, ScalarPathError, TrainingError
 from scalarpath.core.files import write_json, write_text
 from scalarpath.core.imports import locations
 from scalarpath.runs.job import NOT_HASHED, Job, config_hash, plain_config
-from scalarpath.runs.processes import is_first_process, run_in_own_process
+from scalarpath.runs.processes import run_in_own_process
+from scalarpath.runs.ranks import is_first_process, settle_ranks
 from scalarpath.runs.run_directory import RunDirectory
+from scalarpath.runs.sweep_table import print_progress, test_errors
 
-RECORDS = "SCALARPATH_SWEEP_RECORDS"  # environment of all jobs of one launch: the folder of what became of them
+# environment of all jobs of one launch: the folder of what became of them, and how many jobs there are
+RECORDS, JOBS = "SCALARPATH_SWEEP_RECORDS", "SCALARPATH_SWEEP_JOBS"
 
 
 def _job_hash(*, _root_: DictConfig) -> str:
@@ -45,9 +51,11 @@ class SweepStart(Callback):
         """Say where jobs leave their records, and let no more jobs run at a time than there are cores for."""
         launch = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{os.getpid()}"
         os.environ[RECORDS] = str(Path(config.hydra.sweep.dir).absolute() / ".jobs" / launch)
+        os.environ[JOBS] = str(_jobs(config.hydra.sweeper, config.hydra.overrides.task))
         launcher = config.hydra.launcher
         if "n_jobs" not in launcher:
             return
+        print(f"What jobs print: {os.environ[RECORDS]}/*.log")
         per_job = (config.trainer.threads or 1) * config.trainer.devices
         limit = max(1, joblib.cpu_count() // per_job)
         if not 0 < launcher.n_jobs <= limit:
@@ -57,6 +65,16 @@ class SweepStart(Callback):
                 )
             with read_write(launcher):
                 launcher.n_jobs = limit
+
+
+def _jobs(sweeper: Mapping[str, Any], arguments: Sequence[str]) -> int:
+    """Number of jobs that the command line asks for."""
+    if "n_trials" in sweeper:
+        return int(sweeper["n_trials"])
+    in_config = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    overrides = parser.parse_overrides([*in_config, *arguments])
+    return math.prod(len(list(item.sweep_iterator())) for item in overrides if item.is_discrete_sweep())
 
 
 def threads_per_process(launcher: Mapping[str, Any], devices: int) -> int:
@@ -76,6 +94,7 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
     Returns the best validation value (callbacks.checkpoint.monitor), which Optuna minimises; None from a failed job,
     which does not stop the others, and from all but the first of several processes that a cluster starts for a job.
     """
+    settle_ranks(cfg.trainer.devices, cfg.trainer.num_nodes)
     hydra_config = HydraConfig.get()
     directory = RunDirectory(Path(hydra_config.runtime.output_dir))
     overrides = list(hydra_config.overrides.task)
@@ -94,8 +113,9 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
         return None
     if not is_first_process():
         return None
-    value = float(directory.read_json("summary.json")[f"best/{job.callbacks.checkpoint.monitor}"])
-    record.write(outcome, monitor=job.callbacks.checkpoint.monitor, value=value)
+    summary, monitor = directory.read_json("summary.json"), job.callbacks.checkpoint.monitor
+    value = float(summary[f"best/{monitor}"])
+    record.write(outcome, monitor=monitor, value=value, errors=test_errors(summary))
     return value
 
 
@@ -115,6 +135,8 @@ class _Record:
         if is_first_process():
             minutes = (time.monotonic() - self._start) / 60
             write_json(self.file(".json"), {**self.job, "state": state, "minutes": minutes, **details})
+            if state != "running":
+                print_progress(self.file(".json"), int(os.environ.get(JOBS, 0)))
 
 
 def _read_job(cfg: DictConfig, overrides: list[str], directory: RunDirectory) -> Job:
@@ -129,6 +151,7 @@ def _train(job: Job, directory: RunDirectory, record: _Record, *, resume: bool) 
     settings = {"resume": str(directory.path), "trust": locations(job.config)} if resume else job.config
     write_text(record.file(".yaml"), OmegaConf.to_yaml(OmegaConf.create(settings)))
     launcher = HydraConfig.get().launcher
+    print(f"started: {directory.path.name}", flush=True)
     status = run_in_own_process(
         record.file(".yaml"),
         record.file(".log"),

@@ -13,6 +13,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.potential import read_checkpoint
@@ -122,6 +128,7 @@ def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: l
         accumulate_grad_batches=settings.accumulate_batches,
         callbacks=callbacks,
         logger=loggers or False,
+        plugins=_environment(settings),
         log_every_n_steps=1,
         num_sanity_val_steps=0,
         # the data module shares frames out itself; forces need gradients outside of training too
@@ -131,6 +138,16 @@ def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: l
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+def _environment(settings: TrainerSettings) -> list[ClusterEnvironment]:
+    """Where the processes of the job come from, if Lightning's own guess would be wrong."""
+    if settings.devices * settings.num_nodes == 1:
+        return [LightningEnvironment()]
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        # there is a checkpoint of every epoch; Lightning would write another one, queue the job again, and not end
+        return [SLURMEnvironment(auto_requeue=False)]
+    return []
 
 
 @contextmanager

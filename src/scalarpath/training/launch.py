@@ -13,13 +13,18 @@ from lightning_fabric.plugins.environments import (
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.runs.job import TrainerSettings
+from scalarpath.runs.ranks import RANKS
 
 _LAUNCHERS = (TorchElasticEnvironment, SLURMEnvironment, LSFEnvironment, MPIEnvironment)
 _BY_HAND = ("MASTER_ADDR", "NODE_RANK")  # what Lightning reads where the command is typed on every node
 
 
 def check_launch(settings: TrainerSettings) -> None:
-    """Raise ConfigError for more processes than the machine has cores, and for nodes that nothing has started."""
+    """Raise ConfigError for processes that cannot come.
+
+    These are more than the machine has cores, nodes that nothing has started, and another number of processes than a
+    launcher has started.
+    """
     cores = os.cpu_count() or 1
     if settings.accelerator != "gpu" and settings.devices > cores:
         raise ConfigError(
@@ -33,3 +38,45 @@ def check_launch(settings: TrainerSettings) -> None:
             "it would wait for the others for ever; start it with srun or torchrun, or set MASTER_ADDR and NODE_RANK "
             "on every node."
         )
+    if settings.devices * settings.num_nodes > 1:
+        _check_number(settings)
+
+
+def _check_number(settings: TrainerSettings) -> None:
+    """Compare the processes of a job that has several with those that a launcher says it has started."""
+    wanted = settings.devices * settings.num_nodes
+    job = f"trainer.devices={settings.devices} and trainer.num_nodes={settings.num_nodes} make {wanted} processes"
+    torchrun = TorchElasticEnvironment.detect()
+    if SLURMEnvironment.detect() and not torchrun:
+        tasks, per_node = _number("SLURM_NTASKS"), _number("SLURM_NTASKS_PER_NODE")
+        if tasks != wanted or per_node not in (None, settings.devices):
+            raise ConfigError(
+                f"{job}, but SLURM has {tasks} tasks for them; start them with srun --nodes={settings.num_nodes} "
+                f"--ntasks-per-node={settings.devices}, or jobs of one process each with trainer.devices=1."
+            )
+        if per_node is None:
+            raise ConfigError(f"{job}: give SLURM --ntasks-per-node={settings.devices} in place of --ntasks.")
+        return
+    ranks = {name: _number(name) for name in RANKS}
+    started = _number("WORLD_SIZE")
+    if torchrun and started != wanted:
+        raise ConfigError(f"{job}, but torchrun has started {started}; make the numbers equal.")
+    # processes that Lightning starts, or somebody by hand, are told how many they are
+    left_over = [name for name, rank in ranks.items() if rank and name != "NODE_RANK"]
+    if left_over and started != wanted:
+        name = left_over[0]
+        raise ConfigError(
+            f"{job}, and {name}={ranks[name]} says that this is not the first, but WORLD_SIZE is "
+            f"{'not set' if started is None else started}; unset {name}, or start all processes with torchrun or srun."
+        )
+
+
+def _number(name: str) -> int | None:
+    """A variable of the environment as a whole number; None where it is not set or empty."""
+    text = os.environ.get(name)
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"{name}={text} in the environment is not a whole number; unset it.") from None

@@ -20,8 +20,9 @@ from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential, build_potential, check_settings, potential_config, read_checkpoint
 from scalarpath.runs.job import Job
-from scalarpath.runs.processes import is_first_process, shared_directory
+from scalarpath.runs.processes import shared_directory
 from scalarpath.runs.provenance import provenance
+from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import evaluate, trivial_errors
 from scalarpath.training.fit import FitResult, fit
@@ -127,7 +128,8 @@ def _tested(
     directory.write_text("test_frames.csv", frame_errors.to_csv(data.splits["test"], data.test_groups))
     batch = next(iter(data.in_order(data.train_graphs, data.config.batch_size))).to(result.device)
     cost: dict[str, float] = {f"flops/{kind}": count for kind, count in step_flops(potential, batch).items()}
-    if job.measure_overhead:
+    # the cost of baseline against itself would be noise
+    if job.measure_overhead and any(value for key, value in job.head.items() if key != "name"):
         cost |= {f"overhead/{key}": value for key, value in head_overhead(potential, batch).items()}
     record = directory.read_json("provenance.json")
     return build_summary(

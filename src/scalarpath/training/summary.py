@@ -1,11 +1,14 @@
-"""summary.json, and the tables that end a run."""
+"""summary.json, and what ends a run on the screen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from torch import nn
 
@@ -61,14 +64,15 @@ def build_summary(
 
 
 def print_summary(summary: Mapping[str, Any], directory: RunDirectory) -> None:
-    """Show test errors, the overhead of the head, and what was written."""
-    parts: list[Any] = [error_table(summary)]
-    if any(key.startswith("overhead/") for key in summary):
-        parts.append(_overhead_table(summary))
-    files = Table.grid(padding=(0, 2))
-    for name, meaning in directory.tree():
-        files.add_row(f"  {name}", meaning, style=None if name != "summary.json" else "bold")
-    Console().print(Group(*parts, f"\n{directory.path}", files))
+    """Show test errors, the overhead of the head, where all of it is, and how to go on."""
+    console = Console()
+    console.print(error_table(summary))
+    for line in (
+        *_overhead(summary),
+        f"Finished: {directory.path} (its numbers: summary.json)",
+        *_next(directory.path),
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def error_table(summary: Mapping[str, Any]) -> Table:
@@ -85,15 +89,24 @@ def error_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def _overhead_table(summary: Mapping[str, Any]) -> Table:
-    table = Table(title="Cost of the head: ratio to baseline")
-    for column in ("", "ratio", "low", "high"):
-        table.add_column(column, justify="left" if not column else "right")
-    for name in ("train", "inference", "flops"):
-        keys = [f"overhead/{name}_ratio{suffix}" for suffix in ("", "_low", "_high")]
-        if keys[0] in summary:
-            table.add_row(name, *(f"{summary[key]:.3f}" if key in summary else "" for key in keys))
-    return table
+def _overhead(summary: Mapping[str, Any]) -> Iterator[str]:
+    """One line, where it was measured."""
+    parts = []
+    for name, key in (("training step", "train"), ("inference", "inference"), ("operations", "flops")):
+        value, low, high = (summary.get(f"overhead/{key}_ratio{end}") for end in ("", "_low", "_high"))
+        if value is not None:
+            interval = "" if low is None else f" [{low:.2f}, {high:.2f}]"
+            parts.append(f"{name} {value:.{2 if interval else 3}f}{interval}")
+    if parts:
+        yield f"Cost, ratio to baseline: {', '.join(parts)}"
+
+
+def _next(directory: Path) -> Iterator[str]:
+    """The command that goes on from here, by the name under which the training was called."""
+    program = Path(sys.argv[0])
+    evaluate = {"train.py": f"python {program.with_name('evaluate.py')}", "scalarpath-train": "scalarpath-evaluate"}
+    if program.name in evaluate:
+        yield f"Go on with: {evaluate[program.name]} {shlex.quote(f'run={directory}')}"
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:

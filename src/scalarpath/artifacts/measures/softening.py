@@ -50,6 +50,8 @@ def softening_of_top_forces(
         labels.append(atoms.calc.results["forces"])
     expected = np.concatenate(labels)
     found = np.concatenate([calculator.get_forces(atoms.copy()) for atoms in frames])
+    known = np.isfinite(expected).all(axis=1)
+    expected, found = expected[known], found[known]
     size = np.linalg.norm(expected, axis=1)
     top = np.argsort(-size)[: max(1, round(top_fraction * len(size)))]
     return TopForceResult(
