@@ -11,7 +11,6 @@ import commands
 import pytest
 from damage import damaged_bytes
 from isolation import outcome
-from overrides import MACE, TRAIN
 
 FILES = (
     "config.yaml", "provenance.json", "splits.json", "summary.json", "status.json", "metrics.csv", "test_frames.csv",
@@ -21,18 +20,15 @@ UNFINISHED = ("summary.json", "test_frames.csv")  # what a run lacks that a mach
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A finished run, and the same one as if it had been killed before its last epoch."""
-    folder = tmp_path_factory.mktemp("runs")
-    settings = [*TRAIN, *MACE, "trainer.max_epochs=2"]
-    made = outcome(commands.run, "train", settings, folder, output=folder / "out", seconds=200)
-    assert made.kind == "done", made.text
-    shutil.copytree(folder / "run", folder / "killed")
+def runs(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A finished run, and the same one as if it had been killed before its last words."""
+    killed = tmp_path_factory.mktemp("killed") / "run"
+    shutil.copytree(finished_run, killed)
     for name in UNFINISHED:
-        (folder / "killed" / name).unlink()
-    status = json.loads((folder / "killed" / "status.json").read_text())
-    (folder / "killed" / "status.json").write_text(json.dumps({**status, "state": "failed"}))
-    return {"finished": folder / "run", "killed": folder / "killed"}
+        (killed / name).unlink()
+    status = json.loads((killed / "status.json").read_text())
+    (killed / "status.json").write_text(json.dumps({**status, "state": "failed"}))
+    return {"finished": finished_run, "killed": killed}
 
 
 def try_run(seed: int, runs: dict[str, Path], folder: Path) -> list[str]:

@@ -7,15 +7,7 @@ from pathlib import Path
 import commands
 import pytest
 from isolation import outcome
-from overrides import MACE, TRAIN, overrides
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    made = outcome(commands.run, "train", [*TRAIN, *MACE], folder, output=folder / "out", seconds=200)
-    assert made.kind == "done", made.text
-    return folder / "run"
+from overrides import overrides
 
 
 def try_override(seed: int, run: Path, folder: Path) -> list[str]:
@@ -30,5 +22,5 @@ def try_override(seed: int, run: Path, folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     "seeds", [range(9), pytest.param(range(9, 300), marks=pytest.mark.slow)], ids=["sample", "all"]
 )
-def test_nonsense_is_one_sentence(seeds: range, run: Path, tmp_path: Path) -> None:
-    assert not [text for seed in seeds for text in try_override(seed, run, tmp_path)]
+def test_nonsense_is_one_sentence(seeds: range, finished_run: Path, tmp_path: Path) -> None:
+    assert not [text for seed in seeds for text in try_override(seed, finished_run, tmp_path)]
