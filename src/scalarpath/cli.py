@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,15 +17,19 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from scalarpath.core.errors import ConfigError, ScalarPathError
+from scalarpath.core.errors import ConfigError, DataError, ScalarPathError
 from scalarpath.core.memory import prepare_heap
 from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.terminal import use_plain_letters
+from scalarpath.core.termination import end_on_signals, exit_status, name_of
+from scalarpath.data.config import absent_place
 from scalarpath.evaluation.settings import EvaluationSettings
-from scalarpath.runs.job import Job
+from scalarpath.runs.continuation import check_places
+from scalarpath.runs.job import CHANGED_ON_RESUME, NOT_SETTINGS, Job
 from scalarpath.runs.processes import end_with_parent
 from scalarpath.runs.ranks import settle_ranks
+from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.runs.sweep import RECORDS, run_sweep_job
 from scalarpath.runs.sweep_table import print_sweep
 
@@ -33,15 +37,16 @@ from scalarpath.runs.sweep_table import print_sweep
 def train() -> None:
     """``python train.py``: one training job, or several with Hydra's ``--multirun``.
 
-    An error that the user can mend is one line on the standard error and exit status 2. A multirun runs all jobs, ends
-    with a table of them and has exit status 1 when any is not done.
+    An error that the user can mend is one line on the standard error and exit status 2; a signal that ends the command
+    gives 128 and its number. A multirun runs all jobs, ends with a table of them and has exit status 1 when any is not
+    done.
     """
     try:
         _main("train", _train)
-    except (KeyboardInterrupt, SystemExit) as stop:
+    except SystemExit:
         if RECORDS in os.environ:
             print_sweep(Path(os.environ[RECORDS]))
-        sys.exit(130 if isinstance(stop, KeyboardInterrupt) else stop.code)
+        raise
     if RECORDS in os.environ and not print_sweep(Path(os.environ[RECORDS])):
         sys.exit(1)
 
@@ -66,6 +71,7 @@ class _JobFailed(CompactHydraException):
 
 
 def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
+    end_on_signals()
     prepare_heap()
     use_plain_letters()
     # Hydra then raises what it would print: an error of its own is one sentence too, see below
@@ -81,6 +87,8 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
         sys.exit(1)
     except ConfigError as error:
         _end(error)
+    except KeyboardInterrupt as interrupt:
+        _end_interrupted(interrupt)
     except Exception as error:
         if as_it_comes:
             raise
@@ -88,6 +96,11 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
             _end(explained(error, config_name, sys.argv[1:]))
         traceback.print_exc()
         sys.exit(1)
+
+
+def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
+    print(f"interrupted ({name_of(interrupt)})", file=sys.stderr)
+    sys.exit(exit_status(interrupt))
 
 
 def _end(error: ScalarPathError) -> NoReturn:
@@ -106,10 +119,9 @@ def _with_errors_as_lines(task: Callable[[DictConfig], Any]) -> Callable[[DictCo
                 job = HydraConfig.get().job
                 raise _JobFailed(f"job {job.num} ({job.override_dirname}) failed: {error}") from None
             sys.exit(2)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             # also ends a multirun: Hydra would go on after any other exception
-            print("interrupted", file=sys.stderr)
-            sys.exit(130)
+            _end_interrupted(interrupt)
 
     return guarded
 
@@ -123,6 +135,12 @@ def _benchmark(cfg: DictConfig) -> None:
 def _evaluate(cfg: DictConfig) -> None:
     # a wrong setting is reported before seconds go by with imports
     settings = EvaluationSettings.from_hydra(cfg)
+    if settings.run is not None:
+        RunDirectory.finished(Path(settings.run))
+        if settings.frames is None:
+            check_places(Job.of_run(settings.run, settings.changes), f"run={settings.run}")
+        elif absent_place({"source": "file", "path": settings.frames}):
+            raise DataError(f"frames={settings.frames}: no such file.")
     from scalarpath.evaluation.command import run
 
     run(settings)
@@ -137,15 +155,19 @@ def _report(cfg: DictConfig) -> None:
 def _train(cfg: DictConfig) -> float | None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return run_sweep_job(cfg)
-    _check_resume(cfg)
-    _run(cfg)
+    _run(cfg, _changed_on_resume(cfg))
     return None
 
 
-def _run(cfg: DictConfig) -> None:
+def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
     # a wrong setting is reported before seconds go by with imports
-    job, resume = Job.from_hydra(cfg), cfg.get("resume")
+    resume = cfg.get("resume")
+    job = Job.from_hydra(cfg, {key: OmegaConf.select(cfg, key) for key in changed})
     settle_ranks(job.trainer.devices, job.trainer.num_nodes)
+    if resume is not None:
+        check_places(job, f"resume={resume}")
+    elif absent := absent_place(job.config["data"]):
+        raise DataError(f"{absent[1]}: no such file or folder; check data.{absent[0]}=.")
     import torch
 
     if job.trainer.threads is not None:
@@ -155,17 +177,27 @@ def _run(cfg: DictConfig) -> None:
     run(job, resume=None if resume is None else Path(resume), trust=cfg.get("trust", ()))
 
 
-def _check_resume(cfg: DictConfig) -> None:
-    others = [text for text in HydraConfig.get().overrides.task if not text.startswith(("resume=", "trust="))]
-    if cfg.get("resume") is not None and others:
-        raise ConfigError(f"resume= takes all settings from the run directory; remove '{others[0]}'.")
-    if cfg.get("resume") is None and cfg.trust:
-        raise ConfigError("trust= belongs to resume=: names that are typed are trusted.")
+def _changed_on_resume(cfg: DictConfig) -> list[str]:
+    """The settings besides ``resume`` on the command line; raises ConfigError for those that a run does not change."""
+    if cfg.get("resume") is None:
+        if cfg.trust:
+            raise ConfigError("trust= belongs to resume=: names that are typed are trusted.")
+        return []
+    typed = {text.partition("=")[0]: text for text in HydraConfig.get().overrides.task}
+    changed = [key for key in typed if key not in NOT_SETTINGS]
+    for key in changed:
+        if key not in CHANGED_ON_RESUME:
+            raise ConfigError(
+                f"resume= takes all settings from the run directory; remove '{typed[key]}' (what can be changed: "
+                f"{', '.join(CHANGED_ON_RESUME)})."
+            )
+    return changed
 
 
 def _job_of_sweep(config_file: str) -> None:
     """``python -m scalarpath.cli FILE``: one job of a sweep, whose settings (or ``resume``) stand in FILE."""
     threading.Thread(target=end_with_parent, daemon=True).start()
+    end_on_signals()
     prepare_heap()
     use_plain_letters()
     _with_errors_as_lines(_run)(DictConfig(OmegaConf.load(config_file)))

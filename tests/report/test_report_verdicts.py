@@ -11,6 +11,7 @@ import pytest
 from synthetic_runs import SPREAD, about, frame, report_of, write_arm, write_run
 
 from scalarpath.artifacts.rows import Row
+from scalarpath.core.errors import ReportError
 from scalarpath.report.effects import ALL_DATA
 from scalarpath.report.verdicts import NOT_REPLICATED, REPLICATED, UNDECIDED, Verdict, judge
 
@@ -286,3 +287,17 @@ def test_the_highest_mode_of_a_molecule_counts_as_a_phonon(tmp_path: Path) -> No
         highest = Row("highest_mode_THz", "", "THz", 1.0, 1.0, error, relative=True)
         write_rows(tmp_path, arm, "phonons", [highest, Row("imaginary_modes", "", "", 5.0, 0.0, 5.0)])
     assert ": 0.01 with panpgs, 0.04 with baseline" in verdict(tmp_path, "less shifted phonons").reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "null", "\udcff", '{"measure": 1, "rows": 3}', '{"rows": [{"key": "a"}], "measure": "b"}',
+     '{"measure": "repulsion", "rows": [{"key": "a", "quantity": "a", "unit": "", "model": "high"}]}'],
+)  # fmt: skip
+def test_a_damaged_file_of_an_artifact_is_one_sentence(tmp_path: Path, text: str) -> None:
+    write_slopes(tmp_path, "baseline", [0.9])
+    write_slopes(tmp_path, "panpgs", [0.98])
+    damaged = next(tmp_path.rglob("repulsion.json"))
+    damaged.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ReportError, match=r"repulsion\.json is damaged .*measure it again with evaluate\.py"):
+        verdict(tmp_path, "less softened repulsion")

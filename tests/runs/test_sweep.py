@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from omegaconf import OmegaConf
 from scalarpath import cli
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR
+from scalarpath.core.termination import Terminated
 from scalarpath.runs import sweep as sweep_module
 from scalarpath.runs.job import Job, config_hash, plain_config
 from scalarpath.runs.processes import shared_directory
@@ -107,6 +109,24 @@ def test_a_failed_and_a_killed_job_do_not_stop_the_others_and_are_listed(trainin
     assert re.search(r"meV/atom +meV/Å +val/loss +min *\n", shown)
     assert re.search(r"si_mace_baseline_s3_\w+ +finished +12\.34 +1234 +3\.5 +0\.0 *\n", shown)
     assert "Go on with: python train.py -m measure_overhead=false seed=0,1,2,3 hydra.sweep.dir=sweep" in shown
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_an_interrupted_job_is_no_failure_and_ends_the_sweep_if_that_is_interrupted(
+    trainings, monkeypatch, alone: bool
+) -> None:
+    """``alone``: only the process of the job gets the signal."""
+
+    def interrupted(config_file: Path, log: Path, **settings) -> int:
+        RunDirectory.create(Path(OmegaConf.load(config_file).output_dir))
+        if not alone:
+            raise Terminated(signal.SIGTERM)
+        return 128 + signal.SIGTERM
+
+    monkeypatch.setattr(sweep_module, "run_in_own_process", interrupted)
+    assert train(monkeypatch, "seed=0,3") == (1 if alone else 128 + signal.SIGTERM)
+    seeds = (0, 3) if alone else (0,)
+    assert states() == {f"si_mace_baseline_s{seed}": "interrupted" for seed in seeds}
 
 
 def test_started_again_it_skips_finished_jobs_and_continues_killed_ones(trainings, monkeypatch, capsys) -> None:

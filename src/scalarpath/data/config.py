@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from glob import has_magic
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from omegaconf import OmegaConf
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR, cache_root
-from scalarpath.core.settings import Among, Count, Fraction, Matching, Range, Seed, Text, Whole, read_settings
+from scalarpath.core.settings import MISSING, Among, Count, Fraction, Matching, Range, Seed, Text, Whole, read_settings
 from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_ORDERS, STRESS_SIGNS, STRESS_TO_EV_A3
 
 Energy = Annotated[float, Range(at_least=-1e7, at_most=1e7)]  # eV, of an atom
@@ -27,6 +28,9 @@ SOURCES = {
     "md17": "scalarpath.data.md17:load_md17",
 }
 """Functions of the settings that give the frames of a data set (``data.sources.SourceFrames``), by name."""
+
+PLACES = ("path", "valid_path", "test_path", "split_file", "root")
+"""Settings that say where the files of a data set are, not what they hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +125,36 @@ class DataConfig(LabelSettings):
             raise ConfigError("data.split=groups needs data.group_key, the info keys whose values name a group.")
         if self.split == "file" and not self.split_file:
             raise ConfigError("data.split=file needs data.split_file, a JSON file with lists train, valid and test.")
+
+
+def own_places(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the user's own files of a data set are, by setting: not the places within the bundled data.
+
+    A source of somebody else may mean anything by its path, so that is a place only where there is such a file.
+    """
+    source = section.get("source")
+    found = {key: section[key] for key in PLACES if section.get(key) not in (None, MISSING)}
+    of_file = ("path", "valid_path", "test_path")
+    return {
+        key: value
+        for key, value in found.items()
+        if key not in of_file or source == "file" or (source not in SOURCES and not _absent(value))
+    }
+
+
+def absent_place(section: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first setting whose file or folder does not exist, with that path; patterns are left to the reader."""
+    for key, value in own_places(section).items():
+        for place in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:
+            if _absent(place):
+                return key, str(place)
+    return None
+
+
+def _absent(place: Any) -> bool:
+    path = Path(str(place)).expanduser()
+    without_slice = path.with_name(path.name.rpartition("@")[0] or path.name)
+    return not (path.exists() or without_slice.exists() or has_magic(str(path)))
 
 
 def with_defaults(section: Any) -> Any:

@@ -45,13 +45,17 @@ def _rows_of(run: Run) -> list[tuple[str, Row]]:
     for path in sorted((run.path / "artifacts").glob("*.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            rows = [Row(**_with_nan(row)) for row in content.get("rows", [])]
-        except (json.JSONDecodeError, TypeError) as error:
-            raise ReportError(f"{path} cannot be read ({error}); measure it again with evaluate.py.") from error
-        found += [(content["measure"], row) for row in rows]
+            found += [(str(content["measure"]), _row(row)) for row in content.get("rows", ())]
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ReportError(f"{path} is damaged ({reason}); measure it again with evaluate.py.") from error
     return found
 
 
-def _with_nan(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON has null where a number is unknown."""
-    return {key: math.nan if value is None else value for key, value in row.items()}
+def _row(content: dict[str, Any]) -> Row:
+    """JSON has null where a number is unknown. Raises TypeError or AttributeError for anything but a row."""
+    row = Row(**{key: math.nan if value is None else value for key, value in content.items()})
+    numbers = (row.model, row.reference, row.error, row.low, row.high)
+    if not all(isinstance(value, int | float) for value in numbers) or not isinstance(row.key, str):
+        raise TypeError(f"the values of {row.key} are no numbers")
+    return row

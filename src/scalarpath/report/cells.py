@@ -13,7 +13,7 @@ BASELINE = "baseline"
 FREE = (
     "head.*", "seed", "output_dir", "logger.*", "measure_overhead", "artifacts", "callbacks.progress.*",
     "callbacks.step_timer.*", "trainer.threads", "data.path", "data.root", "data.download", "data.cache*",
-    "data.eval_batch_size",
+    "data.eval_batch_size", "given_paths*",
 )  # fmt: skip
 """Settings that may differ: the arm, the seed, where and how output is written, what is measured besides, and where the
 data lie (what they are is compared by their hash and split)."""

@@ -36,10 +36,11 @@ from scalarpath.core.settings import (
     checked,
     read_settings,
 )
-from scalarpath.data.config import DataConfig, with_defaults
+from scalarpath.data.config import PLACES, DataConfig, own_places, with_defaults
 
 NOT_SETTINGS = ("resume", "trust")  # of conf/train.yaml: what to do with a run that has its settings already
-NOT_HASHED = ("output_dir", *NOT_SETTINGS, "logger", "artifacts")
+NOT_HASHED = ("output_dir", *NOT_SETTINGS, "logger", "artifacts", "given_paths")
+CHANGED_ON_RESUME = ("trainer.max_epochs", *(f"data.{key}" for key in PLACES))
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,9 @@ class LoggerSettings:
 class Job:
     """One training job; ``config`` is the whole plain configuration it was read from.
 
+    In it the paths of data are absolute, and ``given_paths`` has those that were typed otherwise. A run that was given
+    more epochs has its earlier numbers of epochs in ``earlier_max_epochs``.
+
     A setting with a default here is one that the oldest run directories do not have: they were made with that value.
     """
 
@@ -242,6 +246,8 @@ class Job:
     compile: bool = False
     kernels: Literal["cuequivariance"] | None = None
     artifacts: Literal["smoke", "full"] | None = None
+    given_paths: dict[str, Any] | None = None
+    earlier_max_epochs: list[Count] | None = None
     output_dir: Text
     seed: Seed
 
@@ -260,21 +266,29 @@ class Job:
         return read_settings(cls, settings, WHOLE, {"config": dict(config)})
 
     @classmethod
-    def from_hydra(cls, cfg: DictConfig) -> Job:
-        """The job that a composed conf/train.yaml describes, or the one whose run directory ``resume`` names."""
+    def from_hydra(cls, cfg: DictConfig, changes: Mapping[str, Any] | None = None) -> Job:
+        """The job that a composed conf/train.yaml describes, or the one whose run directory ``resume`` names.
+
+        ``changes``: see ``of_run``.
+        """
         resume = checked(cfg.get("resume"), Text | None, "resume")
-        return cls.read(plain_config(cfg)) if resume is None else cls.of_run(resume)
+        return cls.read(_placed(plain_config(cfg))) if resume is None else cls.of_run(resume, changes)
 
     @classmethod
-    def of_run(cls, path: str | Path) -> Job:
-        """The job that made the run directory ``path``; raises CheckpointError where there is none."""
+    def of_run(cls, path: str | Path, changes: Mapping[str, Any] | None = None) -> Job:
+        """The job that made the run directory ``path``.
+
+        ``changes``: settings of CHANGED_ON_RESUME, a larger number of epochs or where the same data are now. Raises
+        CheckpointError where there is no run, ConfigError for changes that cannot be.
+        """
         file = Path(path) / "config.yaml"
         if not file.is_file():
             raise CheckpointError(f"resume={path}: there is no run in this directory (no config.yaml).")
         try:
-            return cls.read(stored_config(path))
+            job = cls.read(stored_config(path))
         except ConfigError as error:
             raise CheckpointError(f"{file}: {error}") from error
+        return cls.read(_changed(job, changes)) if changes else job
 
     def check_monitors(self, labelled: Callable[[str, str], bool] = lambda part, quantity: True) -> None:
         """Check every setting that names a metric; ``labelled`` see ``core.metrics.check_monitor``.
@@ -313,6 +327,15 @@ def plain_config(cfg: DictConfig | ListConfig, without: Collection[str] = NOT_SE
 def stored_config(path: str | Path) -> dict[str, Any]:
     """config.yaml of the run directory ``path``, completed by what the oldest runs do not have.
 
+    Raises CheckpointError when it cannot be read.
+    """
+    defaults = {field.name: field.default for field in fields(Job) if field.default is not MISSING}
+    return {**defaults, **read_config(path)}
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """config.yaml of the run directory ``path`` as it is.
+
     Plain data: what looks like an interpolation is a text, so that a run of somebody else cannot read the environment.
     Raises CheckpointError when it cannot be read.
     """
@@ -323,12 +346,56 @@ def stored_config(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"{file} cannot be read ({type(error).__name__}); the run is damaged.") from error
     if not isinstance(content, dict) or not content:
         raise CheckpointError(f"{file} holds no settings; the run is damaged.")
-    defaults = {field.name: field.default for field in fields(Job) if field.default is not MISSING}
-    return {**defaults, **{str(key): value for key, value in content.items()}}
+    return {str(key): value for key, value in content.items()}
+
+
+def with_places(config: dict[str, Any], places: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with its data at ``places`` (settings of ``data``), and under ``given_paths`` what was typed.
+
+    The hash is made of the latter, so that it stays the same wherever the data are.
+    """
+    data = config["data"]
+    given = {key: data.get(key) for key, place in places.items() if data.get(key) != place}
+    if not given:
+        return config
+    earlier = config.get("given_paths") or {}
+    return {**config, "data": {**data, **places}, "given_paths": {**given, **earlier}}
+
+
+def _placed(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with absolute paths of data, which a run can be evaluated with from anywhere."""
+    if not isinstance(config.get("data"), Mapping):
+        return config
+    return with_places(config, {key: absolute(value) for key, value in own_places(config["data"]).items()})
+
+
+def absolute(place: Any) -> Any:
+    """A path, or every path of a list, from the root."""
+    if isinstance(place, list):
+        return [absolute(each) for each in place]
+    return str(Path.cwd() / Path(place).expanduser()) if isinstance(place, str) else place
+
+
+def _changed(job: Job, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a run with changes on resuming; raises ConfigError."""
+    places = {key: absolute(changes[f"data.{key}"]) for key in PLACES if f"data.{key}" in changes}
+    config = with_places(job.config, places)
+    if "trainer.max_epochs" not in changes:
+        return config
+    epochs = checked(changes["trainer.max_epochs"], Count, "trainer.max_epochs")
+    before = job.trainer.max_epochs
+    if epochs <= before:
+        raise ConfigError(f"trainer.max_epochs={epochs}: this run has {before} epochs; give a larger number to go on.")
+    earlier = [*(job.earlier_max_epochs or []), before]
+    return {**config, "trainer": {**config["trainer"], "max_epochs": epochs}, "earlier_max_epochs": earlier}
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """SHA-256 of the settings that decide the numbers: all but the place and manner of writing
+    """SHA-256 of the settings that decide the numbers, as they were typed: all but the place and manner of writing
     and what is measured afterwards."""
     relevant = {key: value for key, value in config.items() if key not in NOT_HASHED}
+    if config.get("given_paths"):
+        relevant["data"] = {**config["data"], **config["given_paths"]}
+    if not config.get("earlier_max_epochs"):
+        relevant.pop("earlier_max_epochs", None)
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()

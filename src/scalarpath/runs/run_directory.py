@@ -24,7 +24,7 @@ RESULTS = (
 )  # fmt: skip
 LOCK = ".lock"
 MARK = {"program": "scalarpath", "schema": 1}  # in status.json: whose directory this is
-STATES = ("running", "failed", "finished")
+STATES = ("running", "interrupted", "failed", "finished")
 # what a run writes before the end of its first epoch, each perhaps half-written under its name with .part
 BEFORE_FIRST_EPOCH = (
     "status.json", "config.yaml", "provenance.json", "splits.json", "label_audit.json", "statistics.json",
@@ -67,10 +67,12 @@ class RunDirectory:
 
     A run is finished when ``summary.json`` exists and ``status.json`` says so. Only files are ever removed that the
     program has written: in a directory whose status.json carries its mark, and under the names that it uses.
+    ``at_begin``: texts of files that ``begin`` writes.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.at_begin: dict[str, str] = {}
         self._has_begun = False
 
     @classmethod
@@ -90,20 +92,39 @@ class RunDirectory:
         return directory
 
     @classmethod
-    def reopen(cls, path: Path) -> RunDirectory:
+    def reopen(cls, path: Path, *, more_epochs: bool = False) -> RunDirectory:
         """Open the directory of an unfinished run to continue it; nothing in it changes until ``begin``.
 
-        A run that ended at ``trainer.max_time`` counts as unfinished. Raises CheckpointError when there is nothing to
-        continue.
+        A run that ended at ``trainer.max_time`` counts as unfinished; with ``more_epochs`` a finished one can be
+        continued too. Raises CheckpointError when there is nothing to continue.
         """
         directory = cls(path)
         if not (path / "config.yaml").is_file():
             raise CheckpointError(f"resume={path}: there is no run in this directory (no config.yaml).")
         if not directory.has_epoch:
             raise CheckpointError(f"resume={path}: no epoch of this run was finished (no checkpoints/last.ckpt).")
-        if directory.is_complete:
-            raise CheckpointError(f"resume={path}: this run is finished, there is nothing to continue.")
+        if directory.is_complete and not more_epochs:
+            raise CheckpointError(
+                f"resume={path}: this run is finished, there is nothing to continue; for more epochs give a larger "
+                "trainer.max_epochs too."
+            )
+        if directory.is_complete and directory.read_json("summary.json").get("stopped_by") == "early_stopping":
+            raise CheckpointError(
+                f"resume={path}: early stopping ended this run and would end it again at once; start a new run."
+            )
         directory.failure.unlink(missing_ok=True)  # of the last job; it stands in status.json too
+        return directory
+
+    @classmethod
+    def finished(cls, path: Path) -> RunDirectory:
+        """The directory of a finished run; raises CheckpointError where there is none."""
+        directory = cls(path)
+        if not (path / "config.yaml").is_file():
+            raise CheckpointError(f"run={path}: there is no run in this directory (no config.yaml).")
+        if not directory.is_finished:
+            raise CheckpointError(
+                f"run={path}: this run is not finished (no summary.json); use {setting('resume', path)} first."
+            )
         return directory
 
     @property
@@ -172,22 +193,25 @@ class RunDirectory:
         """Mark the run as running. When one is continued this comes with its first step: until then nothing changes."""
         self._has_begun = True
         self._set_status("running")
+        for name, text in self.at_begin.items():
+            self.write_text(name, text)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, in place of that of an earlier end, and mark the run as finished."""
         self.write_json("summary.json", summary)
         there = [name for name in RESULTS if (self.path / name).is_file()]
         self._set_status("finished", sha256={name: _sha256(self.path / name) for name in there})
+        self._has_begun = False
 
-    def fail(self, error: str) -> None:
-        """Mark the run as failed, or remove it when it has not finished a single epoch.
+    def fail(self, error: str, state: str = "failed") -> None:
+        """Mark the run as failed or interrupted, or remove it when it has not finished a single epoch.
 
-        A run that was to be continued and never began stays as it was.
+        A run that was to be continued and never began stays as it was, and so does one that has been finished.
         """
         if not self._has_begun:
             return
         if (self.checkpoints / "last.ckpt").exists():
-            self._set_status("failed", error)
+            self._set_status(state, error)
         else:
             with suppress(OSError, CheckpointError):  # what has ended the run is said, and nothing else
                 self._remove(wandb=True)

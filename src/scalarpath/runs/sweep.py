@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from scalarpath.core.errors import ConfigError, ScalarPathError, TrainingError
 from scalarpath.core.files import write_json, write_text
 from scalarpath.core.imports import locations
+from scalarpath.core.termination import is_interrupt, name_of
 from scalarpath.runs.job import NOT_HASHED, Job, config_hash, plain_config
 from scalarpath.runs.processes import run_in_own_process
 from scalarpath.runs.ranks import is_first_process, settle_ranks
@@ -105,9 +106,12 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
         outcome = "skipped" if directory.is_complete else "resumed" if directory.has_epoch else "finished"
         if outcome != "skipped":
             _train(job, directory, record, resume=outcome == "resumed")
+    except KeyboardInterrupt as interrupt:
+        record.write("interrupted", message=name_of(interrupt))
+        raise
     except ScalarPathError as error:
         print(f"error: {error}", file=sys.stderr)
-        record.write("failed", message=str(error))
+        record.write("interrupted" if isinstance(error, _InterruptedError) else "failed", message=str(error))
         with suppress(OSError):
             directory.path.rmdir()  # made by Hydra, and still empty
         return None
@@ -117,6 +121,10 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
     value = float(summary[f"best/{monitor}"])
     record.write(outcome, monitor=monitor, value=value, errors=test_errors(summary))
     return value
+
+
+class _InterruptedError(TrainingError):
+    """A signal has ended the process of the job, and of no other one."""
 
 
 class _Record:
@@ -158,6 +166,8 @@ def _train(job: Job, directory: RunDirectory, record: _Record, *, resume: bool) 
         threads=job.trainer.threads or threads_per_process(launcher, job.trainer.devices),
         quiet=not launcher["_target_"].endswith("BasicLauncher"),
     )
+    if is_interrupt(status):
+        raise _InterruptedError(f"{directory.path} was interrupted; the sweep started again goes on with it.")
     if status != 0:
         raise TrainingError(_last_words(record.file(".log"), status))
 

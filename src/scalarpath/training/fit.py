@@ -33,6 +33,7 @@ from scalarpath.training.callbacks.finite_guard import FiniteGuard
 from scalarpath.training.callbacks.first_failure import FirstFailure
 from scalarpath.training.callbacks.max_time import MaxTime
 from scalarpath.training.callbacks.metrics_csv import MetricsCsv
+from scalarpath.training.callbacks.own_signals import OwnSignals
 from scalarpath.training.callbacks.padding import UnlabelledPadding
 from scalarpath.training.callbacks.progress import Progress
 from scalarpath.training.callbacks.run_status import RunStatus
@@ -96,6 +97,7 @@ def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
     """Callbacks in the order in which they act: measure, guard, average, decide, report, save."""
     section = job.callbacks
     chosen: dict[str, pl.Callback | None] = {
+        "own_signals": OwnSignals(),
         "first_failure": FirstFailure(directory),
         "run_status": RunStatus(directory),
         "padding": UnlabelledPadding(),
@@ -111,12 +113,17 @@ def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
     return {name: callback for name, callback in chosen.items() if callback is not None}
 
 
-def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
+def check_accelerator(settings: TrainerSettings) -> None:
+    """Raise ConfigError where there are not as many GPUs as are asked for."""
     if settings.accelerator == "gpu" and settings.devices > torch.cuda.device_count():
         raise ConfigError(
             f"trainer asks for {settings.devices} GPU(s) but {torch.cuda.device_count()} can be used; take trainer=cpu "
             "or lower trainer.devices."
         )
+
+
+def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
+    check_accelerator(settings)
     return pl.Trainer(
         accelerator=settings.accelerator,
         strategy=settings.strategy,
@@ -152,7 +159,7 @@ def _environment(settings: TrainerSettings) -> list[ClusterEnvironment]:
 
 @contextmanager
 def _interrupt_passed_on() -> Iterator[None]:
-    """Let Ctrl-C end the whole command: Lightning turns it into an exit and from then on ignores the key."""
+    """Let Ctrl-C and signals end the whole command: Lightning turns them into an exit, and then ignores the key."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
@@ -160,7 +167,7 @@ def _interrupt_passed_on() -> Iterator[None]:
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise
         signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from stop
+        raise stop.__context__ from None
 
 
 @contextmanager

@@ -19,13 +19,14 @@ from scalarpath.core.imports import names_from_file
 from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential, build_potential, check_settings, potential_config, read_checkpoint
-from scalarpath.runs.job import Job
+from scalarpath.runs.continuation import changed_files, notes
+from scalarpath.runs.job import Job, stored_config
 from scalarpath.runs.processes import shared_directory
 from scalarpath.runs.provenance import provenance
 from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import evaluate, trivial_errors
-from scalarpath.training.fit import FitResult, fit
+from scalarpath.training.fit import FitResult, check_accelerator, fit
 from scalarpath.training.frame_errors import FrameErrors
 from scalarpath.training.launch import check_launch
 from scalarpath.training.loggers import build_loggers, finish_loggers
@@ -54,8 +55,13 @@ def _run(job: Job, resume: Path | None) -> dict[str, Any]:
     configuration = partial(
         potential_config, backbone=job.backbone, head=job.head, dtype=job.dtype, repulsion=job.repulsion
     )
+    check_accelerator(job.trainer)
     check_settings(configuration([]))  # before the data are read, which may take minutes
-    with shared_directory(resume or Path(job.output_dir), resume=resume is not None) as directory:
+    before = job.trainer.max_epochs if resume is None else stored_config(resume)["trainer"]["max_epochs"]
+    more_epochs = job.trainer.max_epochs > before
+    with shared_directory(
+        resume or Path(job.output_dir), resume=resume is not None, more_epochs=more_epochs
+    ) as directory:
         data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
         job.check_monitors(data.labelled)
@@ -66,6 +72,8 @@ def _run(job: Job, resume: Path | None) -> dict[str, Any]:
         loggers = []
         if is_first_process():
             _describe(directory, job, data, resume=resume is not None)
+            for note in notes(job, before) if more_epochs else ():
+                Console().print(note, highlight=False)
             loggers = build_loggers(job.logger, directory, job.config)
         try:
             result = fit(potential, data, job, directory, loggers, resume=resume is not None)
@@ -78,8 +86,8 @@ def _run(job: Job, resume: Path | None) -> dict[str, Any]:
         except BaseException:
             finish_loggers(loggers, None)
             raise
+        directory.finish(summary)  # first, so that W&B can take nothing from it
         finish_loggers(loggers, summary)
-        directory.finish(summary)
     print_summary(summary, directory)
     return summary
 
@@ -104,7 +112,11 @@ def _describe(directory: RunDirectory, job: Job, data: AtomicDataModule, *, resu
     Console().print(data.audit.render())
     if resume:
         if directory.read_json("provenance.json", ["data_hash"])["data_hash"] != data.data_hash:
-            raise DataError(f"resume={directory.path}: the data have changed since this run began; start a new run.")
+            raise DataError(
+                f"resume={directory.path}: the data have changed since this run began; start a new run, or say with "
+                "data.path= where they are as they were."
+            )
+        directory.at_begin = changed_files(directory, job)
         return
     directory.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(job.config)))
     directory.write_json("provenance.json", provenance(job.config, data.data_hash))

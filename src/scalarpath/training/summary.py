@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.table import Table
 from torch import nn
 
 from scalarpath.core.metrics import labels_name, metric_name
+from scalarpath.core.overrides import setting
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
@@ -75,9 +75,9 @@ def print_summary(summary: Mapping[str, Any], directory: RunDirectory) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def error_table(summary: Mapping[str, Any]) -> Table:
+def error_table(summary: Mapping[str, Any], what: str = "Test errors") -> Table:
     """Test errors beside those of a trivial predictor, from the keys of summary.json."""
-    table = Table(title=f"Test errors of epoch {summary['best_epoch']} ({summary['backbone']} x {summary['head']})")
+    table = Table(title=f"{what} of epoch {summary['best_epoch']} ({summary['backbone']} x {summary['head']})")
     for column in ("property", "MAE", "RMSE", "unit", "labels", "RMSE of trivial predictor"):
         table.add_column(column, justify="left" if column in ("property", "unit") else "right")
     for prop, quantity in QUANTITIES.items():
@@ -106,7 +106,7 @@ def _next(directory: Path) -> Iterator[str]:
     program = Path(sys.argv[0])
     evaluate = {"train.py": f"python {program.with_name('evaluate.py')}", "scalarpath-train": "scalarpath-evaluate"}
     if program.name in evaluate:
-        yield f"Go on with: {evaluate[program.name]} {shlex.quote(f'run={directory}')}"
+        yield f"Go on with: {evaluate[program.name]} {setting('run', directory)}"
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:
