@@ -96,6 +96,9 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
             _end(explained(error, config_name, sys.argv[1:]))
         traceback.print_exc()
         sys.exit(1)
+    finally:
+        if not as_it_comes:
+            del os.environ["HYDRA_FULL_ERROR"]
 
 
 def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
@@ -174,7 +177,9 @@ def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
         torch.set_num_threads(job.trainer.threads)
     from scalarpath.training.run import run
 
-    run(job, resume=None if resume is None else Path(resume), trust=cfg.get("trust", ()))
+    # a path with the time in it is not one that somebody has chosen
+    unnamed = "${now:" in str(OmegaConf.to_container(cfg, resolve=False).get("output_dir"))  # type: ignore[union-attr]
+    run(job, resume=None if resume is None else Path(resume), trust=cfg.get("trust", ()), unnamed=unnamed)
 
 
 def _changed_on_resume(cfg: DictConfig) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from composed_jobs import run
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+from scalarpath.artifacts.bench import BENCHES
+from scalarpath.artifacts.registry import MEASURES
 from scalarpath.core.errors import ArtifactError, CheckpointError, ConfigError, DataError, TrustError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.evaluation import command
@@ -27,10 +30,10 @@ TRAIN = ("experiment=smoke", "data=ag", "callbacks.progress.style=none", "measur
 EMT = ("calculator=ase.calculators.emt:EMT", "size=smoke")
 
 
-def composed(name: str, *overrides: str):
+def composed(name: str, *overrides: str, whole: bool = False):
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return compose(name, list(overrides))
+        return compose(name, list(overrides), return_hydra_config=whole)
 
 
 def evaluate(*overrides: str):
@@ -260,3 +263,9 @@ def test_a_mistake_on_the_command_line_is_one_line_and_status_2(tmp_path: Path) 
     assert result.stderr.startswith("error: calculator= needs material=")
     assert len(result.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_the_help_says_what_can_be_measured_and_on_what() -> None:
+    text = composed("evaluate", whole=True).hydra.help.header
+    words = set(re.findall(r"\w+", text))
+    assert {*MEASURES, *BENCHES, "structure", "reference", "smoke", "full"} <= words

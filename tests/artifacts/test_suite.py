@@ -171,6 +171,16 @@ def test_the_table_has_a_line_for_every_row_and_fits_a_narrow_screen_without_not
     assert all(str(number) in shown.getvalue() for number in numbers)
 
 
+def test_the_table_says_why_a_measure_has_no_rows_before_and_after_others(perfect: dict[str, Outcome]) -> None:
+    first, *others = perfect.values()
+    skipped = replace(first, rows=[], skipped="no walls: here")
+    for notes in (True, False):
+        table = results_table([skipped, *others, skipped], "title", notes=notes)
+        names = list(table.columns[0].cells)
+        assert names[0] == names[-1] == f"{first.name}: not measured"
+        assert ("no walls: here" in list(table.columns[-1].cells)) == notes
+
+
 def test_supercells_are_as_small_as_their_edge_allows() -> None:
     silver = material("ag")
     assert len(silver.supercell(8.0)) == 32

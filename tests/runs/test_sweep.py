@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,13 +20,14 @@ from hydra.core.singleton import Singleton
 from omegaconf import OmegaConf
 
 from scalarpath import cli
-from scalarpath.core.errors import ConfigError
+from scalarpath.core.errors import ConfigError, InUseError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.termination import Terminated
 from scalarpath.runs import sweep as sweep_module
 from scalarpath.runs.job import Job, config_hash, plain_config
+from scalarpath.runs.lock import new_directory, sole_use
 from scalarpath.runs.processes import shared_directory
-from scalarpath.runs.run_directory import RunDirectory, sole_use
+from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.runs.sweep import RECORDS, SweepStart, threads_per_process
 from scalarpath.runs.sweep_table import print_sweep
 
@@ -247,11 +250,47 @@ def test_two_jobs_cannot_use_one_directory_at_a_time(tmp_path: Path) -> None:
         pass
 
 
+def test_a_lock_that_was_removed_since_it_was_opened_is_no_lock(tmp_path: Path, monkeypatch) -> None:
+    """The job before ends between the opening of the file and the lock: the next one must not lock another file."""
+    flock, opened = fcntl.flock, []
+
+    def flock_late(file, mode) -> None:
+        opened.append(file)
+        if len(opened) == 1:
+            (tmp_path / ".lock").unlink()
+        flock(file, mode)
+
+    monkeypatch.setattr(fcntl, "flock", flock_late)
+    with sole_use(tmp_path), pytest.raises(InUseError), sole_use(tmp_path):
+        pass
+    assert len(opened) == 3
+
+
+def test_jobs_without_a_directory_of_their_own_in_one_second_get_two(tmp_path: Path) -> None:
+    path = new_directory(tmp_path / "outputs" / "12-00-00")
+    with shared_directory(path, resume=False, unnamed=True) as directory:
+        assert directory.path == path.with_name("12-00-00_2")
+        with pytest.raises(InUseError), sole_use(directory.path):
+            pass
+
+
+def test_a_second_sweep_leaves_a_job_in_use_to_the_first(trainings, monkeypatch, tmp_path: Path, capsys) -> None:
+    assert train(monkeypatch, "seed=0") == 0
+    (folder,) = Path("sweep").glob("si_*")
+    shutil.rmtree(folder)
+    with shared_directory(folder, resume=False):
+        assert train(monkeypatch, "seed=0,3") == 1
+    assert trainings.started == [("new", 0), ("new", 3)]
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "1 finished, 1 elsewhere" in shown
+    assert f"is in use by process {os.getpid()} on" in shown
+
+
 def test_a_killed_process_leaves_the_directory_free(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
 from time import sleep
-from scalarpath.runs.run_directory import sole_use
+from scalarpath.runs.lock import new_directory, sole_use
 with sole_use(Path({str(tmp_path)!r})):
     print("locked", flush=True)
     sleep(100)

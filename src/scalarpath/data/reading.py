@@ -204,7 +204,7 @@ def _raise(error: Exception) -> Atoms:
 def _with_whole_stress(atoms: Atoms) -> Atoms:
     """``atoms``, with a stress of nine numbers: the six of ASE's readers are in ASE's order, whatever others write."""
     results = getattr(atoms.calc, "results", {})
-    if np.shape(results.get("stress")) == (6,):
+    if "stress" in results and np.shape(results["stress"]) == (6,):
         results["stress"] = voigt_6_to_full_3x3_stress(results["stress"])
     return atoms
 

@@ -154,7 +154,7 @@ def _why_unfinished(directory: RunDirectory) -> str | None:
     if not directory.is_finished:
         status = directory.read_json("status.json")
         error = status.get("error")
-        return f"{status.get('state')}: {error}" if error else str(status.get("state"))
+        return f"{directory.state}: {error}" if error else directory.state
     if directory.read_json("summary.json").get("stopped_by") == "max_time":
         return "stopped by trainer.max_time before its last epoch"
     return None

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from scalarpath.core.errors import ScalarPathError
+from scalarpath.core.errors import CheckpointError, ScalarPathError
 from scalarpath.core.overrides import setting
 from scalarpath.core.termination import Terminated, name_of
+from scalarpath.runs.lock import new_directory, sole_use
 from scalarpath.runs.ranks import is_first_process
-from scalarpath.runs.run_directory import RunDirectory, sole_use
+from scalarpath.runs.run_directory import RunDirectory
 
 SHARED_DIRECTORY = "SCALARPATH_RUN_DIR"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -23,15 +24,20 @@ _SECONDS_TO_END = 20.0  # what an interrupted job gets for its last words
 
 
 @contextmanager
-def shared_directory(path: Path, *, resume: bool, more_epochs: bool = False) -> Iterator[RunDirectory]:
+def shared_directory(
+    path: Path, *, resume: bool, more_epochs: bool = False, unnamed: bool = False
+) -> Iterator[RunDirectory]:
     """The run directory, made or reopened by the first process and found by those it starts.
 
     Lightning starts the processes of a distributed job by running the same command again, where ``output_dir`` may hold
-    another time of day; they take the path from the environment. Raises ConfigError while another job uses it.
+    another time of day; they take the path from the environment. ``unnamed``: nobody has chosen ``path``, so that a
+    number is added where it is there already. Raises InUseError while another job uses it.
     """
     if not is_first_process():
         yield RunDirectory(Path(os.environ.get(SHARED_DIRECTORY, path)))
         return
+    if unnamed:
+        path = new_directory(path)
     try:
         with sole_use(path), _failure_recorded(path, resume=resume, more_epochs=more_epochs) as directory:
             yield directory
@@ -42,6 +48,9 @@ def shared_directory(path: Path, *, resume: bool, more_epochs: bool = False) -> 
 
 @contextmanager
 def _failure_recorded(path: Path, *, resume: bool, more_epochs: bool) -> Iterator[RunDirectory]:
+    with suppress(CheckpointError):
+        if RunDirectory(path).state == "died":
+            print(f"{path} was left by a process that is gone without a word; it is taken over.", file=sys.stderr)
     directory = RunDirectory.reopen(path, more_epochs=more_epochs) if resume else RunDirectory.create(path)
     os.environ[SHARED_DIRECTORY] = str(path)
     try:

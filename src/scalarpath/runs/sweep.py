@@ -21,11 +21,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from scalarpath.core.errors import ConfigError, ScalarPathError, TrainingError
+from scalarpath.core.errors import ConfigError, InUseError, ScalarPathError, TrainingError
 from scalarpath.core.files import write_json, write_text
 from scalarpath.core.imports import locations
 from scalarpath.core.termination import is_interrupt, name_of
 from scalarpath.runs.job import NOT_HASHED, Job, config_hash, plain_config
+from scalarpath.runs.lock import sole_use
 from scalarpath.runs.processes import run_in_own_process
 from scalarpath.runs.ranks import is_first_process, settle_ranks
 from scalarpath.runs.run_directory import RunDirectory
@@ -109,6 +110,9 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
     except KeyboardInterrupt as interrupt:
         record.write("interrupted", message=name_of(interrupt))
         raise
+    except InUseError as error:
+        record.write("elsewhere", message=str(error))
+        return None
     except ScalarPathError as error:
         print(f"error: {error}", file=sys.stderr)
         record.write("interrupted" if isinstance(error, _InterruptedError) else "failed", message=str(error))
@@ -155,6 +159,9 @@ def _read_job(cfg: DictConfig, overrides: list[str], directory: RunDirectory) ->
 
 
 def _train(job: Job, directory: RunDirectory, record: _Record, *, resume: bool) -> None:
+    if is_first_process():
+        with sole_use(directory.path):  # else a second sweep is at it, which is no failure
+            pass
     # the settings were typed for this launch, so what they name is trusted
     settings = {"resume": str(directory.path), "trust": locations(job.config)} if resume else job.config
     write_text(record.file(".yaml"), OmegaConf.to_yaml(OmegaConf.create(settings)))

@@ -21,9 +21,10 @@ from scalarpath.core.terminal import table_console
 
 STYLES = {
     "finished": "green", "resumed": "green", "skipped": "dim", "failed": "red", "interrupted": "red", "cut off": "red",
+    "elsewhere": "yellow",
 }  # fmt: skip
 IN_NAME = ("data", "backbone", "head", "seed")  # settings that the name of a job tells
-PROBLEMS = ("failed", "interrupted", "cut off")
+PROBLEMS = ("failed", "interrupted", "cut off", "elsewhere")
 
 
 def test_errors(summary: Mapping[str, Any]) -> dict[str, float]:

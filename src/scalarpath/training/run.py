@@ -33,19 +33,20 @@ from scalarpath.training.loggers import build_loggers, finish_loggers
 from scalarpath.training.summary import build_summary, print_summary
 
 
-def run(job: Job, *, resume: Path | None = None, trust: Collection[str] = ()) -> dict[str, Any]:
+def run(job: Job, *, resume: Path | None = None, trust: Collection[str] = (), unnamed: bool = False) -> dict[str, Any]:
     """Train, test and describe one potential as ``job`` says; returns the content of summary.json.
 
     ``resume``: the directory of the unfinished run that ``job`` was read from, to continue it; ``trust``: the packages
-    of others that its settings may name. Processes of a
-    distributed job other than the first return an empty dictionary after training. Raises a ScalarPathError for
-    anything the user can mend; a run that fails before the end of its first epoch leaves no directory behind.
+    of others that its settings may name; ``unnamed``: nobody has chosen ``output_dir``, see ``shared_directory``.
+    Processes of a distributed job other than the first return an empty dictionary after training. Raises a
+    ScalarPathError for anything the user can mend; a run that fails before the end of its first epoch leaves no
+    directory behind.
     """
     with nullcontext() if resume is None else names_from_file(resume / "config.yaml", trust):
-        return _run(job, resume)
+        return _run(job, resume, unnamed)
 
 
-def _run(job: Job, resume: Path | None) -> dict[str, Any]:
+def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
     started = time.perf_counter()
     check_launch(job.trainer)
     if job.artifacts is not None:
@@ -60,7 +61,10 @@ def _run(job: Job, resume: Path | None) -> dict[str, Any]:
     before = job.trainer.max_epochs if resume is None else stored_config(resume)["trainer"]["max_epochs"]
     more_epochs = job.trainer.max_epochs > before
     with shared_directory(
-        resume or Path(job.output_dir), resume=resume is not None, more_epochs=more_epochs
+        resume or Path(job.output_dir),
+        resume=resume is not None,
+        more_epochs=more_epochs,
+        unnamed=unnamed and resume is None,
     ) as directory:
         data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
@@ -118,7 +122,9 @@ def _describe(directory: RunDirectory, job: Job, data: AtomicDataModule, *, resu
             )
         directory.at_begin = changed_files(directory, job)
         return
-    directory.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(job.config)))
+    directory.write_text(
+        "config.yaml", OmegaConf.to_yaml(OmegaConf.create({**job.config, "output_dir": str(directory.path)}))
+    )
     directory.write_json("provenance.json", provenance(job.config, data.data_hash))
     directory.write_json("splits.json", data.splits)
     directory.write_json("label_audit.json", data.audit.to_json())
