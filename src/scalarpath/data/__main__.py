@@ -10,7 +10,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from scalarpath.core.errors import ConfigError, ScalarPathError
+from scalarpath.core.errors import ScalarPathError
+from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.data.config import DataConfig
 from scalarpath.data.split_report import (
@@ -37,11 +38,12 @@ def _near_duplicates(arguments: argparse.Namespace) -> None:
 
 
 def _split(settings: Sequence[str]) -> SplitData:
+    overrides = check_overrides("train", as_meant(settings))
     try:
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            cfg = compose("train", overrides=list(settings))
+            cfg = compose("train", overrides=overrides)
     except HydraException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        raise explained(error, "train", overrides) from error
     config = OmegaConf.to_container(cfg.data, resolve=True)
     return read_split(DataConfig.read(config), float(cfg.backbone.cutoff))  # type: ignore[arg-type]
 
