@@ -90,6 +90,9 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
             _end(explained(error, config_name, sys.argv[1:]))
         traceback.print_exc()
         sys.exit(1)
+    finally:
+        if not as_it_comes:
+            del os.environ["HYDRA_FULL_ERROR"]
 
 
 def _prepare() -> None:
