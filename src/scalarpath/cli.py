@@ -22,6 +22,7 @@ from scalarpath.core.memory import end_at_once, imports_at_once, prepare_heap
 from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.terminal import use_plain_letters
+from scalarpath.core.termination import end_on_signals, exit_status, name_of
 from scalarpath.data.config import absent_place
 from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.runs.continuation import check_places
@@ -36,15 +37,16 @@ from scalarpath.runs.sweep_table import print_sweep
 def train() -> None:
     """``python train.py``: one training job, or several with Hydra's ``--multirun``.
 
-    An error that the user can mend is one line on the standard error and exit status 2. A multirun runs all jobs, ends
-    with a table of them and has exit status 1 when any is not done.
+    An error that the user can mend is one line on the standard error and exit status 2; a signal that ends the command
+    gives 128 and its number. A multirun runs all jobs, ends with a table of them and has exit status 1 when any is not
+    done.
     """
     try:
         _main("train", _train)
-    except (KeyboardInterrupt, SystemExit) as stop:
+    except SystemExit:
         if RECORDS in os.environ:
             print_sweep(Path(os.environ[RECORDS]))
-        sys.exit(130 if isinstance(stop, KeyboardInterrupt) else stop.code)
+        raise
     if RECORDS in os.environ and not print_sweep(Path(os.environ[RECORDS])):
         sys.exit(1)
 
@@ -83,6 +85,8 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
         sys.exit(1)
     except ConfigError as error:
         _end(error)
+    except KeyboardInterrupt as interrupt:
+        _end_interrupted(interrupt)
     except Exception as error:
         if as_it_comes:
             raise
@@ -91,11 +95,17 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
         traceback.print_exc()
         sys.exit(1)
     finally:
-        if not as_it_comes:
+        if not as_it_comes:  # a second command in this process would take it for the user's wish
             del os.environ["HYDRA_FULL_ERROR"]
 
 
+def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
+    print(f"interrupted ({name_of(interrupt)})", file=sys.stderr)
+    sys.exit(exit_status(interrupt))
+
+
 def _prepare() -> None:
+    end_on_signals()
     prepare_heap()
     use_plain_letters()
     end_at_once()
@@ -117,10 +127,9 @@ def _with_errors_as_lines(task: Callable[[DictConfig], Any]) -> Callable[[DictCo
                 job = HydraConfig.get().job
                 raise _JobFailed(f"job {job.num} ({job.override_dirname}) failed: {error}") from None
             sys.exit(2)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             # also ends a multirun: Hydra would go on after any other exception
-            print("interrupted", file=sys.stderr)
-            sys.exit(130)
+            _end_interrupted(interrupt)
 
     return guarded
 
@@ -164,11 +173,11 @@ def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
     # a wrong setting is reported before seconds go by with imports
     resume = cfg.get("resume")
     job = Job.from_hydra(cfg, {key: OmegaConf.select(cfg, key) for key in changed})
+    settle_ranks(job.trainer.devices, job.trainer.num_nodes)
     if resume is not None:
         check_places(job, f"resume={resume}")
     elif absent := absent_place(job.config["data"]):
         raise DataError(f"{absent[1]}: no such file or folder; check data.{absent[0]}=.")
-    settle_ranks(job.trainer.devices, job.trainer.num_nodes)
     if is_first_process():
         arm = " x ".join(str(item) for item in (job.backbone.get("kind"), job.head.get("name")))
         print(f"{arm} on {job.data.name}, seed {job.seed}: {resume or job.output_dir}", flush=True)
@@ -180,7 +189,9 @@ def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
     if job.trainer.threads is not None:
         torch.set_num_threads(job.trainer.threads)
 
-    run(job, resume=None if resume is None else Path(resume), trust=cfg.get("trust", ()))
+    # a path with the time in it is not one that somebody has chosen
+    unnamed = "${now:" in str(OmegaConf.to_container(cfg, resolve=False).get("output_dir"))  # type: ignore[union-attr]
+    run(job, resume=None if resume is None else Path(resume), trust=cfg.get("trust", ()), unnamed=unnamed)
 
 
 def _changed_on_resume(cfg: DictConfig) -> list[str]:

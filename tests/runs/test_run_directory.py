@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,6 +130,21 @@ def test_a_run_killed_before_there_was_a_mark_is_begun_anew(tmp_path: Path) -> N
     killed.write_json("status.json", STATUS)
     killed.write_text("splits.json", "{}")
     assert not (RunDirectory.create(tmp_path).path / "splits.json").exists()
+
+
+def test_readers_and_the_next_job_see_that_a_run_has_died(tmp_path: Path, capsys) -> None:
+    directory = with_epoch(tmp_path)
+    assert directory.state == "running"
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    status = directory.read_json("status.json")
+    directory.write_json("status.json", {**status, "pid": gone.pid, "host": "elsewhere"})
+    assert directory.state == "running", "of another machine nothing is known"
+    directory.write_json("status.json", {**status, "pid": gone.pid})
+    assert directory.state == "died"
+    with shared_directory(tmp_path, resume=True):
+        pass
+    assert "was left by a process that is gone without a word; it is taken over" in capsys.readouterr().err
 
 
 def test_an_unusable_place_is_one_sentence(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from composed_jobs import SMOKE, job, run
 from interrupted_training import TIMES, CutOffAt, CutOffError, assert_same, with_extra_callback
 
+from scalarpath.core import termination
 from scalarpath.core.errors import CheckpointError, ConfigError, DataError
 from scalarpath.potential import load_potential
 from scalarpath.runs.run_directory import RunDirectory
@@ -118,19 +120,37 @@ def test_a_cut_off_run_resumes_with_its_own_settings_to_the_same_weights(
         assert_same(*(c[key] for c in checkpoints), where=key)
 
 
-def test_ctrl_c_keeps_the_run_for_resuming_and_is_passed_on(tmp_path: Path, monkeypatch, capsys) -> None:
-    class CtrlC(CutOffAt):
+@pytest.fixture
+def ending_signals():
+    """Handlers as the command line sets them."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *termination._ENDING)}
+    termination.end_on_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_an_interrupt_keeps_the_run_for_resuming_and_is_passed_on(
+    tmp_path: Path, monkeypatch, capsys, ending_signals: None, number: signal.Signals, name: str
+) -> None:
+    class Interrupt(CutOffAt):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
             if trainer.current_epoch == self.epoch:
-                raise KeyboardInterrupt
+                signal.raise_signal(number)
 
-    with_extra_callback(monkeypatch, CtrlC(1))
+    with_extra_callback(monkeypatch, Interrupt(1))
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        run(job(*SMOKE, f"output_dir={tmp_path / 'run'}"))
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        run(job(*SMOKE, f"output_dir={tmp_path / 'a run'}"))
+    assert termination.name_of(interrupt.value) == name
+    assert termination.exit_status(interrupt.value) == 128 + number
     assert signal.getsignal(signal.SIGINT) is before
-    assert json.loads((tmp_path / "run" / "status.json").read_text())["error"] == "interrupted"
-    assert f"resume={tmp_path / 'run'}" in capsys.readouterr().err
+    status = json.loads((tmp_path / "a run" / "status.json").read_text())
+    assert (status["state"], status["error"]) == ("interrupted", name)
+    resume = shlex.split(capsys.readouterr().err.split("Go on with: ")[1])
+    monkeypatch.undo()
+    assert run(job(*resume))["epochs"] == 2
 
 
 def test_a_monitored_metric_needs_labels_in_the_validation_part(tmp_path: Path, monkeypatch) -> None:

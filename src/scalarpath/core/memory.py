@@ -67,6 +67,13 @@ def prepare_heap() -> None:
             _ask_for_huge_pages(library)
 
 
+def give_back_freed() -> None:
+    """Return what the C library keeps of freed arrays to the system (glibc on Linux)."""
+    library = ctypes.CDLL(None)
+    if sys.platform == "linux" and hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
+
+
 def _says(setting: Path, value: str) -> bool:
     return setting.exists() and value in setting.read_text()
 

@@ -136,6 +136,17 @@ def checked_settings(kind: Callable[..., Any], section: Any, where: str, given: 
     }
 
 
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted key."""
+    result: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
+
+
 def refuse_unknown(section: Mapping[str, Any], known: Collection[str], where: str) -> None:
     """Raise ConfigError when ``section`` holds a key that is not ``known``."""
     unknown = sorted(str(key) for key in section if key not in known)
@@ -187,8 +198,11 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     if origin is dict or hint is dict:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} must be a group of settings, not {shown(value)}.")
-        entry = arguments[1] if arguments else Any
-        return {key: checked(item, entry, f"{where}.{key}") for key, item in value.items()}
+        name, entry = arguments or (Any, Any)
+        return {
+            checked(key, name, f"the name '{key}' in {where}"): checked(item, entry, f"{where}.{key}")
+            for key, item in value.items()
+        }
     if (origin or hint) in (list, tuple, _SequenceType):
         return _checked_list(value, origin or hint, arguments or (Any, ...), where)
     if hint not in _NOUNS:

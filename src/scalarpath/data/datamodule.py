@@ -15,16 +15,15 @@ from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.memory import memory_of_machine
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.settings import Cutoff, checked
-from scalarpath.data.audit import LabelAudit, audit_labels, note_isolated_atoms, note_references
+from scalarpath.data.audit import LabelAudit, note_isolated_atoms, note_references
 from scalarpath.data.batches import EdgeBatches, EpochSampler, consecutive_batches, frames_per_process
 from scalarpath.data.cache import build_graphs, content_hash
 from scalarpath.data.config import DataConfig
 from scalarpath.data.e0s import isolated_atom_frames, reference_energies
 from scalarpath.data.graph_file import GraphSet
-from scalarpath.data.labels import Labels, extract_labels, find_keys
-from scalarpath.data.lazy import PackedItems
+from scalarpath.data.labelled import read_labelled, stop_if_suspicious
+from scalarpath.data.labels import Labels
 from scalarpath.data.reading import Frame
-from scalarpath.data.sources import load_dataset
 from scalarpath.data.splits import split_frames
 from scalarpath.data.statistics import NO_NEIGHBOUR, Statistics, train_statistics
 from scalarpath.data.timed_loader import TimedLoader
@@ -84,14 +83,11 @@ class AtomicDataModule(pl.LightningDataModule):
         """Do all the work once; later calls return at once."""
         if self._ready:
             return
-        config, loaded = self.config, load_dataset(self.config)
+        config = self.config
+        loaded, labels, self.audit = read_labelled(config, self.required)
         frames = loaded.frames
-        keys = find_keys(frames, config)
-        labels = PackedItems(extract_labels(frame, keys, config, self.required) for frame in frames)
         self.data_hash = content_hash(frames, labels)
-        self.audit = audit_labels(frames, labels, keys, config, self.required, loaded.notes)
-        if self.audit.suspicions and config.on_suspicious == "error":
-            raise DataError(self.audit.suspicions[0])
+        stop_if_suspicious(self.audit, config)
         isolated = isolated_atom_frames(frames, self.cutoff)
         if len(isolated) == len(frames):
             raise DataError(NO_NEIGHBOUR)

@@ -26,7 +26,7 @@ class Source(NamedTuple):
     """A file, or a folder that is read like one, with the slice of its frames that was asked for, if any."""
 
     path: Path
-    index: str | None
+    wanted: str | None
 
 
 def sources(paths: str | Sequence[str], notes: list[str], setting: str, base: Path = Path()) -> list[Source]:
@@ -112,6 +112,6 @@ def _format(path: Path) -> str | None:
         return None
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def _natural(path: Path) -> str:
     """Key by which run2 comes before run10."""
-    return [(int(part or 0), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(path)) if part]
+    return re.sub(r"\d+", lambda digits: digits[0].zfill(20), str(path))

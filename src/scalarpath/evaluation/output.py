@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.box import HORIZONTALS
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -91,7 +92,8 @@ def measure_and_write(
     title = f"{bench.material.name}, reference: {bench.reference_name.split(',')[0]}"
     wide = table_console()
     wide.print(results_table(outcomes, title, notes=wide.width >= MIN_WIDTH_WITH_NOTES))
-    console.print(*written(outcomes, folder), sep="\n", highlight=False, soft_wrap=True)
+    written_to = f"Written: {folder} (a .json file per measure, most with a figure, and summary.json)"
+    console.print(written_to, highlight=False, markup=False, soft_wrap=True)
     return outcomes
 
 
@@ -143,16 +145,25 @@ def written(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
 
 
 def results_table(outcomes: Sequence[Outcome], title: str, *, notes: bool = True) -> Table:
-    """One line per quantity."""
+    """One line per quantity. Where there is too little room a name goes on in the next line; no number is cut."""
     table = Table(title=title, caption="interval: 95 %, of the error, or of the model's value where no error is given")
-    names = ("quantity", "reference", "model", "error", "interval", *(("note",) if notes else ()))
-    for name in names:
-        table.add_column(name, justify="left" if name in ("quantity", "note") else "right", no_wrap=name != "note")
+    table.box, table.padding, table.show_edge = HORIZONTALS, (0, 1, 0, 0), False
+    names = ("quantity", "reference", "model", "error", "interval", "note")
+    cells = {outcome.name: [_cells(row) for row in outcome.rows] for outcome in outcomes}
+    used = {name for rows in cells.values() for row in rows for name, cell in zip(names, row, strict=True) if cell}
+    if not all(cells.values()):
+        used.add("note")  # why a measure has no rows
+    shown = [i for i, name in enumerate(names) if i < 4 or (name in used and (notes or name != "note"))]
+    for name in (names[i] for i in shown):
+        is_text = name in ("quantity", "note")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
     for outcome in outcomes:
-        for row in outcome.rows:
-            table.add_row(*_cells(row)[: len(names)], end_section=row is outcome.rows[-1])
+        for row in cells[outcome.name]:
+            table.add_row(*(row[i] for i in shown), end_section=row is cells[outcome.name][-1])
         if not outcome.rows:
-            table.add_row(escape(f"{outcome.name}: {_state(outcome)}"), end_section=True)
+            state, _, reason = _state(outcome).partition(": ")
+            line = [f"{outcome.name}: {state}", "", "", "", "", reason]
+            table.add_row(*(escape(line[i]) for i in shown), end_section=True)
     return table
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
+from scalarpath.artifacts.ranges import refuse_empty_or_twice
 from scalarpath.artifacts.registry import MEASURES, measure_settings
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.settings import WHOLE, Device, Text, Threads, read_settings, refuse_unknown
@@ -33,7 +34,10 @@ class EvaluationSettings:
     calculator: Text | None
     calculator_options: dict[str, Any] | None
     artifact: list[str]
-    material: str | None
+    material: Text | None
+    structure: Text | None
+    reference: Text | None
+    reference_options: dict[str, Any] | None
     frames: Text | None
     data: dict[str, Any]
     dtypes: list[Literal["float32", "float64"]]
@@ -46,8 +50,16 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         if (self.run is None) == (self.calculator is None):
             raise ConfigError("give either run=<directory of a finished run> or calculator=<package.module:factory>.")
-        if self.calculator is not None and self.material is None:
-            raise ConfigError("calculator= needs material=, for example material=si: what it is to be measured on.")
+        if self.material is not None and self.structure is not None:
+            raise ConfigError("material= and structure= are both given; measure on the one or on the other.")
+        if self.calculator is not None and self.material is None and self.structure is None:
+            raise ConfigError(
+                "calculator= needs material= or structure=, for example material=si or structure=crystal.cif: what it "
+                "is to be measured on."
+            )
+        for name in ("calculator", "reference"):
+            if getattr(self, name) is None and getattr(self, f"{name}_options") is not None:
+                raise ConfigError(f"{name}_options is given without {name}=; add it or leave the options out.")
         if self.calculator is not None and not self.artifact:
             raise ConfigError("artifact=null leaves nothing to do for calculator=; name a measure or all.")
         if self.run is None and (self.frames is not None or self.data):
@@ -56,10 +68,12 @@ class EvaluationSettings:
         of_frames = [key for key in self.data if key in OF_FRAMES]
         if self.frames is None and of_frames:
             raise ConfigError(f"data.{of_frames[0]} belongs to frames=; the labels of a run are read as in training.")
+        on = [name for name in ("material", "structure", "reference") if getattr(self, name) is not None]
+        if self.frames is not None and on:
+            raise ConfigError(f"frames= measures errors, and no artifacts; leave {on[0]}= out, or frames=.")
         if self.frames is not None and len(of_frames) < len(self.data):
             raise ConfigError("frames= reads no data of the run; leave data.path= and the like out.")
-        if not self.dtypes:
-            raise ConfigError("dtypes is empty; name float64, float32 or both.")
+        refuse_empty_or_twice("dtypes", self.dtypes)
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -73,6 +87,8 @@ class EvaluationSettings:
         wanted = config.get("artifact")
         if isinstance(wanted, str):
             wanted = list(MEASURES) if wanted == "all" else [wanted]
+        if wanted is not None:
+            refuse_empty_or_twice("artifact", wanted)
         data = config.get("data")
         if isinstance(data, dict):
             data = {key: value for key, value in data.items() if value is not None}

@@ -27,6 +27,7 @@ _NOUN = QUANTITIES[PRIMARY].noun
 # widths of a figure that stands beside two others on a wide page, or beside one
 _THIRD_INCHES, _HALF_INCHES = 4.7, 7.0
 _ROW_INCHES, _PANEL_HEIGHT_INCHES = 0.23, 2.6
+_ROWS_OF_A_SCREEN = 25
 
 
 def forest(prop: str, effects: Sequence[Effect], colours: dict[str, str], *, band: bool) -> Figure:
@@ -57,6 +58,8 @@ def forest(prop: str, effects: Sequence[Effect], colours: dict[str, str], *, ban
     for text, row in zip(axis.get_yticklabels(), rows, strict=True):
         text.set_fontweight("bold" if isinstance(row, str) else "normal")
     axis.tick_params(axis="y", length=0)
+    if len(rows) > _ROWS_OF_A_SCREEN:
+        axis.tick_params(axis="x", top=True, labeltop=True)
     axis.set_xlim(max(axis.get_xlim()[0], -MOST_PERCENT), min(axis.get_xlim()[1], MOST_PERCENT))
     axis.spines["left"].set_visible(False)
     return figure

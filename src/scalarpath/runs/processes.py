@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from scalarpath.core.errors import ScalarPathError
+from scalarpath.core.errors import CheckpointError, ScalarPathError
 from scalarpath.core.overrides import setting
+from scalarpath.core.termination import Terminated, name_of
+from scalarpath.runs.lock import new_directory, sole_use
 from scalarpath.runs.ranks import is_first_process
-from scalarpath.runs.run_directory import RunDirectory, sole_use
+from scalarpath.runs.run_directory import RunDirectory
 
 SHARED_DIRECTORY = "SCALARPATH_RUN_DIR"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -21,15 +24,20 @@ _SECONDS_TO_END = 20.0  # what an interrupted job gets for its last words
 
 
 @contextmanager
-def shared_directory(path: Path, *, resume: bool, more_epochs: bool = False) -> Iterator[RunDirectory]:
+def shared_directory(
+    path: Path, *, resume: bool, more_epochs: bool = False, unnamed: bool = False
+) -> Iterator[RunDirectory]:
     """The run directory, made or reopened by the first process and found by those it starts.
 
     Lightning starts the processes of a distributed job by running the same command again, where ``output_dir`` may hold
-    another time of day; they take the path from the environment. Raises ConfigError while another job uses it.
+    another time of day; they take the path from the environment. ``unnamed``: nobody has chosen ``path``, so that a
+    number is added where it is there already. Raises InUseError while another job uses it.
     """
     if not is_first_process():
         yield RunDirectory(Path(os.environ.get(SHARED_DIRECTORY, path)))
         return
+    if unnamed:
+        path = new_directory(path)
     try:
         with sole_use(path), _failure_recorded(path, resume=resume, more_epochs=more_epochs) as directory:
             yield directory
@@ -40,6 +48,9 @@ def shared_directory(path: Path, *, resume: bool, more_epochs: bool = False) -> 
 
 @contextmanager
 def _failure_recorded(path: Path, *, resume: bool, more_epochs: bool) -> Iterator[RunDirectory]:
+    with suppress(CheckpointError):
+        if RunDirectory(path).state == "died":
+            print(f"{path} was left by a process that is gone without a word; it is taken over.", file=sys.stderr)
     directory = RunDirectory.reopen(path, more_epochs=more_epochs) if resume else RunDirectory.create(path)
     os.environ[SHARED_DIRECTORY] = str(path)
     try:
@@ -47,8 +58,8 @@ def _failure_recorded(path: Path, *, resume: bool, more_epochs: bool) -> Iterato
     except ScalarPathError as error:
         directory.fail(str(error))
         raise
-    except KeyboardInterrupt:
-        directory.fail("interrupted")
+    except KeyboardInterrupt as interrupt:
+        directory.fail(name_of(interrupt), state="interrupted")
         if directory.has_epoch:
             print(f"\nGo on with: {setting('resume', directory.path)}", file=sys.stderr)
         raise
@@ -75,7 +86,9 @@ def run_in_own_process(config_file: Path, log: Path, *, threads: int, quiet: boo
             return process.wait()
         except BaseException as reason:
             # Ctrl-C reaches all processes of a terminal by itself
-            if not isinstance(reason, KeyboardInterrupt):
+            if isinstance(reason, Terminated):
+                process.send_signal(reason.number)
+            elif not isinstance(reason, KeyboardInterrupt):
                 process.send_signal(signal.SIGINT)
             try:
                 process.wait(_SECONDS_TO_END)
@@ -88,4 +101,6 @@ def end_with_parent() -> None:
     """Wait until the other end of the standard input is closed, which the death of the parent does, and end."""
     while os.read(0, 1024):
         pass
+    os.kill(os.getpid(), signal.SIGTERM)  # the main thread notes that it was interrupted
+    time.sleep(_SECONDS_TO_END / 2)
     os._exit(1)

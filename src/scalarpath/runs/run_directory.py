@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import socket
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,15 @@ from typing import Any
 from scalarpath.core.errors import CheckpointError, ConfigError
 from scalarpath.core.files import write_json, write_text
 from scalarpath.core.overrides import setting
+from scalarpath.runs.lock import LOCK, unusable
 
 # what evaluation and report read of a finished run: status.json keeps their checksums
 RESULTS = (
     "config.yaml", "provenance.json", "splits.json", "metrics.csv", "checkpoints/best.ckpt", "test_frames.csv",
     "summary.json",
 )  # fmt: skip
-LOCK = ".lock"
 MARK = {"program": "scalarpath", "schema": 1}  # in status.json: whose directory this is
-STATES = ("running", "failed", "finished")
+STATES = ("running", "interrupted", "failed", "finished")
 # what a run writes before the end of its first epoch, each perhaps half-written under its name with .part
 BEFORE_FIRST_EPOCH = (
     "status.json", "config.yaml", "provenance.json", "splits.json", "label_audit.json", "statistics.json",
@@ -32,34 +31,6 @@ BEFORE_FIRST_EPOCH = (
     "tensorboard/events.out.tfevents.*", "tensorboard/hparams.yaml",
 )  # fmt: skip
 KEPT_FOR_NEXT_START = ("logger.json", "wandb/*")  # the next start goes on with the same W&B run
-
-
-@contextmanager
-def sole_use(path: Path) -> Iterator[None]:
-    """Make ``path`` and keep all other jobs out of it; the lock ends with the process, however that ends.
-
-    On a file system without locks it keeps nobody out. Raises ConfigError when the place is in use or unusable.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        file = (path / LOCK).open("a+")
-    except OSError as error:
-        raise _unusable(path, error) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise ConfigError(f"{path} is in use by {file.read()}; wait until that is done, or end it.") from None
-        except OSError:
-            pass
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        try:
-            yield
-        finally:
-            (path / LOCK).unlink(missing_ok=True)
 
 
 class RunDirectory:
@@ -88,7 +59,7 @@ class RunDirectory:
             directory.begin()
             directory.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
-            raise _unusable(path, error) from error
+            raise unusable(path, error) from error
         return directory
 
     @classmethod
@@ -136,6 +107,14 @@ class RunDirectory:
     def failure(self) -> Path:
         """What the first process to fail in a distributed job has said."""
         return self.path / "failure.txt"
+
+    @property
+    def state(self) -> str:
+        """What status.json says, or ``died``: it says that the run goes on, but on this machine its process is gone."""
+        status = self.read_json("status.json", ["state"])
+        if status["state"] == "running" and status.get("host") == socket.gethostname() and not _lives(status["pid"]):
+            return "died"
+        return str(status["state"])
 
     @property
     def is_finished(self) -> bool:
@@ -201,23 +180,25 @@ class RunDirectory:
         self.write_json("summary.json", summary)
         there = [name for name in RESULTS if (self.path / name).is_file()]
         self._set_status("finished", sha256={name: _sha256(self.path / name) for name in there})
+        self._has_begun = False
 
-    def fail(self, error: str) -> None:
-        """Mark the run as failed, or remove it when it has not finished a single epoch.
+    def fail(self, error: str, state: str = "failed") -> None:
+        """Mark the run as failed or interrupted, or remove it when it has not finished a single epoch.
 
-        A run that was to be continued and never began stays as it was.
+        A run that was to be continued and never began stays as it was, and so does one that has been finished.
         """
         if not self._has_begun:
             return
         if (self.checkpoints / "last.ckpt").exists():
-            self._set_status("failed", error)
+            self._set_status(state, error)
         else:
             with suppress(OSError, CheckpointError):  # what has ended the run is said, and nothing else
                 self._remove(wandb=True)
 
     def _set_status(self, state: str, error: str | None = None, **more: Any) -> None:
         """Write status.json: what this run is doing, or what ended it."""
-        self.write_json("status.json", {**MARK, "state": state, "pid": os.getpid(), "error": error, **more})
+        process = {"pid": os.getpid(), "host": socket.gethostname()}
+        self.write_json("status.json", {**MARK, "state": state, **process, "error": error, **more})
 
     def _take_over(self) -> None:
         """Clear a directory of what a run left that was killed in its first epoch; raises ConfigError for any other."""
@@ -287,10 +268,16 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name.removesuffix(".part"), pattern) for pattern in patterns) or name in patterns
 
 
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _unusable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"output_dir = {path} cannot be used: {error.strerror}; choose another one.")

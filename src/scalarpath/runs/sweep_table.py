@@ -19,9 +19,12 @@ from scalarpath.core.overrides import setting
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.terminal import table_console
 
-STYLES = {"finished": "green", "resumed": "green", "skipped": "dim", "failed": "red", "cut off": "red"}
+STYLES = {
+    "finished": "green", "resumed": "green", "skipped": "dim", "failed": "red", "interrupted": "red", "cut off": "red",
+    "elsewhere": "yellow",
+}  # fmt: skip
 IN_NAME = ("data", "backbone", "head", "seed")  # settings that the name of a job tells
-PROBLEMS = ("failed", "cut off")
+PROBLEMS = ("failed", "interrupted", "cut off", "elsewhere")
 
 
 def test_errors(summary: Mapping[str, Any]) -> dict[str, float]:

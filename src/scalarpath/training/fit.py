@@ -12,13 +12,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.plugins.environments import (
-    ClusterEnvironment,
-    LightningEnvironment,
-    SLURMEnvironment,
-    TorchElasticEnvironment,
-)
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.potential import read_checkpoint
@@ -33,6 +31,7 @@ from scalarpath.training.callbacks.finite_guard import FiniteGuard
 from scalarpath.training.callbacks.first_failure import FirstFailure
 from scalarpath.training.callbacks.max_time import MaxTime
 from scalarpath.training.callbacks.metrics_csv import MetricsCsv
+from scalarpath.training.callbacks.own_signals import OwnSignals
 from scalarpath.training.callbacks.padding import UnlabelledPadding
 from scalarpath.training.callbacks.progress import Progress
 from scalarpath.training.callbacks.run_status import RunStatus
@@ -96,6 +95,7 @@ def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
     """Callbacks in the order in which they act: measure, guard, average, decide, report, save."""
     section = job.callbacks
     chosen: dict[str, pl.Callback | None] = {
+        "own_signals": OwnSignals(),
         "first_failure": FirstFailure(directory),
         "run_status": RunStatus(directory),
         "padding": UnlabelledPadding(),
@@ -145,19 +145,19 @@ def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: l
     )
 
 
-def _environment(settings: TrainerSettings) -> list[ClusterEnvironment]:
+def _environment(settings: TrainerSettings) -> ClusterEnvironment | None:
     """Where the processes of the job come from, if Lightning's own guess would be wrong."""
     if settings.devices * settings.num_nodes == 1:
-        return [LightningEnvironment()]
+        return LightningEnvironment()
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         # there is a checkpoint of every epoch; Lightning would write another one, queue the job again, and not end
-        return [SLURMEnvironment(auto_requeue=False)]
-    return []
+        return SLURMEnvironment(auto_requeue=False)
+    return None
 
 
 @contextmanager
 def _interrupt_passed_on() -> Iterator[None]:
-    """Let Ctrl-C end the whole command: Lightning turns it into an exit and from then on ignores the key."""
+    """Let Ctrl-C and signals end the whole command: Lightning turns them into an exit, and then ignores the key."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
@@ -165,7 +165,7 @@ def _interrupt_passed_on() -> Iterator[None]:
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise
         signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from stop
+        raise stop.__context__ from None
 
 
 @contextmanager

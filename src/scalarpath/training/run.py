@@ -19,7 +19,7 @@ from scalarpath.core.imports import names_from_file
 from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential, build_potential, check_settings, potential_config, read_checkpoint
-from scalarpath.runs.continuation import changed_files, notes
+from scalarpath.runs.continuation import changed_files, check_unchanged, notes
 from scalarpath.runs.job import Job, stored_config
 from scalarpath.runs.processes import shared_directory
 from scalarpath.runs.provenance import provenance
@@ -33,19 +33,20 @@ from scalarpath.training.loggers import build_loggers, finish_loggers
 from scalarpath.training.summary import build_summary, print_summary
 
 
-def run(job: Job, *, resume: Path | None = None, trust: Collection[str] = ()) -> dict[str, Any]:
+def run(job: Job, *, resume: Path | None = None, trust: Collection[str] = (), unnamed: bool = False) -> dict[str, Any]:
     """Train, test and describe one potential as ``job`` says; returns the content of summary.json.
 
     ``resume``: the directory of the unfinished run that ``job`` was read from, to continue it; ``trust``: the packages
-    of others that its settings may name. Processes of a
-    distributed job other than the first return an empty dictionary after training. Raises a ScalarPathError for
-    anything the user can mend; a run that fails before the end of its first epoch leaves no directory behind.
+    of others that its settings may name; ``unnamed``: nobody has chosen ``output_dir``, see ``shared_directory``.
+    Processes of a distributed job other than the first return an empty dictionary after training. Raises a
+    ScalarPathError for anything the user can mend; a run that fails before the end of its first epoch leaves no
+    directory behind.
     """
     with nullcontext() if resume is None else names_from_file(resume / "config.yaml", trust):
-        return _run(job, resume)
+        return _run(job, resume, unnamed)
 
 
-def _run(job: Job, resume: Path | None) -> dict[str, Any]:
+def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
     started = time.perf_counter()
     check_launch(job.trainer)
     if job.artifacts is not None:
@@ -60,8 +61,13 @@ def _run(job: Job, resume: Path | None) -> dict[str, Any]:
     before = job.trainer.max_epochs if resume is None else stored_config(resume)["trainer"]["max_epochs"]
     more_epochs = job.trainer.max_epochs > before
     with shared_directory(
-        resume or Path(job.output_dir), resume=resume is not None, more_epochs=more_epochs
+        resume or Path(job.output_dir),
+        resume=resume is not None,
+        more_epochs=more_epochs,
+        unnamed=unnamed and resume is None,
     ) as directory:
+        if resume is not None and is_first_process():
+            check_unchanged(directory)
         data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
         job.check_monitors(data.labelled)
@@ -86,8 +92,8 @@ def _run(job: Job, resume: Path | None) -> dict[str, Any]:
         except BaseException:
             finish_loggers(loggers, None)
             raise
+        directory.finish(summary)  # first, so that W&B can take nothing from it
         finish_loggers(loggers, summary)
-        directory.finish(summary)
     print_summary(summary, directory)
     return summary
 
@@ -116,9 +122,16 @@ def _describe(directory: RunDirectory, job: Job, data: AtomicDataModule, *, resu
                 f"resume={directory.path}: the data have changed since this run began; start a new run, or say with "
                 "data.path= where they are as they were."
             )
+        if directory.read_json("splits.json") != data.splits:
+            raise DataError(
+                f"resume={directory.path}: the data are split differently than in splits.json; restore that file, use "
+                "the version of the run, or start a new run."
+            )
         directory.at_begin = changed_files(directory, job)
         return
-    directory.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(job.config)))
+    directory.write_text(
+        "config.yaml", OmegaConf.to_yaml(OmegaConf.create({**job.config, "output_dir": str(directory.path)}))
+    )
     directory.write_json("provenance.json", provenance(job.config, data.data_hash))
     directory.write_json("splits.json", data.splits)
     directory.write_json("label_audit.json", data.audit.to_json())
