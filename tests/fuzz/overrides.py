@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from commands import composed
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from scalarpath.artifacts.registry import MEASURES
 from scalarpath.core.resources import CONF_DIR
@@ -45,13 +45,12 @@ BASES = [
 ]
 
 
-def leaves(config: Any, path: str = "") -> Iterator[str]:
-    """The keys of a configuration, groups too, by their way from its top."""
-    for key in config:
+def leaves(config: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of a configuration and its groups, by their way from its top, and their values."""
+    for key, value in config.items():
         name = f"{path}.{key}" if path else str(key)
-        yield name
-        value = config._get_node(key)
-        if isinstance(value, DictConfig) and not OmegaConf.is_missing(config, key) and not value._is_none():
+        yield name, value
+        if isinstance(value, dict):
             yield from leaves(value, name)
 
 
@@ -59,12 +58,11 @@ def overrides(seed: int) -> tuple[str, list[str], str]:
     """One command, its arguments, and the last of them, which is nonsense."""
     rng = random.Random(seed)
     command, base = BASES[seed % len(BASES)]
-    config = composed(command, base)
-    names = [name for name in leaves(config) if not (CONF_DIR / name).is_dir()]
-    name = rng.choice(names)
-    value = OmegaConf.select(config, name, throw_on_missing=False)
+    config = OmegaConf.to_container(composed(command, base), resolve=False)
+    # GROUP=value is Hydra's, which asks for its options by itself
+    name, value = rng.choice([(name, value) for name, value in leaves(config) if not (CONF_DIR / name).is_dir()])
     # several devices would start this command again, which is a test
-    likely = LIKELY.get(list if OmegaConf.is_list(value) else type(value), ()) if name != "trainer.devices" else ()
+    likely = LIKELY.get(type(value), ()) if name != "trainer.devices" else ()
     wrong = f"{name}={rng.choice(likely if likely and rng.random() < 0.7 else VALUES)}"
     base = [text for text in base if not text.startswith((f"{name}=", f"{name}."))]
     if name.startswith("settings."):
