@@ -189,6 +189,7 @@ def test_a_failed_measure_is_an_error_after_the_others_are_written(
         (("run=nowhere",), CheckpointError, "run=nowhere: there is no run in this directory"),
         (EMT, ConfigError, "calculator= needs material= or structure="),
         ((*EMT, "material=ag", "structure=a.cif"), ConfigError, "material= and structure= are both given"),
+        (("run=a", "frames=b", "structure=a.cif"), ConfigError, "frames= measures errors, .*leave structure= out"),
         ((*EMT, "structure=absent.cif"), DataError, r"absent\.cif: no such file"),
         (
             (*EMT, "material=ag", "reference_options={a:1}"),
@@ -233,6 +234,18 @@ def test_what_cannot_be_measured_is_refused_in_one_sentence(overrides, error, me
 def test_a_potential_is_not_measured_on_elements_that_it_does_not_know(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="material = lif needs Li and F, but this potential knows Ag"):
         evaluate(f"run={finished}", "material=lif", f"output_dir={tmp_path}")
+
+
+@pytest.mark.parametrize("artifact", ["null", "elastic"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artifact: str
+) -> None:
+    monkeypatch.setattr(command, "error_table", None)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/artifacts is not writable: .*; say with output_dir= where"):
+        evaluate(f"run={finished}", f"artifact={artifact}", f"output_dir={tmp_path}/file")
+    with pytest.raises(ConfigError, match=r"file/artifacts is not writable: .*; say with output_dir= where"):
+        evaluate(*EMT, "material=ag", "artifact=elastic", f"output_dir={tmp_path}/file")
 
 
 def test_an_unfinished_or_changed_run_is_refused(finished: Path, tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def test_an_unknown_bench_is_refused() -> None:
         ("nve", "explosion_factor", 0.5, r"settings\.nve\.explosion_factor must be greater than 1"),
         ("rdf", "melt_ps", 1e9, r"settings\.rdf\.melt_ps = 1e\+09 has 5e\+11 steps"),
         ("rdf", "snapshot_interval_fs", 1.0, r"settings\.rdf\.snapshot_interval_fs = 1 is less than time_step_fs = 2"),
-        ("rdf", "bin_A", 1e-9, r"settings\.rdf\.bin_A = 1e-09 does not make 1 to 10000 bins"),
+        ("rdf", "bin_A", 1e-9, r"settings\.rdf\.bin_A = 1e-09 makes more than 10000 bins"),
     ],
 )
 def test_an_unknown_or_impossible_setting_is_refused(section: str, key: str, value, message: str) -> None:

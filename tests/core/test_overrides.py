@@ -54,6 +54,10 @@ def test_what_is_no_path_keeps_its_meaning() -> None:
     assert read("logger.wandb.name=größe (1)") == "größe (1)", "what cannot be read otherwise is a text"
 
 
+def test_a_sweep_has_one_directory() -> None:
+    assert as_meant(["-m", "hydra.sweep.dir=sw ö,(1)"]) == ["-m", "hydra.sweep.dir='sw ö,(1)'"]
+
+
 def test_a_file_with_a_comma_is_one_file_in_a_sweep_too(tmp_path: Path) -> None:
     (tmp_path / "a,b").touch()
     meant = as_meant(["-m", f"data.path={tmp_path}/a,b"])
@@ -107,3 +111,9 @@ def test_an_error_of_the_command_line_names_what_was_meant(override: str, messag
 @pytest.mark.parametrize("override", ["experiment=null", "debug=null"])
 def test_no_option_where_none_is_the_default_changes_nothing(override: str) -> None:
     assert check_overrides("train", [override, "seed=3"]) == ["seed=3"]
+
+
+def test_a_process_of_a_distributed_job_is_told_what_was_typed() -> None:
+    """As in lightning_fabric.strategies.launchers.subprocess_script."""
+    added = ['hydra.run.dir="."', "hydra.job.name=train_ddp_process_1", "hydra.output_subdir=null"]
+    assert as_meant(["trainer=ddp_cpu", *added]) == ["trainer=ddp_cpu"]

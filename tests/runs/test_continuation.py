@@ -17,7 +17,8 @@ from scalarpath.data.config import PLACES
 from scalarpath.evaluation import command
 from scalarpath.evaluation.settings import OF_FRAMES, EvaluationSettings
 from scalarpath.runs.continuation import check_places
-from scalarpath.runs.job import Job, config_hash, plain_config, stored_config
+from scalarpath.runs.identity import config_hash
+from scalarpath.runs.job import Job, plain_config, stored_config
 from scalarpath.training import run as training
 
 FRAMES = CONF_DIR.parent / "data/si/frames.extxyz"

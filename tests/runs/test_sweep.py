@@ -24,7 +24,8 @@ from scalarpath.core.errors import ConfigError, InUseError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.termination import Terminated
 from scalarpath.runs import sweep as sweep_module
-from scalarpath.runs.job import Job, config_hash, plain_config
+from scalarpath.runs.identity import config_hash
+from scalarpath.runs.job import Job, plain_config
 from scalarpath.runs.lock import new_directory, sole_use
 from scalarpath.runs.processes import shared_directory
 from scalarpath.runs.run_directory import RunDirectory
@@ -53,7 +54,8 @@ class FakeTrainings:
             directory.fail("")
             log.write_text("some warning\nerror: loss nan in epoch 1; lower optimizer.lr.\nlast words of a library\n")
             return 2
-        directory.write_text("config.yaml", "seed: 0\n")
+        if not resume:
+            directory.write_text("config.yaml", config_file.read_text())
         (directory.checkpoints / "last.ckpt").write_bytes(b"weights")
         if seed == 2 and not resume:
             log.touch()
@@ -154,6 +156,41 @@ def test_another_setting_makes_another_job(trainings, monkeypatch) -> None:
     assert train(monkeypatch, "seed=0", "optimizer.lr=0.002") == 0
     assert trainings.started == [("new", 0), ("new", 0)]
     assert len(list(Path("sweep").glob("si_mace_baseline_s0_*"))) == 2
+
+
+def test_what_decides_no_number_makes_no_other_job(trainings, monkeypatch) -> None:
+    assert train(monkeypatch, "seed=0") == 0
+    others = ("measure_overhead=true", "callbacks.progress.style=none", "data.cache=false", "logger=tensorboard")
+    assert train(monkeypatch, "seed=0", *others) == 0
+    assert trainings.started == [("new", 0)]
+
+
+def test_a_sweep_of_an_earlier_version_finds_its_jobs_by_their_settings(trainings, monkeypatch) -> None:
+    """Its folders end with another hash, and it did not have all settings of today."""
+    assert train(monkeypatch, "seed=0,2") == 1
+    for folder in Path("sweep").glob("si_*"):
+        config = OmegaConf.load(folder / "config.yaml")
+        del config.data.n_blocks
+        OmegaConf.save(config, folder / "config.yaml")
+        folder.rename(f"{folder}0")
+    trainings.started.clear()
+    assert train(monkeypatch, "seed=0,2") == 0
+    assert trainings.started == [("resume", 2)]
+    assert len(list(Path("sweep").glob("si_*"))) == 2
+    (_, job) = sorted(json.loads(file.read_text())["directory"] for file in Path(os.environ[RECORDS]).glob("*.json"))
+    assert job.endswith("0")
+
+
+def test_a_run_that_was_given_other_settings_since_is_not_taken_for_the_job(trainings, monkeypatch, capsys) -> None:
+    assert train(monkeypatch, "seed=0") == 0
+    (folder,) = Path("sweep").glob("si_*")
+    config = OmegaConf.load(folder / "config.yaml")
+    config.optimizer.lr, config.trainer.max_epochs = 0.5, 99
+    OmegaConf.save(config, folder / "config.yaml")
+    assert train(monkeypatch, "seed=0") == 1
+    assert "other settings by now: optimizer.lr (0.5, not 0.01), trainer.max_epochs (99, not 80)" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_wrong_setting_fails_its_job_before_a_process_starts_and_leaves_no_folder(trainings, monkeypatch) -> None:

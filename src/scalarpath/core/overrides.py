@@ -35,6 +35,7 @@ REFUSED = {
     "hydra.sweep.subdir": "a job is found again by the name of its folder; only hydra.sweep.dir can be chosen",
 }
 """Settings of Hydra that would be ignored or break a run, and what to use in their place."""
+_ADDED_BY_LIGHTNING = ("hydra.run.dir=", "hydra.job.name=", "hydra.output_subdir=")
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 _TAKE_A_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p")
 
@@ -44,6 +45,9 @@ def as_meant(arguments: Sequence[str]) -> list[str]:
 
     A path is what was typed, with the home folder for ``~``; another value that the grammar does not know is a text.
     """
+    if any(text.startswith("hydra.job.name=train_ddp_process_") for text in arguments):
+        # a process that Lightning has started: it ends the command with settings of Hydra's, which have no effect here
+        arguments = [text for text in arguments if not text.startswith(_ADDED_BY_LIGHTNING)]
     multirun = any(text in _MULTIRUN for text in arguments)
     before = ("", *arguments[:-1])
     return [
@@ -121,7 +125,8 @@ def _as_meant(text: str, multirun: bool) -> str:
     if name not in PATHS:
         is_text = parsed is None and not value.startswith(("[", "{"))
         return f"{key}={_quoted(value)}" if is_text else text
-    return f"{key}={_path_as_meant(value, parsed, multirun)}"
+    # a sweep has one directory
+    return f"{key}={_path_as_meant(value, parsed, multirun and name != 'hydra.sweep.dir')}"
 
 
 def _path_as_meant(value: str, parsed: Override | None, multirun: bool) -> str:

@@ -136,6 +136,17 @@ def checked_settings(kind: Callable[..., Any], section: Any, where: str, given: 
     }
 
 
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted key."""
+    result: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
+
+
 def refuse_unknown(section: Mapping[str, Any], known: Collection[str], where: str) -> None:
     """Raise ConfigError when ``section`` holds a key that is not ``known``."""
     unknown = sorted(str(key) for key in section if key not in known)

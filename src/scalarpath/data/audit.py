@@ -223,8 +223,8 @@ def _check_forces(audit: LabelAudit, frames: Sequence[Frame], facts: np.ndarray,
     masked = np.flatnonzero(facts["masked"])
     if masked.size:
         audit.warnings.append(
-            f"{frames[masked[0]].where}: {facts['masked'][masked[0]]} atoms have no force (NaN), and "
-            f"{facts['masked'].sum()} of {facts['atoms'][masked].sum()} atoms in {masked.size} such frames; "
+            f"{frames[masked[0]].where}: atoms without a force (NaN): {facts['masked'][masked[0]]} in this frame, "
+            f"{facts['masked'].sum()} of {facts['atoms'][masked].sum()} in {masked.size} such frames; "
             "they are left out of losses and errors."
         )
     where, where_net = _largest(facts["largest_force"]), _largest(facts["net_force"])

@@ -114,6 +114,8 @@ def _read(path: Path, wanted: slice, name: str, notes: list[str]) -> Iterator[Fr
     if path.is_file() and path.stat().st_size == 0:
         raise DataError(f"{name}: the file is empty; write the frames again.")
     kind = _kind(path)
+    if kind == "cp2k" and str(path) != name:
+        raise DataError(f"{name}: CP2K's files are read together, and only unpacked; unpack both of them.")
     found = steps(path, kind)
     left_out, read = [], 0
     for number, make in _selected(_contents(path, name, kind, notes, found), wanted):

@@ -11,6 +11,7 @@ from typing import Any
 
 from scalarpath.core.errors import CheckpointError, ConfigError, ReportError
 from scalarpath.core.metrics import metric_name
+from scalarpath.core.settings import flat
 from scalarpath.runs.job import stored_config
 from scalarpath.runs.run_directory import RunDirectory
 
@@ -122,17 +123,6 @@ def find_runs(places: Sequence[str], where: Mapping[str, Any]) -> tuple[list[Run
             "name directories of finished runs."
         )
     return finished, unfinished
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by dotted key."""
-    result: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            result |= flat(value, f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = value
-    return result
 
 
 def _run_directories(places: Sequence[str]) -> Iterator[Path]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
-from scalarpath.core.errors import DataError
+from scalarpath.core.errors import CheckpointError, DataError
 from scalarpath.data.config import absent_place
-from scalarpath.runs.job import Job, config_hash, read_config, stored_config
+from scalarpath.runs.identity import config_hash, is_hash_of
+from scalarpath.runs.job import Job, read_config, stored_config
 from scalarpath.runs.provenance import git_revision, versions
 from scalarpath.runs.run_directory import RunDirectory
 
@@ -22,18 +24,42 @@ def check_places(job: Job, said: str) -> None:
         raise DataError(f"{said}: its data are not at {place}{seen_from}; say where they are now with data.{key}=.")
 
 
+def check_unchanged(directory: RunDirectory) -> None:
+    """Raise CheckpointError where a run cannot go on as itself: with other settings than its own, or without a record.
+
+    More epochs are asked for on the command line, and are no change of config.yaml by hand.
+    """
+    for name in ("splits.json", "metrics.csv"):
+        if not (directory.path / name).is_file():
+            raise CheckpointError(f"{directory.path / name} is missing; restore it, or start a new run.")
+    config = read_config(directory.path)
+    stored = directory.read_json("provenance.json", ["config_hash"])["config_hash"]
+    if not any(is_hash_of(stored, each) for each in (config, _before_more_epochs(config))):
+        raise CheckpointError(
+            f"{directory.path / 'config.yaml'} has been changed since this run began (its settings do not have the "
+            "hash in provenance.json); restore it, or start a new run with these settings."
+        )
+
+
+def _before_more_epochs(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration before its last change of the epochs, which a kill may have kept out of provenance.json."""
+    earlier = config.get("earlier_max_epochs")
+    if not earlier:
+        return config
+    return config | {"earlier_max_epochs": earlier[:-1], "trainer": config["trainer"] | {"max_epochs": earlier[-1]}}
+
+
 def changed_files(directory: RunDirectory, job: Job) -> dict[str, str]:
     """The files in which a run that is continued as ``job`` says what is new; nothing where nothing is."""
     old, stored = read_config(directory.path), stored_config(directory.path)
-    if job.config == stored:
-        return {}
     new = old | {key: value for key, value in job.config.items() if value != stored.get(key)}
-    files = {"config.yaml": OmegaConf.to_yaml(OmegaConf.create(new))}
-    if job.trainer.max_epochs > stored["trainer"]["max_epochs"]:
-        record = directory.read_json("provenance.json", ["config_hash"])
+    files = {} if job.config == stored else {"config.yaml": OmegaConf.to_yaml(OmegaConf.create(new))}
+    record = directory.read_json("provenance.json", ["config_hash"])
+    # also where the launch before was killed between the two files
+    if job.earlier_max_epochs and not is_hash_of(record["config_hash"], new):
         step = {
             "max_epochs": job.trainer.max_epochs,
-            "earlier_max_epochs": stored["trainer"]["max_epochs"],
+            "earlier_max_epochs": job.earlier_max_epochs[-1],
             "after_epoch": _epochs(directory),
             "earlier_config_hash": record["config_hash"],
             "versions": versions(),

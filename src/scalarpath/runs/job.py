@@ -6,8 +6,6 @@ options of backbone and head are checked by their constructors (``potential.chec
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from importlib.util import find_spec
@@ -39,7 +37,6 @@ from scalarpath.core.settings import (
 from scalarpath.data.config import PLACES, DataConfig, own_places, with_defaults
 
 NOT_SETTINGS = ("resume", "trust")  # of conf/train.yaml: what to do with a run that has its settings already
-NOT_HASHED = ("output_dir", *NOT_SETTINGS, "logger", "artifacts", "given_paths")
 CHANGED_ON_RESUME = ("trainer.max_epochs", *(f"data.{key}" for key in PLACES))
 
 
@@ -388,14 +385,3 @@ def _changed(job: Job, changes: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"trainer.max_epochs={epochs}: this run has {before} epochs; give a larger number to go on.")
     earlier = [*(job.earlier_max_epochs or []), before]
     return {**config, "trainer": {**config["trainer"], "max_epochs": epochs}, "earlier_max_epochs": earlier}
-
-
-def config_hash(config: Mapping[str, Any]) -> str:
-    """SHA-256 of the settings that decide the numbers, as they were typed: all but the place and manner of writing
-    and what is measured afterwards."""
-    relevant = {key: value for key, value in config.items() if key not in NOT_HASHED}
-    if config.get("given_paths"):
-        relevant["data"] = {**config["data"], **config["given_paths"]}
-    if not config.get("earlier_max_epochs"):
-        relevant.pop("earlier_max_epochs", None)
-    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()

@@ -5,6 +5,7 @@ Nothing heavy is imported here: a sweep of finished jobs is over at once.
 
 from __future__ import annotations
 
+import glob
 import math
 import os
 import sys
@@ -25,7 +26,8 @@ from scalarpath.core.errors import ConfigError, InUseError, ScalarPathError, Tra
 from scalarpath.core.files import write_json, write_text
 from scalarpath.core.imports import locations
 from scalarpath.core.termination import is_interrupt, name_of
-from scalarpath.runs.job import NOT_HASHED, Job, config_hash, plain_config
+from scalarpath.runs.identity import NO_NUMBER, config_hash, differing
+from scalarpath.runs.job import Job, plain_config, stored_config
 from scalarpath.runs.lock import sole_use
 from scalarpath.runs.processes import run_in_own_process
 from scalarpath.runs.ranks import is_first_process, settle_ranks
@@ -37,9 +39,7 @@ RECORDS, JOBS = "SCALARPATH_SWEEP_RECORDS", "SCALARPATH_SWEEP_JOBS"
 
 
 def _job_hash(*, _root_: DictConfig) -> str:
-    settings = {str(key): _root_[key] for key in _root_ if key not in ("hydra", *NOT_HASHED)}
-    plain = {k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for k, v in settings.items()}
-    return config_hash(plain)[:8]
+    return config_hash(plain_config(_root_, ("hydra", *NO_NUMBER)))[:8]
 
 
 # ${job_hash:} in hydra.sweep.subdir: the first digits of hash/config in summary.json
@@ -100,10 +100,11 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     directory = RunDirectory(Path(hydra_config.runtime.output_dir))
     overrides = list(hydra_config.overrides.task)
-    record = _Record(Path(os.environ[RECORDS]) / str(hydra_config.job.num), directory.path, overrides)
+    record = _Record(Path(os.environ[RECORDS]) / str(hydra_config.job.num), directory, overrides)
     record.write("running")
     try:
         job = _read_job(cfg, overrides, directory)
+        directory = record.directory = _found_again(directory, job)
         outcome = "skipped" if directory.is_complete else "resumed" if directory.has_epoch else "finished"
         if outcome != "skipped":
             _train(job, directory, record, resume=outcome == "resumed")
@@ -134,9 +135,8 @@ class _InterruptedError(TrainingError):
 class _Record:
     """What becomes of one job in one launch: ``<path>.json``, beside its settings and its log."""
 
-    def __init__(self, path: Path, directory: Path, overrides: list[str]) -> None:
-        self.path = path
-        self.job = {"directory": str(directory), "overrides": overrides}
+    def __init__(self, path: Path, directory: RunDirectory, overrides: list[str]) -> None:
+        self.path, self.directory, self.overrides = path, directory, overrides
         self._start = time.monotonic()
         path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -146,7 +146,8 @@ class _Record:
     def write(self, state: str, **details: Any) -> None:
         if is_first_process():
             minutes = (time.monotonic() - self._start) / 60
-            write_json(self.file(".json"), {**self.job, "state": state, "minutes": minutes, **details})
+            job = {"directory": str(self.directory.path), "overrides": self.overrides}
+            write_json(self.file(".json"), {**job, "state": state, "minutes": minutes, **details})
             if state != "running":
                 print_progress(self.file(".json"), int(os.environ.get(JOBS, 0)))
 
@@ -156,6 +157,25 @@ def _read_job(cfg: DictConfig, overrides: list[str], directory: RunDirectory) ->
     if any(text.lstrip("+").split("=")[0] in ("output_dir", "resume") for text in overrides):
         raise ConfigError("a multirun names its directories itself; set hydra.sweep.dir, not output_dir or resume.")
     return Job.read({**plain_config(cfg), "output_dir": str(directory.path)})
+
+
+def _found_again(directory: RunDirectory, job: Job) -> RunDirectory:
+    """The directory of the job: ``directory``, or one beside it that an earlier version has named by another hash.
+
+    Raises ConfigError where the run in ``directory`` is another one by now.
+    """
+    path = directory.path
+    if directory.has_epoch:
+        if others := differing(stored_config(path), job.config):
+            said = ", ".join(f"{key} ({there}, not {here})" for key, (there, here) in others.items())
+            raise ConfigError(f"{path} holds a run with other settings by now: {said}; move it away, or change these.")
+        return directory
+    for other in sorted(path.parent.glob(f"{glob.escape(path.name.rpartition('_')[0])}_*")):
+        if RunDirectory(other).has_epoch and not differing(stored_config(other), job.config):
+            with suppress(OSError):
+                path.rmdir()  # made by Hydra, and still empty
+            return RunDirectory(other)
+    return directory
 
 
 def _train(job: Job, directory: RunDirectory, record: _Record, *, resume: bool) -> None:

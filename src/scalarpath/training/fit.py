@@ -12,13 +12,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.plugins.environments import (
-    ClusterEnvironment,
-    LightningEnvironment,
-    SLURMEnvironment,
-    TorchElasticEnvironment,
-)
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.potential import read_checkpoint
@@ -147,14 +145,14 @@ def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: l
     )
 
 
-def _environment(settings: TrainerSettings) -> list[ClusterEnvironment]:
+def _environment(settings: TrainerSettings) -> ClusterEnvironment | None:
     """Where the processes of the job come from, if Lightning's own guess would be wrong."""
     if settings.devices * settings.num_nodes == 1:
-        return [LightningEnvironment()]
+        return LightningEnvironment()
     if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         # there is a checkpoint of every epoch; Lightning would write another one, queue the job again, and not end
-        return [SLURMEnvironment(auto_requeue=False)]
-    return []
+        return SLURMEnvironment(auto_requeue=False)
+    return None
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from scalarpath.core.imports import names_from_file
 from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential, build_potential, check_settings, potential_config, read_checkpoint
-from scalarpath.runs.continuation import changed_files, notes
+from scalarpath.runs.continuation import changed_files, check_unchanged, notes
 from scalarpath.runs.job import Job, stored_config
 from scalarpath.runs.processes import shared_directory
 from scalarpath.runs.provenance import provenance
@@ -66,6 +66,8 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
         more_epochs=more_epochs,
         unnamed=unnamed and resume is None,
     ) as directory:
+        if resume is not None and is_first_process():
+            check_unchanged(directory)
         data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
         job.check_monitors(data.labelled)
@@ -119,6 +121,11 @@ def _describe(directory: RunDirectory, job: Job, data: AtomicDataModule, *, resu
             raise DataError(
                 f"resume={directory.path}: the data have changed since this run began; start a new run, or say with "
                 "data.path= where they are as they were."
+            )
+        if directory.read_json("splits.json") != data.splits:
+            raise DataError(
+                f"resume={directory.path}: the data are split differently than in splits.json; restore that file, use "
+                "the version of the run, or start a new run."
             )
         directory.at_begin = changed_files(directory, job)
         return

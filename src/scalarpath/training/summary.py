@@ -106,7 +106,7 @@ def _next(directory: Path) -> Iterator[str]:
     program = Path(sys.argv[0])
     evaluate = {"train.py": f"python {program.with_name('evaluate.py')}", "scalarpath-train": "scalarpath-evaluate"}
     if program.name in evaluate:
-        yield f"Go on with: {evaluate[program.name]} {setting('run', directory)}"
+        yield f"Go on with: {evaluate[program.name]} {setting('run', str(directory))}"
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:
