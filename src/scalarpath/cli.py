@@ -21,6 +21,7 @@ from scalarpath.core.errors import ConfigError, DataError, ScalarPathError
 from scalarpath.core.memory import end_at_once, imports_at_once, prepare_heap
 from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
+from scalarpath.core.settings import Text, checked
 from scalarpath.core.terminal import use_plain_letters
 from scalarpath.core.termination import end_on_signals, exit_status, name_of
 from scalarpath.data.config import absent_place
@@ -171,7 +172,7 @@ def _train(cfg: DictConfig) -> float | None:
 
 def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
     # a wrong setting is reported before seconds go by with imports
-    resume = cfg.get("resume")
+    resume, trust = cfg.get("resume"), checked(cfg.get("trust", []), list[Text], "trust")
     job = Job.from_hydra(cfg, {key: OmegaConf.select(cfg, key) for key in changed})
     settle_ranks(job.trainer.devices, job.trainer.num_nodes)
     if resume is not None:
@@ -191,7 +192,7 @@ def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
 
     # a path with the time in it is not one that somebody has chosen
     unnamed = "${now:" in str(OmegaConf.to_container(cfg, resolve=False).get("output_dir"))  # type: ignore[union-attr]
-    run(job, resume=None if resume is None else Path(resume), trust=cfg.get("trust", ()), unnamed=unnamed)
+    run(job, resume=None if resume is None else Path(resume), trust=trust, unnamed=unnamed)
 
 
 def _changed_on_resume(cfg: DictConfig) -> list[str]:

@@ -8,7 +8,19 @@ from typing import Annotated, Any, Literal
 from omegaconf import DictConfig
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import WHOLE, Among, Device, Range, Seed, Text, Threads, choose, read_settings
+from scalarpath.core.settings import (
+    WHOLE,
+    Among,
+    Cutoff,
+    Device,
+    Range,
+    Seed,
+    Text,
+    Threads,
+    checked,
+    choose,
+    read_settings,
+)
 from scalarpath.cost import SUITES
 from scalarpath.runs.job import plain_config
 
@@ -69,6 +81,7 @@ class BenchmarkSettings:
     resume: bool
 
     def __post_init__(self) -> None:
+        checked(self.backbone.get("cutoff"), Cutoff, "backbone.cutoff")
         if not self.threads or (self.suite != "peers" and len(self.threads) > 1):
             raise ConfigError(f"threads = {self.threads} must be one number (suite=peers: one or several).")
 

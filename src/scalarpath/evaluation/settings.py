@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from scalarpath.artifacts.ranges import refuse_empty_or_twice
 from scalarpath.artifacts.registry import MEASURES, measure_settings
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import WHOLE, Device, Text, Threads, read_settings, refuse_unknown
+from scalarpath.core.settings import WHOLE, Device, Text, Threads, checked, read_settings, refuse_unknown
 from scalarpath.data.config import PLACES, LabelSettings
 from scalarpath.runs.job import plain_config
 
@@ -84,7 +84,7 @@ class EvaluationSettings:
     def from_hydra(cls, cfg: DictConfig) -> EvaluationSettings:
         """Read a composed conf/evaluate.yaml; raises ConfigError."""
         config = plain_config(cfg, without=())
-        wanted = config.get("artifact")
+        wanted = checked(config.get("artifact"), Text | list[Text] | None, "artifact")
         if isinstance(wanted, str):
             wanted = list(MEASURES) if wanted == "all" else [wanted]
         if wanted is not None:
