@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from scalarpath.core.errors import DataError
 from scalarpath.core.resources import BUNDLED_DIR, CONF_DIR
-from scalarpath.data.audit import sign_evidence
+from scalarpath.data.audit.stress import sign_evidence
 from scalarpath.data.config import DataConfig
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.data.labels import extract_labels, find_keys

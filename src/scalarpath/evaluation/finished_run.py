@@ -38,7 +38,7 @@ class FinishedRun:
             raise CheckpointError(f"run={path}: this run is not finished (no summary.json); use resume={path} first.")
         job = Job.of_run(directory.path)
         potential = load_potential(directory.path).copy_to(device=device)
-        data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
+        data = AtomicDataModule(job.data.accepted(), cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
         if directory.read_json("provenance.json")["data_hash"] != data.data_hash:
             raise DataError(f"run={path}: the data have changed since this run; restore them.")

@@ -44,7 +44,8 @@ def run(job: Job, *, resume: Path | None = None) -> dict[str, Any]:
     )
     check_settings(configuration([]))  # before the data are read, which may take minutes
     with shared_directory(resume or Path(job.output_dir), resume=resume is not None) as directory:
-        data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
+        config = job.data.accepted() if resume else job.data
+        data = AtomicDataModule(config, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
         job.check_monitors(data.labelled)
         potential = build_potential(
