@@ -8,9 +8,9 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from scalarpath.core.units import STRESS_TO_EV_A3
+from scalarpath.data.audit import audit_labels
 from scalarpath.data.audit.close_pairs import CLOSE, MOST_FRAMES, _sample, close_pairs
 from scalarpath.data.audit.facts import gather
-from scalarpath.data.audit.labels import audit_labels
 from scalarpath.data.audit.work import fit_work
 from scalarpath.data.config import DataConfig
 from scalarpath.data.labels import extract_labels, find_keys

@@ -6,7 +6,7 @@ import pytest
 from ase import Atoms, units
 
 from scalarpath.core.resources import BUNDLED_DIR
-from scalarpath.data.audit.labels import audit_labels
+from scalarpath.data.audit import audit_labels
 from scalarpath.data.config import DataConfig
 from scalarpath.data.labels import extract_labels, find_keys
 from scalarpath.data.reading import Frame
@@ -14,13 +14,13 @@ from scalarpath.data.reading import Frame
 STRESSED = ("energy", "forces", "stress")
 
 
-def audit(frames, required=("energy", "forces"), files=None, isolated=(), **spec):
+def audit(frames, required=("energy", "forces"), files=None, **spec):
     files = files or ["set.extxyz"] * len(frames)
     frames = [Frame(atoms, file, k) for k, (atoms, file) in enumerate(zip(frames, files, strict=True))]
     spec = DataConfig.read({"path": "x", **spec})
     keys = find_keys(frames, spec)
     labels = [extract_labels(f, keys, spec) for f in frames]
-    return audit_labels(frames, labels, keys, spec, frozenset(required), isolated)
+    return audit_labels(frames, labels, keys, spec, frozenset(required))
 
 
 def bundled(name, file="frames.extxyz"):
@@ -128,7 +128,7 @@ def test_isolated_atoms_of_another_calculation_stop(reference, stops):
     frames = bundled("si")
     atom = Atoms("Si", cell=[15] * 3, pbc=True)
     atom.calc = frames[0].calc.__class__(atom, energy=reference, forces=np.zeros((1, 3)), stress=np.zeros(6))
-    found = audit([*frames, atom], isolated=[len(frames)]).suspicions
+    found = audit([*frames, atom]).suspicions
     assert bool(found) == stops
     assert not stops or f"frame {len(frames)}: relative to isolated atoms" in found[0]
 

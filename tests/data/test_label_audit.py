@@ -8,7 +8,7 @@ from ase.units import GPa
 from rich.console import Console
 
 from scalarpath.core.errors import DataError
-from scalarpath.data.audit.labels import audit_labels, note_isolated_atoms
+from scalarpath.data.audit import audit_labels, note_isolated_atoms
 from scalarpath.data.audit.stress import has_vacuum, sign_evidence
 from scalarpath.data.config import DataConfig
 from scalarpath.data.labels import extract_labels, find_keys

@@ -14,8 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.quantities import QUANTITIES
-from scalarpath.data.audit.findings import LabelAudit
-from scalarpath.data.audit.labels import audit_labels, note_isolated_atoms, note_references
+from scalarpath.data.audit import LabelAudit, audit_labels, note_isolated_atoms, note_references
 from scalarpath.data.batches import EdgeBatches, EpochSampler, consecutive_batches, frames_per_process
 from scalarpath.data.cache import build_graphs, content_hash
 from scalarpath.data.config import DataConfig
@@ -88,10 +87,10 @@ class AtomicDataModule(pl.LightningDataModule):
         keys = find_keys(frames, config)
         labels = PackedItems(extract_labels(frame, keys, config, self.required) for frame in frames)
         self.data_hash = content_hash(frames, labels)
-        isolated = isolated_atom_frames(frames, self.cutoff)
-        self.audit = audit_labels(frames, labels, keys, config, self.required, isolated)
+        self.audit = audit_labels(frames, labels, keys, config, self.required)
         if self.audit.suspicions and config.on_suspicious == "error":
             raise DataError(self.audit.suspicions[0])
+        isolated = isolated_atom_frames(frames, self.cutoff)
         if len(isolated) == len(frames):
             raise DataError(NO_NEIGHBOUR)
         if isolated:

@@ -13,6 +13,7 @@ from scalarpath.data.audit.findings import OVERRULE, LabelAudit
 from scalarpath.data.config import LabelSettings
 from scalarpath.data.labels import LabelKeys
 from scalarpath.data.reading import Frame
+from scalarpath.graph.neighbours import neighbour_list
 
 ALL_ELECTRONS = (
     1.1 * 0.7687 * Ha
@@ -21,6 +22,7 @@ SAME_ENERGY = 0.1  # relative difference of energies of cells of different sizes
 SIZES = 1.5  # largest over smallest number of atoms from which energies per atom can be told
 SHIFT = 0.5  # eV/atom between files
 STRANGE_SHIFT = 15.0  # eV/atom; more than any solid is bound by
+ALONE = 6.0  # Å to the nearest other atom
 BINDING = (-15.0, 10.0)  # eV/atom, from isolated atoms to the median frame; solids have -9 to 0
 
 
@@ -118,10 +120,12 @@ def _check_files(audit: LabelAudit, facts: Facts, weighed: bool) -> None:
             )
 
 
-def check_references(
-    audit: LabelAudit, frames: Sequence[Frame], facts: Facts, isolated: Sequence[int], *, weighed: bool
-) -> None:
-    """Isolated atoms (indices) whose energies cannot be of the same calculation as those of the other frames."""
+def check_references(audit: LabelAudit, frames: Sequence[Frame], facts: Facts, *, weighed: bool) -> None:
+    """Isolated atoms whose energies cannot be of the same calculation as those of the other frames."""
+    single = np.flatnonzero((facts["atoms"] == 1) & facts["sound"]).tolist()
+    isolated = [i for i in single if not neighbour_list(frames[i].atoms, ALONE, frames[i].where).distance.size]
+    if not isolated:
+        return
     atom = {int(frames[i].atoms.numbers[0]): facts["energy"][i, 0] for i in isolated}
     sums = np.array([sum(n * atom.get(z, np.nan) for z, n in counts.items()) for counts in facts.compositions])
     binding = (facts["energy"][:, 0] - sums[facts["composition"]]) / facts["atoms"]

@@ -29,9 +29,8 @@ def audit_labels(
     keys: LabelKeys,
     spec: LabelSettings,
     required: frozenset[str] = frozenset(),
-    isolated: Sequence[int] = (),
 ) -> LabelAudit:
-    """Audit the labels of a data set; ``isolated`` are the indices of frames of one atom without neighbours.
+    """Audit the labels of a data set.
 
     Raises DataError if a property in ``required`` (those the loss weighs) is carried by no frame, listing the keys that
     the file does have.
@@ -55,8 +54,7 @@ def audit_labels(
     pairs = close_pairs(frames, labels, facts)
     fits = check_agreement(audit, pairs, facts, keys, spec, required)
     energies.check_energies(audit, frames, facts, keys, spec, weighed=weighed["energy"])
-    if isolated:
-        energies.check_references(audit, frames, facts, isolated, weighed=weighed["energy"])
+    energies.check_references(audit, frames, facts, weighed=weighed["energy"])
     stress.note_dropped_stress(audit, frames, facts)
     if all(fit.stress is None for fit in fits.values()):
         stress.check_stress(audit, frames, labels, facts, keys, spec, weighed=weighed["stress"])
