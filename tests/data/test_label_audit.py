@@ -8,7 +8,8 @@ from ase.units import GPa
 from rich.console import Console
 
 from scalarpath.core.errors import DataError
-from scalarpath.data.audit import audit_labels, has_vacuum, note_isolated_atoms, sign_evidence
+from scalarpath.data.audit import audit_labels, note_isolated_atoms
+from scalarpath.data.audit.stress import has_vacuum, sign_evidence
 from scalarpath.data.config import DataConfig
 from scalarpath.data.labels import extract_labels, find_keys
 from scalarpath.data.reading import Frame
