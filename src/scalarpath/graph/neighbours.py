@@ -74,8 +74,12 @@ def neighbour_list(atoms: Atoms, cutoff: float, where: str = "the structure") ->
 
 
 def cell_heights(cell: np.ndarray) -> np.ndarray:
-    """Distances between opposite faces of a cell (vectors as rows), Å: [3], one for every vector."""
-    return abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
+    """Distances between opposite faces of a cell (vectors as rows), Å: [3], one for every vector.
+
+    NaN for a cell without volume or of absurd size.
+    """
+    with np.errstate(all="ignore"):
+        return abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
 
 
 def _check_cell(box: np.ndarray, pbc: np.ndarray, where: str) -> None:

@@ -152,7 +152,7 @@ def _windows(members: np.ndarray, volume: np.ndarray) -> list[np.ndarray]:
 
 def _beyond(size: np.ndarray, limit: np.ndarray) -> list[int]:
     """Indices of sizes beyond the limit, the largest first."""
-    over = np.flatnonzero(np.nan_to_num(size / limit) > 1.0)
+    over = np.flatnonzero(size > limit)
     return over[np.argsort(-size[over])][:MOST_LOOKED_AT].tolist()
 
 
