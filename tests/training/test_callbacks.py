@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import re
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from interrupted_training import with_extra_callback
 from toy_training import ToyData, ToyPotential, new_directory, toy_job
 
 from scalarpath.core.errors import ConfigError, TrainingError
@@ -253,3 +256,18 @@ def test_in_a_terminal_every_epoch_leaves_a_line_over_a_bar_with_step_and_loss(
 def test_quiet_is_quiet(tmp_path: Path, capsys) -> None:
     fitted(tmp_path)
     assert capsys.readouterr().out == ""
+
+
+def test_sigterm_does_during_a_fit_what_it_did_before(tmp_path: Path, monkeypatch) -> None:
+    """Lightning sets a handler of its own."""
+    seen = []
+
+    class Look(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    before = signal.getsignal(signal.SIGTERM)
+    with_extra_callback(monkeypatch, Look())
+    fit(ToyPotential(), ToyData(), toy_job(trainer={"max_epochs": 1}), new_directory(tmp_path / "run"), [])
+    assert set(seen) == {before}
+    assert signal.getsignal(signal.SIGTERM) == before

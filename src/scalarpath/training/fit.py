@@ -78,8 +78,8 @@ def fit(
         trainer = _trainer(job.trainer, list(callbacks.values()), loggers)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True if resume else None)
-        except Exception:
-            callbacks["first_failure"].end_all(trainer)
+        except Exception as error:
+            callbacks["first_failure"].end_all(trainer, error)
             raise
     return _result(trainer, callbacks)
 

@@ -9,12 +9,15 @@ import pytorch_lightning as pl
 
 
 class OwnSignals(pl.Callback):
-    """Lets SIGTERM do during the fit what it did before: Lightning's handler goes on and ends with exit status 0."""
+    """Lets SIGTERM do during the fit what it did before.
+
+    Lightning's handler would end with exit status 0, and let the processes of a distributed job wait for one another.
+    """
 
     def __init__(self) -> None:
         self._handler = signal.getsignal(signal.SIGTERM)
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put the handler back; Lightning has set its own just before."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._handler)
