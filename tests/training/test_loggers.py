@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pytest
+import wandb
 from hydra import compose, initialize_config_dir
 from toy_training import ToyData, ToyPotential, new_directory, toy_job
 
@@ -134,6 +135,7 @@ def test_a_resumed_run_goes_on_under_the_same_id(tmp_path: Path, without_key: No
 def with_key(monkeypatch, without_key: None) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nothing answers there
+    wandb.teardown()  # it reads the variables once in a process
 
 
 @pytest.mark.parametrize(("key", "words"), [("x" * 40, "127.0.0.1:9"), ("short", "API key must have 40+ characters")])
