@@ -19,9 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scalarpath.core.errors import ConfigError, DataError, ScalarPathError
 from scalarpath.core.files import is_disk_full
-from scalarpath.core.memory import prepare_heap
+from scalarpath.core.memory import end_at_once, imports_at_once, prepare_heap
 from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
+from scalarpath.core.settings import Text, checked
 from scalarpath.core.terminal import use_plain_letters
 from scalarpath.core.termination import end_on_signals, exit_status, name_of
 from scalarpath.data.config import absent_place
@@ -29,7 +30,7 @@ from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.runs.continuation import check_places
 from scalarpath.runs.job import CHANGED_ON_RESUME, NOT_SETTINGS, Job
 from scalarpath.runs.processes import end_with_parent
-from scalarpath.runs.ranks import settle_ranks
+from scalarpath.runs.ranks import is_first_process, settle_ranks
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.runs.sweep import RECORDS, run_sweep_job
 from scalarpath.runs.sweep_table import print_sweep
@@ -72,9 +73,7 @@ class _JobFailed(CompactHydraException):
 
 
 def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
-    end_on_signals()
-    prepare_heap()
-    use_plain_letters()
+    _prepare()
     # Hydra then raises what it would print: an error of its own is one sentence too, see below
     as_it_comes = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -98,13 +97,20 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
         traceback.print_exc()
         sys.exit(1)
     finally:
-        if not as_it_comes:
+        if not as_it_comes:  # a second command in this process would take it for the user's wish
             del os.environ["HYDRA_FULL_ERROR"]
 
 
 def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
     print(f"interrupted ({name_of(interrupt)})", file=sys.stderr)
     sys.exit(exit_status(interrupt))
+
+
+def _prepare() -> None:
+    end_on_signals()
+    prepare_heap()
+    use_plain_letters()
+    end_at_once()
 
 
 def _end(error: ScalarPathError) -> NoReturn:
@@ -154,7 +160,9 @@ def _evaluate(cfg: DictConfig) -> None:
             check_places(Job.of_run(settings.run, settings.changes), f"run={settings.run}")
         elif absent_place({"source": "file", "path": settings.frames}):
             raise DataError(f"frames={settings.frames}: no such file.")
-    from scalarpath.evaluation.command import run
+        print(f"evaluating {settings.run}", flush=True)
+    with imports_at_once():
+        from scalarpath.evaluation.command import run
 
     run(settings)
 
@@ -174,22 +182,27 @@ def _train(cfg: DictConfig) -> float | None:
 
 def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
     # a wrong setting is reported before seconds go by with imports
-    resume = cfg.get("resume")
+    resume, trust = cfg.get("resume"), checked(cfg.get("trust", []), list[Text], "trust")
     job = Job.from_hydra(cfg, {key: OmegaConf.select(cfg, key) for key in changed})
     settle_ranks(job.trainer.devices, job.trainer.num_nodes)
     if resume is not None:
         check_places(job, f"resume={resume}")
     elif absent := absent_place(job.config["data"]):
         raise DataError(f"{absent[1]}: no such file or folder; check data.{absent[0]}=.")
-    import torch
+    if is_first_process():
+        arm = " x ".join(str(item) for item in (job.backbone.get("kind"), job.head.get("name")))
+        print(f"{arm} on {job.data.name}, seed {job.seed}: {resume or job.output_dir}", flush=True)
+    with imports_at_once():
+        import torch
+
+        from scalarpath.training.run import run
 
     if job.trainer.threads is not None:
         torch.set_num_threads(job.trainer.threads)
-    from scalarpath.training.run import run
 
     # a path with the time in it is not one that somebody has chosen
     unnamed = "${now:" in str(OmegaConf.to_container(cfg, resolve=False).get("output_dir"))  # type: ignore[union-attr]
-    run(job, resume=None if resume is None else Path(resume), trust=cfg.get("trust", ()), unnamed=unnamed)
+    run(job, resume=None if resume is None else Path(resume), trust=trust, unnamed=unnamed)
 
 
 def _changed_on_resume(cfg: DictConfig) -> list[str]:
@@ -212,9 +225,7 @@ def _changed_on_resume(cfg: DictConfig) -> list[str]:
 def _job_of_sweep(config_file: str) -> None:
     """``python -m scalarpath.cli FILE``: one job of a sweep, whose settings (or ``resume``) stand in FILE."""
     threading.Thread(target=end_with_parent, daemon=True).start()
-    end_on_signals()
-    prepare_heap()
-    use_plain_letters()
+    _prepare()
     _with_errors_as_lines(_run)(DictConfig(OmegaConf.load(config_file)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from composed_jobs import run
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+from scalarpath.artifacts.bench import BENCHES
+from scalarpath.artifacts.registry import MEASURES
 from scalarpath.core.errors import ArtifactError, CheckpointError, ConfigError, DataError, TrustError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.evaluation import command
@@ -27,10 +30,10 @@ TRAIN = ("experiment=smoke", "data=ag", "callbacks.progress.style=none", "measur
 EMT = ("calculator=ase.calculators.emt:EMT", "size=smoke")
 
 
-def composed(name: str, *overrides: str):
+def composed(name: str, *overrides: str, whole: bool = False):
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return compose(name, list(overrides))
+        return compose(name, list(overrides), return_hydra_config=whole)
 
 
 def evaluate(*overrides: str):
@@ -186,6 +189,7 @@ def test_a_failed_measure_is_an_error_after_the_others_are_written(
         (("run=nowhere",), CheckpointError, "run=nowhere: there is no run in this directory"),
         (EMT, ConfigError, "calculator= needs material= or structure="),
         ((*EMT, "material=ag", "structure=a.cif"), ConfigError, "material= and structure= are both given"),
+        (("run=a", "frames=b", "structure=a.cif"), ConfigError, "frames= measures errors, .*leave structure= out"),
         ((*EMT, "structure=absent.cif"), DataError, r"absent\.cif: no such file"),
         (
             (*EMT, "material=ag", "reference_options={a:1}"),
@@ -232,6 +236,18 @@ def test_a_potential_is_not_measured_on_elements_that_it_does_not_know(finished:
         evaluate(f"run={finished}", "material=lif", f"output_dir={tmp_path}")
 
 
+@pytest.mark.parametrize("artifact", ["null", "elastic"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artifact: str
+) -> None:
+    monkeypatch.setattr(command, "error_table", None)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/artifacts is not writable: .*; say with output_dir= where"):
+        evaluate(f"run={finished}", f"artifact={artifact}", f"output_dir={tmp_path}/file")
+    with pytest.raises(ConfigError, match=r"file/artifacts is not writable: .*; say with output_dir= where"):
+        evaluate(*EMT, "material=ag", "artifact=elastic", f"output_dir={tmp_path}/file")
+
+
 def test_an_unfinished_or_changed_run_is_refused(finished: Path, tmp_path: Path) -> None:
     copied = tmp_path / "run"
     shutil.copytree(finished, copied)
@@ -260,3 +276,9 @@ def test_a_mistake_on_the_command_line_is_one_line_and_status_2(tmp_path: Path) 
     assert result.stderr.startswith("error: calculator= needs material=")
     assert len(result.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_the_help_says_what_can_be_measured_and_on_what() -> None:
+    text = composed("evaluate", whole=True).hydra.help.header
+    words = set(re.findall(r"\w+", text))
+    assert {*MEASURES, *BENCHES, "structure", "reference", "smoke", "full"} <= words

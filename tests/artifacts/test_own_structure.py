@@ -29,6 +29,10 @@ from scalarpath.core.errors import ArtifactError, ConfigError, DataError
 from scalarpath.evaluation.benches import subject_of
 
 SMOKE = measure_settings(preset("smoke"))
+SMOKE |= {
+    "repulsion": replace(SMOKE["repulsion"], points=12, consistency_points=2),
+    "phonons": replace(SMOKE["phonons"], band_points=30),
+}
 HEXAGONAL = bulk("Cu", "hcp", a=2.55, c=4.18)
 ORDERED = Atoms("CuAu", scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], cell=[2.8, 2.8, 3.6], pbc=True)
 SLAB = fcc100("Cu", (2, 2, 3), vacuum=6.0)
@@ -112,7 +116,7 @@ def test_an_unstable_crystal_has_imaginary_modes_and_a_negative_stiffness() -> N
 
 def test_supercells_of_a_flat_or_skew_cell_are_high_enough() -> None:
     mine = own_structure("mine", HEXAGONAL)
-    assert heights(mine.supercell(8.0)).min() >= 8.0
+    assert heights(mine.supercell(10.0)).min() >= 10.0  # its vectors are longer than it is high
     assert heights(mine.repeated(2)).min() >= 8.0
     scan = pair_in_crystal(mine, 2)
     assert scan.usual_distance == pytest.approx(mine.nearest_neighbour)
@@ -152,7 +156,9 @@ def test_what_a_structure_does_not_have_is_left_out_with_the_reason() -> None:
 
 def test_a_crystal_is_sampled_at_a_given_temperature() -> None:
     settings = SMOKE | {
-        "rdf": replace(SMOKE["rdf"], temperature_K=300.0, melt_ps=0.0, duration_ps=0.2, block_ps=0.05),
+        "rdf": replace(
+            SMOKE["rdf"], temperature_K=300.0, melt_ps=0.0, equilibrate_ps=0.05, duration_ps=0.2, block_ps=0.05
+        ),
     }
     found = rows(outcomes(ORDERED, EMT(), "rdf", settings=settings)["rdf"])
     assert found["first_peak_A_total"].model == pytest.approx(2.75, abs=0.15)

@@ -171,6 +171,16 @@ def test_the_table_has_a_line_for_every_row_and_fits_a_narrow_screen_without_not
     assert all(str(number) in shown.getvalue() for number in numbers)
 
 
+def test_the_table_says_why_a_measure_has_no_rows_before_and_after_others(perfect: dict[str, Outcome]) -> None:
+    first, *others = perfect.values()
+    skipped = replace(first, rows=[], skipped="no walls: here")
+    for notes in (True, False):
+        table = results_table([skipped, *others, skipped], "title", notes=notes)
+        names = list(table.columns[0].cells)
+        assert names[0] == names[-1] == f"{first.name}: not measured"
+        assert ("no walls: here" in list(table.columns[-1].cells)) == notes
+
+
 def test_supercells_are_as_small_as_their_edge_allows() -> None:
     silver = material("ag")
     assert len(silver.supercell(8.0)) == 32
@@ -219,7 +229,7 @@ def test_an_unknown_bench_is_refused() -> None:
         ("nve", "explosion_factor", 0.5, r"settings\.nve\.explosion_factor must be greater than 1"),
         ("rdf", "melt_ps", 1e9, r"settings\.rdf\.melt_ps = 1e\+09 has 5e\+11 steps"),
         ("rdf", "snapshot_interval_fs", 1.0, r"settings\.rdf\.snapshot_interval_fs = 1 is less than time_step_fs = 2"),
-        ("rdf", "bin_A", 1e-9, r"settings\.rdf\.bin_A = 1e-09 does not make 1 to 10000 bins"),
+        ("rdf", "bin_A", 1e-9, r"settings\.rdf\.bin_A = 1e-09 makes more than 10000 bins"),
     ],
 )
 def test_an_unknown_or_impossible_setting_is_refused(section: str, key: str, value, message: str) -> None:

@@ -64,7 +64,7 @@ def test_an_unusable_output_directory_is_one_line_before_any_work(tmp_path: Path
     result = train(*SMOKE, "output_dir=file/run", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.startswith("error: output_dir = file/run cannot be used")
-    assert result.stdout == ""
+    assert result.stdout == "mace x baseline on si, seed 0: file/run\n"
 
 
 def test_a_failing_job_of_a_sweep_is_reported_and_does_not_stop_the_others(tmp_path: Path) -> None:

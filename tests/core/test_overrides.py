@@ -54,6 +54,10 @@ def test_what_is_no_path_keeps_its_meaning() -> None:
     assert read("logger.wandb.name=größe (1)") == "größe (1)", "what cannot be read otherwise is a text"
 
 
+def test_a_sweep_has_one_directory() -> None:
+    assert as_meant(["-m", "hydra.sweep.dir=sw ö,(1)"]) == ["-m", "hydra.sweep.dir='sw ö,(1)'"]
+
+
 def test_a_file_with_a_comma_is_one_file_in_a_sweep_too(tmp_path: Path) -> None:
     (tmp_path / "a,b").touch()
     meant = as_meant(["-m", f"data.path={tmp_path}/a,b"])

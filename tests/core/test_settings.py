@@ -117,6 +117,7 @@ def test_a_signature_says_what_a_section_may_hold() -> None:
         ({"fraction": 1.01}, r"part\.fraction must be at most 1, not 1\.01"),
         ({"basis": "besel"}, r"part\.basis must be one of bessel, gaussian, not 'besel' \(did you mean 'bessel'\?\)"),
         ({"energies": {"Si": "x"}}, r"part\.energies\.Si must be a number, not 'x'"),
+        ({"energies": {1: 2.0}}, r"the name '1' in part\.energies must be text, not 1"),
         ({"energies": "guess"}, r"part\.energies must be one of fit, not 'guess'"),
     ],
 )

@@ -186,17 +186,17 @@ def splits_larger_than_the_set(kit):
     return kit.frames(lambda _: None, train_size=9, valid_size=2, test_size=1)
 
 
-@case(ConfigError, "cutoff=0", "positive", cutoff=0)
+@case(ConfigError, "cutoff", "at least 0.1", cutoff=0)
 def cutoff_of_zero(kit):
     return kit.frames(lambda _: None)
 
 
-@case(ConfigError, "cutoff=-5.0", "positive", cutoff=-5.0)
+@case(ConfigError, "cutoff", "at least 0.1", cutoff=-5.0)
 def negative_cutoff(kit):
     return kit.frames(lambda _: None)
 
 
-@case(ConfigError, "cutoff=nan", "positive", cutoff=float("nan"))
+@case(ConfigError, "cutoff", "finite", cutoff=float("nan"))
 def cutoff_that_is_no_number(kit):
     return kit.frames(lambda _: None)
 

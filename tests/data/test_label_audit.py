@@ -8,7 +8,8 @@ from ase.units import GPa
 from rich.console import Console
 
 from scalarpath.core.errors import DataError
-from scalarpath.data.audit import audit_labels, has_vacuum, note_isolated_atoms, sign_evidence
+from scalarpath.data.audit import audit_labels, note_isolated_atoms
+from scalarpath.data.audit.stress import has_vacuum, sign_evidence
 from scalarpath.data.config import DataConfig
 from scalarpath.data.labels import extract_labels, find_keys
 from scalarpath.data.reading import Frame
@@ -161,8 +162,8 @@ def test_atoms_without_a_force_are_counted_and_the_others_are_audited(make_silic
     frames[3].calc.results["forces"][0, 1] = np.nan
     report = audit(frames)
     assert [note for note in report.warnings if "NaN" in note] == [
-        "set.extxyz, frame 1: 3 atoms have no force (NaN), and 4 of 16 atoms in 2 such frames; they are left out of "
-        "losses and errors."
+        "set.extxyz, frame 1: atoms without a force (NaN): 3 in this frame, 4 of 16 in 2 such frames; they are left "
+        "out of losses and errors."
     ]
     known = np.concatenate([atoms.calc.results["forces"] for atoms in frames])
     assert report.properties[1].maximum == np.nanmax(known)

@@ -1,5 +1,7 @@
 """Systems of DeePMD and pairs of CP2K."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -137,3 +139,10 @@ def test_a_damaged_pair_of_cp2k_is_one_sentence(pair, file, edit, message):
         path.write_text(edit(text))
     with pytest.raises(DataError, match=message):
         labelled(pair[0] / "run-pos-1.xyz")
+
+
+def test_a_packed_file_of_a_pair_is_one_sentence(pair):
+    packed = pair[0] / "run-pos-1.xyz.gz"
+    packed.write_bytes(gzip.compress((pair[0] / "run-pos-1.xyz").read_bytes()))
+    with pytest.raises(DataError, match=r"run-pos-1\.xyz\.gz: CP2K's files are read together, and only unpacked"):
+        labelled(packed)

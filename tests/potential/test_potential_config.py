@@ -67,6 +67,8 @@ GOOD = {
         ({"pair_cutoffs": {"Au": 3.0}}, "'Au' is none of the elements Si"),
         ({"pair_cutoffs": {"Si": {"Si": 9.0}}}, "pair_cutoffs.Si.Si = 9.0 must lie in"),
         ({"pair_cutoffs": {"Si": "short"}}, "pair_cutoffs.Si must be a number"),
+        ({"head": {"name": "x", "parts": {}, "backbone": 3}}, "head.backbone must be a group of settings, not 3"),
+        ({"head": {"name": "x", "parts": {1: {}}}}, "the name '1' in head.parts must be text, not 1"),
         ({"pair_cutoffs": 3.0}, "pair_cutoffs must be a group of settings"),
         ({"backbone": SMALL_MACE | {"correlation": 7}}, "backbone.correlation must be at most 4, not 7"),
         ({"backbone": SMALL_MACE | {"correlation": [3, 9]}}, "backbone.correlation must be at most 4, not 9"),

@@ -13,6 +13,7 @@ from synthetic_runs import SPREAD, about, frame, report_of, write_arm, write_run
 from scalarpath.artifacts.rows import Row
 from scalarpath.core.errors import ReportError
 from scalarpath.report.effects import ALL_DATA
+from scalarpath.report.tables import tables
 from scalarpath.report.verdicts import NOT_REPLICATED, REPLICATED, UNDECIDED, Verdict, judge
 
 WIDE = (-0.5, -0.25, 0.0, 0.25, 0.5)
@@ -239,14 +240,14 @@ def test_operations_of_different_revisions_are_not_compared(tmp_path: Path) -> N
     assert "not at one revision" in found.reason
 
 
-def write_slopes(folder: Path, arm: str, slopes: list[float]) -> None:
+def write_slopes(folder: Path, arm: str, slopes: list[float], material: str = "si") -> None:
     """Runs with a measured softening slope and a phonon at the model's own lattice constant, which must not count."""
     for seed, slope in enumerate(slopes):
         path = write_run(folder, arm, seed) / "artifacts"
         path.mkdir()
         row = Row("softening_slope", "softening slope, walls", "", slope, 1.0, slope - 1)
         (path / "repulsion.json").write_text(
-            json.dumps({"measure": "repulsion", "rows": [asdict(row) | {"low": None}]})
+            json.dumps({"measure": "repulsion", "material": material, "rows": [asdict(row) | {"low": None}]})
         )
 
 
@@ -287,6 +288,18 @@ def test_the_highest_mode_of_a_molecule_counts_as_a_phonon(tmp_path: Path) -> No
         highest = Row("highest_mode_THz", "", "THz", 1.0, 1.0, error, relative=True)
         write_rows(tmp_path, arm, "phonons", [highest, Row("imaginary_modes", "", "", 5.0, 0.0, 5.0)])
     assert ": 0.01 with panpgs, 0.04 with baseline" in verdict(tmp_path, "less shifted phonons").reason
+
+
+def test_artifacts_on_two_structures_are_not_compared(tmp_path: Path) -> None:
+    write_slopes(tmp_path, "baseline", [0.90, 0.91, 0.89, 0.92, 0.88], "bcc")
+    write_slopes(tmp_path, "panpgs", [0.98, 1.01, 0.97, 1.02, 0.99], "hcp")
+    found = report_of(tmp_path)
+    assert [(line.material, list(line.rows)) for line in found.artifacts] == [
+        ("bcc", ["baseline"]),
+        ("hcp", ["panpgs"]),
+    ]
+    table = next(table for table in tables(found) if table.title.startswith("Physical artifacts"))
+    assert [row[0] for row in table.rows] == ["repulsion, bcc", "repulsion, hcp"]
 
 
 @pytest.mark.parametrize(

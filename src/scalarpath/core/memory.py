@@ -1,11 +1,15 @@
-"""How the C library of this process handles memory."""
+"""How the C library and Python handle the memory of this process."""
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import gc
 import os
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +28,27 @@ def memory_of_machine() -> int:
     if CONTAINER.exists() and (text := CONTAINER.read_text().strip()).isdigit():
         limits.append(int(text))
     return min(limits)
+
+
+@contextmanager
+def imports_at_once() -> Iterator[None]:
+    """Import large packages without looking for garbage meanwhile, which takes almost as long as the imports.
+
+    What has been imported by then stays for good, and is not searched later either.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
+def end_at_once() -> None:
+    """Let the program end with its last line: at the end Python would search all that was imported, for seconds."""
+    atexit.register(gc.freeze)
 
 
 def prepare_heap() -> None:

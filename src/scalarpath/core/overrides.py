@@ -125,7 +125,8 @@ def _as_meant(text: str, multirun: bool) -> str:
     if name not in PATHS:
         is_text = parsed is None and not value.startswith(("[", "{"))
         return f"{key}={_quoted(value)}" if is_text else text
-    return f"{key}={_path_as_meant(value, parsed, multirun)}"
+    # a sweep has one directory
+    return f"{key}={_path_as_meant(value, parsed, multirun and name != 'hydra.sweep.dir')}"
 
 
 def _path_as_meant(value: str, parsed: Override | None, multirun: bool) -> str:

@@ -37,8 +37,10 @@ class Range:
     at_most: float | None = None
 
     def __str__(self) -> str:
-        limits = (("greater than", self.above), ("at least", self.at_least), ("less than", self.below))
-        said = [f"{words} {limit:g}" for words, limit in (*limits, ("at most", self.at_most)) if limit is not None]
+        lower = (("greater than", self.above), ("at least", self.at_least))
+        limits = (*lower, ("less than", self.below), ("at most", self.at_most))
+        # an upper end that only a slip reaches is not worth the words
+        said = [f"{words} {limit:g}" for words, limit in limits if limit is not None and limit < 1e9]
         return " and ".join(said)
 
     def check(self, value: float, where: str) -> None:
@@ -84,6 +86,19 @@ class Matching:
             raise ConfigError(f"{where} must be {self.words}, not {shown(value)}.")
 
 
+@dataclass(frozen=True)
+class NotEmpty:
+    """Of a text, in an annotation: it says something."""
+
+    def __str__(self) -> str:
+        return "that is not empty"
+
+    def check(self, value: str, where: str) -> None:
+        """Raise ConfigError for a text of nothing but blanks."""
+        if not value.strip():
+            raise ConfigError(f"{where} must be a text that is not empty, not {value!r}.")
+
+
 # the upper ends are far beyond what is meant: a number above is a slip, and would overflow or never end
 Positive = Annotated[float, Range(above=0.0, at_most=1e12)]
 NonNegative = Annotated[float, Range(at_least=0.0, at_most=1e12)]
@@ -96,7 +111,7 @@ Width = Annotated[int, Range(at_least=1, at_most=10_000)]  # of a network or bas
 Depth = Annotated[int, Range(at_least=0, at_most=100)]  # layers of a network
 Layers = Annotated[int, Range(at_least=1, at_most=100)]
 Cutoff = Annotated[float, Range(at_least=0.1, at_most=100.0)]  # Å
-Text = Annotated[str, Matching(r"(?s).*\S.*", "a text that is not empty")]
+Text = Annotated[str, NotEmpty()]
 Device = Annotated[str, Matching(r"cpu|mps|cuda(:\d+)?", "cpu, mps, cuda or cuda:<number>")]
 
 
@@ -186,7 +201,7 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     if origin is Annotated:
         found = checked(value, arguments[0], where)
         for limits in arguments[1:]:
-            if isinstance(limits, (Range, Among, Matching)) and found is not None:
+            if isinstance(limits, (Range, Among, Matching, NotEmpty)) and found is not None:
                 limits.check(found, where)
         return found
     if origin in (Union, types.UnionType):
@@ -198,8 +213,11 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     if origin is dict or hint is dict:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} must be a group of settings, not {shown(value)}.")
-        entry = arguments[1] if arguments else Any
-        return {key: checked(item, entry, f"{where}.{key}") for key, item in value.items()}
+        name, entry = arguments or (Any, Any)
+        return {
+            checked(key, name, f"the name '{key}' in {where}"): checked(item, entry, f"{where}.{key}")
+            for key, item in value.items()
+        }
     if (origin or hint) in (list, tuple, _SequenceType):
         return _checked_list(value, origin or hint, arguments or (Any, ...), where)
     if hint not in _NOUNS:

@@ -21,6 +21,8 @@ STRESS_TO_EV_A3: dict[str, float] = {
     "GPa": _ase.GPa,
     "kbar": 0.1 * _ase.GPa,
     "bar": 1e-4 * _ase.GPa,
+    "Ha/Bohr^3": _ase.Ha / _ase.Bohr**3,
+    "Ry/Bohr^3": _ase.Ry / _ase.Bohr**3,
 }
 STRESS_ORDERS: dict[str, str] = {
     "ase": "xx yy zz yz xz xy",

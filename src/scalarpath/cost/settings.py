@@ -8,7 +8,19 @@ from typing import Annotated, Any, Literal
 from omegaconf import DictConfig
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import WHOLE, Among, Device, Range, Seed, Text, Threads, read_settings
+from scalarpath.core.settings import (
+    WHOLE,
+    Among,
+    Cutoff,
+    Device,
+    Range,
+    Seed,
+    Text,
+    Threads,
+    checked,
+    choose,
+    read_settings,
+)
 from scalarpath.cost import SUITES
 from scalarpath.runs.job import plain_config
 
@@ -69,12 +81,14 @@ class BenchmarkSettings:
     resume: bool
 
     def __post_init__(self) -> None:
+        checked(self.backbone.get("cutoff"), Cutoff, "backbone.cutoff")
         if not self.threads or (self.suite != "peers" and len(self.threads) > 1):
             raise ConfigError(f"threads = {self.threads} must be one number (suite=peers: one or several).")
 
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> BenchmarkSettings:
         """Read a composed conf/benchmark.yaml; raises ConfigError."""
+        choose(cfg.get("suite"), tuple(SUITES), "suite")  # of which the name of the output is made
         config = plain_config(cfg, without=("file",))
         lists = {key: [config[key]] for key in LISTS if isinstance(config.get(key), str | int)}
         return read_settings(cls, {**config, **lists}, WHOLE)

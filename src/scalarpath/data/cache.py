@@ -94,8 +94,8 @@ def _write(path: Path, graphs: Iterable[AtomicGraph]) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_overs(path.parent, here)
-        name = {"prefix": f"graphs{here}{os.getpid()}-", "suffix": ".tmp"}
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False, **name) as stream:
+        prefix = f"graphs{here}{os.getpid()}-"
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=prefix, suffix=".tmp", delete=False) as stream:
             temporary = Path(stream.name)
             write_graphs(stream, graphs)  # type: ignore[arg-type]
         os.replace(temporary, path)  # readers see the whole file or none

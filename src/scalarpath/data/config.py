@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from glob import has_magic
 from pathlib import Path
@@ -99,6 +99,10 @@ class DataConfig(LabelSettings):
         Settings that have been read already are given back.
         """
         return section if isinstance(section, DataConfig) else read_settings(cls, with_defaults(section), "data")
+
+    def accepted(self) -> DataConfig:
+        """The same settings for data that a run has begun with: what looks suspicious was decided then."""
+        return replace(self, on_suspicious="warn")
 
     @property
     def cache_root(self) -> Path:

@@ -20,9 +20,10 @@ class Steps(NamedTuple):
     cut_off: bool
 
 
-def steps(path: Path, kind: str) -> Steps | None:
+def steps(path: Path, kind: str | None) -> Steps | None:
     """The steps of an output file of a format, by its name in ASE; None for formats that do not tell."""
-    return _READERS[kind](path) if kind in _READERS else None
+    reader = _READERS.get(kind or "")
+    return None if reader is None else reader(path)
 
 
 def _outcar(path: Path) -> Steps:

@@ -36,6 +36,9 @@ def rows(path: Path, name: str) -> Iterator[Atoms]:
 
 def notes(path: Path, name: str) -> list[str]:
     """The units that a database states, as SchNetPack writes them into its metadata: nothing reads them."""
-    units = ase.db.connect(path).metadata.get("_property_unit_dict", {})
-    said = ", ".join(f"{key} in {unit}" for key, unit in units.items())
+    try:
+        units = ase.db.connect(path).metadata.get("_property_unit_dict", {})
+        said = ", ".join(f"{key} in {unit}" for key, unit in units.items())
+    except Exception:  # of a damaged file, anything: ``rows`` meets it too, and names it
+        return []
     return [f"{name}: its metadata give {said}; data.energy_unit and the like must say the same."] if said else []

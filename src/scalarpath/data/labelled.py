@@ -7,13 +7,16 @@ from typing import NamedTuple
 
 from scalarpath.core.errors import DataError
 from scalarpath.core.quantities import QUANTITIES
+from scalarpath.core.units import STRESS_ORDERS
 from scalarpath.data.audit import LabelAudit, audit_labels, note_isolated_atoms, note_references
 from scalarpath.data.config import DataConfig
 from scalarpath.data.e0s import isolated_atom_frames
 from scalarpath.data.geometry import odd_cells
 from scalarpath.data.labels import Labels, extract_labels, find_keys
 from scalarpath.data.lazy import PackedItems
+from scalarpath.data.reading import Frame
 from scalarpath.data.sources import LoadedFrames, load_dataset
+from scalarpath.data.stress_order import fitting_order
 from scalarpath.graph.neighbours import neighbour_list
 
 
@@ -38,7 +41,29 @@ def read_labelled(config: DataConfig, required: frozenset[str] | None = None) ->
     audit = audit_labels(loaded.frames, labels, keys, config, required, loaded.notes)
     if odd := odd_cells(loaded.frames):
         audit.suspect(odd, weighed=True)
+    _check_order(audit, loaded.frames, labels, config.order_of_six, weighed="stress" in required)
     return LabelledFrames(loaded, labels, audit)
+
+
+def _check_order(
+    audit: LabelAudit, frames: Sequence[Frame], labels: Sequence[Labels], order: str, *, weighed: bool
+) -> None:
+    first = next((frame for frame, label in zip(frames, labels, strict=True) if label.ordered_stress), None)
+    if first is None:
+        return
+    fitting = fitting_order(frames, labels, order)
+    if fitting is None:
+        audit.warnings.append(
+            f"{first.where}: the six numbers of the stress are read in the order {STRESS_ORDERS[order]}; no frame has "
+            "the symmetry that would tell whether it is right, so compare it with your code (data.stress_order)."
+        )
+    elif fitting != order:
+        audit.suspect(
+            f"{first.file}: six numbers of the stress in the order {STRESS_ORDERS[order]} break the symmetry of the "
+            f"structures, and fit it in the order {STRESS_ORDERS[fitting]}; set data.stress_order={fitting}, or "
+            "data.on_suspicious=warn if it is right.",
+            weighed=weighed,
+        )
 
 
 def stop_if_suspicious(audit: LabelAudit, config: DataConfig) -> None:

@@ -189,12 +189,15 @@ def _tensor(value: np.ndarray, order: str, frame: Frame) -> np.ndarray:
 def tensor_of(numbers: np.ndarray, order: str) -> np.ndarray:
     """The symmetric tensor [3, 3] of six numbers in one of STRESS_ORDERS."""
     tensor = np.empty((3, 3))
-    for (first, second), number in zip(STRESS_ORDERS[order].split(), numbers, strict=True):
-        i, j = "xyz".index(first), "xyz".index(second)
+    for (i, j), number in zip(_places(order), numbers, strict=True):
         tensor[i, j] = tensor[j, i] = number
     return tensor
 
 
 def numbers_of(tensor: np.ndarray, order: str) -> np.ndarray:
     """The six numbers, in one of STRESS_ORDERS, of a symmetric tensor [3, 3]."""
-    return np.array([tensor["xyz".index(first), "xyz".index(second)] for first, second in STRESS_ORDERS[order].split()])
+    return np.array([tensor[place] for place in _places(order)])
+
+
+def _places(order: str) -> list[tuple[int, int]]:
+    return [("xyz".index(pair[0]), "xyz".index(pair[1])) for pair in STRESS_ORDERS[order].split()]

@@ -26,7 +26,7 @@ class Source(NamedTuple):
     """A file, or a folder that is read like one, with the slice of its frames that was asked for, if any."""
 
     path: Path
-    index: str | None
+    wanted: str | None
 
 
 def sources(paths: str | Sequence[str], notes: list[str], setting: str, base: Path = Path()) -> list[Source]:

@@ -114,6 +114,8 @@ def _read(path: Path, wanted: slice, name: str, notes: list[str]) -> Iterator[Fr
     if path.is_file() and path.stat().st_size == 0:
         raise DataError(f"{name}: the file is empty; write the frames again.")
     kind = _kind(path)
+    if kind == "cp2k" and str(path) != name:
+        raise DataError(f"{name}: CP2K's files are read together, and only unpacked; unpack both of them.")
     found = steps(path, kind)
     left_out, read = [], 0
     for number, make in _selected(_contents(path, name, kind, notes, found), wanted):
@@ -204,7 +206,7 @@ def _raise(error: Exception) -> Atoms:
 def _with_whole_stress(atoms: Atoms) -> Atoms:
     """``atoms``, with a stress of nine numbers: the six of ASE's readers are in ASE's order, whatever others write."""
     results = getattr(atoms.calc, "results", {})
-    if np.shape(results.get("stress")) == (6,):
+    if "stress" in results and np.shape(results["stress"]) == (6,):
         results["stress"] = voigt_6_to_full_3x3_stress(results["stress"])
     return atoms
 

@@ -48,8 +48,8 @@ def load_dataset(config: DataConfig | Mapping[str, Any]) -> LoadedFrames:
     config = DataConfig.read(config)
     source = imported(SOURCES.get(config.source, config.source), f"data.source = {config.source}")
     frames, given = PackedItems[Frame](), source(config)
-    indices = [None if part is None else frames.extend(part) for part in given[:3]]
-    return LoadedFrames(frames, indices[0] or [], *indices[1:], notes=tuple(given.notes))
+    pool, valid, test = (None if part is None else frames.extend(part) for part in given[:3])
+    return LoadedFrames(frames, pool or [], valid, test, tuple(given.notes))
 
 
 def from_files(config: DataConfig, base: Path = Path()) -> SourceFrames:
@@ -59,8 +59,9 @@ def from_files(config: DataConfig, base: Path = Path()) -> SourceFrames:
     def part(setting: str, index: str = ":") -> Iterator[Frame] | None:
         paths = getattr(config, setting)
         # all files are looked for at once; none is opened before it is its turn
-        files = sources(paths, notes, f"data.{setting}", base) if paths else None
-        return files and chain.from_iterable(read_frames(file, own or index, notes) for file, own in files)
+        files = sources(paths, notes, f"data.{setting}", base) if paths else []
+        frames = (read_frames(file, own or index, notes) for file, own in files)
+        return chain.from_iterable(frames) if files else None
 
     return SourceFrames(part("path", config.index) or (), part("valid_path"), part("test_path"), notes)
 

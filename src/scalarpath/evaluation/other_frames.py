@@ -15,13 +15,10 @@ from torch_geometric.data import Batch
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.files import refuse_foreign, write_json, write_text
 from scalarpath.core.quantities import QUANTITIES
-from scalarpath.data.audit import audit_labels
 from scalarpath.data.batches import consecutive_batches
 from scalarpath.data.cache import build_graphs, content_hash
 from scalarpath.data.config import DataConfig
-from scalarpath.data.labels import extract_labels, find_keys
-from scalarpath.data.lazy import PackedItems
-from scalarpath.data.sources import load_dataset
+from scalarpath.data.labelled import read_labelled, stop_if_suspicious
 from scalarpath.evaluation.finished_run import FinishedRun
 from scalarpath.evaluation.output import prepare_folder
 from scalarpath.graph import collate
@@ -43,13 +40,9 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
     _refuse_others(target, path)
     prepare_folder(folder)
     config = _config(found.job.config["data"], str(path), labels)
-    required = frozenset(found.job.loss.required)
-    loaded = load_dataset(config)
+    loaded, labels_of_frames, audit = read_labelled(config)
     frames = loaded.frames
-    keys = find_keys(frames, config)
-    items = PackedItems(extract_labels(frame, keys, config) for frame in frames)
-    carried = frozenset(name for name in QUANTITIES if any(label.has(name) for label in items))
-    if not carried:
+    if not any(label.has(name) for label in labels_of_frames for name in QUANTITIES):
         raise DataError(f"{path}: no frame carries a label; say what they are called, for example data.energy_key=.")
     known = set(found.potential.species)
     for frame in frames:
@@ -57,13 +50,11 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
             raise DataError(
                 f"{frame.where}: this potential does not know {chemical_symbols[unknown[0]]}; remove such frames."
             )
-    audit = audit_labels(frames, items, keys, config, required & carried, loaded.notes)
     console = Console()
     console.print(audit.render())
-    if audit.suspicions and config.on_suspicious == "error":
-        raise DataError(audit.suspicions[0])
-    data_hash = content_hash(frames, items)
-    graphs = build_graphs(frames, items, range(len(frames)), found.job.cutoff, data_hash, None)
+    stop_if_suspicious(audit, config)
+    data_hash = content_hash(frames, labels_of_frames)
+    graphs = build_graphs(frames, labels_of_frames, range(len(frames)), found.job.cutoff, data_hash, None)
 
     def batches() -> Iterator[Batch]:
         for batch in consecutive_batches(graphs.sizes["edges"], config.max_edges, config.eval_batch_size):

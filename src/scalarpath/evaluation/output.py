@@ -151,6 +151,8 @@ def results_table(outcomes: Sequence[Outcome], title: str, *, notes: bool = True
     names = ("quantity", "reference", "model", "error", "interval", "note")
     cells = {outcome.name: [_cells(row) for row in outcome.rows] for outcome in outcomes}
     used = {name for rows in cells.values() for row in rows for name, cell in zip(names, row, strict=True) if cell}
+    if not all(cells.values()):
+        used.add("note")  # why a measure has no rows
     shown = [i for i, name in enumerate(names) if i < 4 or (name in used and (notes or name != "note"))]
     for name in (names[i] for i in shown):
         is_text = name in ("quantity", "note")
@@ -160,8 +162,8 @@ def results_table(outcomes: Sequence[Outcome], title: str, *, notes: bool = True
             table.add_row(*(row[i] for i in shown), end_section=row is cells[outcome.name][-1])
         if not outcome.rows:
             state, _, reason = _state(outcome).partition(": ")
-            cells = [f"{outcome.name}: {state}", "", "", "", "", reason]
-            table.add_row(*map(escape, cells[: len(names)]), end_section=True)
+            line = [f"{outcome.name}: {state}", "", "", "", "", reason]
+            table.add_row(*(escape(line[i]) for i in shown), end_section=True)
     return table
 
 

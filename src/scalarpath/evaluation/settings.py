@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from scalarpath.artifacts.ranges import refuse_empty_or_twice
 from scalarpath.artifacts.registry import MEASURES, measure_settings
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import WHOLE, Device, Text, Threads, read_settings, refuse_unknown
+from scalarpath.core.settings import WHOLE, Device, Text, Threads, checked, read_settings, refuse_unknown
 from scalarpath.data.config import PLACES, LabelSettings
 from scalarpath.runs.job import plain_config
 
@@ -68,6 +68,9 @@ class EvaluationSettings:
         of_frames = [key for key in self.data if key in OF_FRAMES]
         if self.frames is None and of_frames:
             raise ConfigError(f"data.{of_frames[0]} belongs to frames=; the labels of a run are read as in training.")
+        on = [name for name in ("material", "structure", "reference") if getattr(self, name) is not None]
+        if self.frames is not None and on:
+            raise ConfigError(f"frames= measures errors, and no artifacts; leave {on[0]}= out, or frames=.")
         if self.frames is not None and len(of_frames) < len(self.data):
             raise ConfigError("frames= reads no data of the run; leave data.path= and the like out.")
         refuse_empty_or_twice("dtypes", self.dtypes)
@@ -81,7 +84,7 @@ class EvaluationSettings:
     def from_hydra(cls, cfg: DictConfig) -> EvaluationSettings:
         """Read a composed conf/evaluate.yaml; raises ConfigError."""
         config = plain_config(cfg, without=())
-        wanted = config.get("artifact")
+        wanted = checked(config.get("artifact"), Text | list[Text] | None, "artifact")
         if isinstance(wanted, str):
             wanted = list(MEASURES) if wanted == "all" else [wanted]
         if wanted is not None:

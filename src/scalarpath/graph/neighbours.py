@@ -11,6 +11,7 @@ from vesin import NeighborList
 
 from scalarpath.core.errors import GraphError
 from scalarpath.core.memory import memory_of_machine
+from scalarpath.core.settings import Cutoff, checked
 
 MIN_DISTANCE = 0.1  # Å; below it two atoms are one atom written twice, and 1/r breaks float32
 FARTHEST = 1e6  # Å from the origin; beyond it double precision no longer resolves 1e-10 Å
@@ -39,9 +40,11 @@ class NeighbourList(NamedTuple):
 def neighbour_list(atoms: Atoms, cutoff: float, where: str = "the structure") -> NeighbourList:
     """All directed pairs closer than ``cutoff`` (Å), periodic images included; ``where`` names the frame in errors.
 
-    Atoms may lie outside of the periodic cell. Raises GraphError for positions or cells that are not finite, too large
-    or too flat to be meant, and for atoms closer than 0.1 Å.
+    Atoms may lie outside of the periodic cell. Raises ConfigError for a cutoff out of range, and GraphError for
+    positions or cells that are not finite, too large or too flat to be meant, for atoms closer than 0.1 Å, and for
+    more edges than can be meant or held.
     """
+    cutoff = checked(cutoff, Cutoff, "cutoff")
     positions, cell, pbc = atoms.get_positions(), atoms.cell.array, np.asarray(atoms.pbc, dtype=bool)
     if not np.isfinite(positions).all() or not np.isfinite(cell).all():
         raise GraphError(f"{where}: a position or cell vector is not finite; remove or repair this frame.")
@@ -54,7 +57,7 @@ def neighbour_list(atoms: Atoms, cutoff: float, where: str = "the structure") ->
     _check_cell(box, pbc, where)
     points, cells = _wrapped(positions, box, pbc, where)
     _check_density(points, box, pbc, cutoff, where)
-    i, j, shift, distance = NeighborList(cutoff=float(cutoff), full_list=True).compute(
+    i, j, shift, distance = NeighborList(cutoff=cutoff, full_list=True).compute(
         points=points, box=box, periodic=pbc, quantities="ijSd"
     )
     i, j = i.astype(np.int64), j.astype(np.int64)
@@ -71,8 +74,12 @@ def neighbour_list(atoms: Atoms, cutoff: float, where: str = "the structure") ->
 
 
 def cell_heights(cell: np.ndarray) -> np.ndarray:
-    """Distances between opposite faces of a cell (vectors as rows), Å: [3], one for every vector."""
-    return abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
+    """Distances between opposite faces of a cell (vectors as rows), Å: [3], one for every vector.
+
+    NaN for a cell without volume or of absurd size.
+    """
+    with np.errstate(all="ignore"):
+        return abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
 
 
 def _check_cell(box: np.ndarray, pbc: np.ndarray, where: str) -> None:

@@ -16,7 +16,7 @@ from scalarpath.backbones import Backbone, build_backbone
 from scalarpath.backbones.interface import option_names
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.memory import memory_of_machine
-from scalarpath.core.settings import Cutoff, Range
+from scalarpath.core.settings import Cutoff, Range, checked
 from scalarpath.heads import ScalarPathway, build_head
 
 BYTES_PER_PARAMETER = 24  # in float32: itself, gradient, three moments of the optimizer, average
@@ -85,7 +85,7 @@ def build_networks(config: Mapping[str, Any], seed: int = 0) -> tuple[Backbone, 
     Raises ConfigError for a change to an option that the backbone does not have, and for unknown or impossible options.
     """
     head, options = dict(config["head"]), config["backbone"]
-    changes = head.pop("backbone", None) or {}
+    changes = checked(head.pop("backbone", None), dict[str, Any] | None, "head.backbone") or {}
     for name in changes:
         if name not in option_names(options.get("kind")):
             raise ConfigError(

@@ -177,12 +177,23 @@ def _artifact_tables(found: Aggregate) -> Iterator[Table]:
         inside = [line for line in found.artifacts if (line.data, line.backbone) == (cell.data, cell.backbone)]
         arms = [arm for arm in cell.arms if any(arm in line.rows for line in inside)]
         rows = [
-            (line.measure, _quantity(line), _number(line.any_row.reference), *(_mean_and_sd(line, arm) for arm in arms))
+            (
+                _measure(line, inside),
+                _quantity(line),
+                _number(line.any_row.reference),
+                *(_mean_and_sd(line, arm) for arm in arms),
+            )
             for line in inside
         ]
         title = f"Physical artifacts, {cell.name}"
         note = "Value of the model, mean ± standard deviation over seeds (number of seeds where it is not the same)."
         yield Table(title, ("measure", "quantity", "reference", *arms), rows, ("measure", "quantity"), note)
+
+
+def _measure(line: ArtifactLine, all_lines: Sequence[ArtifactLine]) -> str:
+    """With the material, where the runs were measured on several."""
+    several = len({other.material for other in all_lines}) > 1
+    return f"{line.measure}, {line.material}" if several and line.material else line.measure
 
 
 def _quantity(line: ArtifactLine) -> str:

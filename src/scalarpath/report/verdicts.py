@@ -168,8 +168,8 @@ def _on_cost(costs: Sequence[Cost]) -> Iterator[Verdict]:
 
 
 def _on_artifacts(lines: Sequence[ArtifactLine]) -> Iterator[Verdict]:
-    for data, backbone in sorted({(line.data, line.backbone) for line in lines}):
-        inside = [line for line in lines if (line.data, line.backbone) == (data, backbone)]
+    for data, backbone, material in sorted({(line.data, line.backbone, line.material) for line in lines}):
+        inside = [line for line in lines if (line.data, line.backbone, line.material) == (data, backbone, material)]
         for measure in all_measures():
             claim = measure.claim
             if claim is None:

@@ -268,7 +268,7 @@ class Job:
 
         ``changes``: see ``of_run``.
         """
-        resume = cfg.get("resume")
+        resume = checked(cfg.get("resume"), Text | None, "resume")
         return cls.read(_placed(plain_config(cfg))) if resume is None else cls.of_run(resume, changes)
 
     @classmethod

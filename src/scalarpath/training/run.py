@@ -68,7 +68,8 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
     ) as directory:
         if resume is not None and is_first_process():
             check_unchanged(directory)
-        data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
+        config = job.data if resume is None else job.data.accepted()
+        data = AtomicDataModule(config, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
         job.check_monitors(data.labelled)
         potential = build_potential(

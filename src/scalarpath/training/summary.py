@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import nn
 
 from scalarpath.core.metrics import labels_name, metric_name
@@ -17,6 +18,8 @@ from scalarpath.core.quantities import QUANTITIES
 from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.fit import FitResult
+
+ROUNDING = 1e-6  # a trivial error smaller than this part of the test error is rounding
 
 
 def parameter_counts(potential: Any) -> dict[str, int]:
@@ -67,6 +70,8 @@ def print_summary(summary: Mapping[str, Any], directory: RunDirectory) -> None:
     """Show test errors, the overhead of the head, where all of it is, and how to go on."""
     console = Console()
     console.print(error_table(summary))
+    if sentence := worse_than_trivial(summary):
+        console.print(Text(sentence, style="bold red"))
     for line in (
         *_overhead(summary),
         f"Finished: {directory.path} (its numbers: summary.json)",
@@ -89,6 +94,23 @@ def error_table(summary: Mapping[str, Any], what: str = "Test errors") -> Table:
     return table
 
 
+def worse_than_trivial(summary: Mapping[str, Any]) -> str | None:
+    """A sentence on the quantities whose test RMSE is not below that of the trivial predictor; None if all are."""
+    worse = []
+    for name, quantity in QUANTITIES.items():
+        key = metric_name(name, "rmse")
+        test, trivial = summary.get(f"test/{key}"), summary.get(f"trivial/{key}")
+        # labels that are all the same leave the trivial predictor nothing but rounding
+        if test is not None and trivial is not None and test >= trivial > ROUNDING * test:
+            worse.append(f"{name} ({test:.4g} instead of {trivial:.4g} {quantity.shown_unit})")
+    if not worse:
+        return None
+    return (
+        f"Nothing was learned about {' and '.join(worse)}: the test RMSE is no better than that of one energy per "
+        "element, no forces and the mean stress. Train longer, or look at the units of the labels and at optimizer.lr."
+    )
+
+
 def _overhead(summary: Mapping[str, Any]) -> Iterator[str]:
     """One line, where it was measured."""
     parts = []
@@ -106,7 +128,7 @@ def _next(directory: Path) -> Iterator[str]:
     program = Path(sys.argv[0])
     evaluate = {"train.py": f"python {program.with_name('evaluate.py')}", "scalarpath-train": "scalarpath-evaluate"}
     if program.name in evaluate:
-        yield f"Go on with: {evaluate[program.name]} {setting('run', directory)}"
+        yield f"Go on with: {evaluate[program.name]} {setting('run', str(directory))}"
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:

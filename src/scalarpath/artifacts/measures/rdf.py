@@ -117,10 +117,12 @@ class RdfSettings:
                 f"settings.rdf.r_max_A = {self.r_max_A} is more than half of min_cell_A = {self.min_cell_A}; use a "
                 "larger supercell or a smaller r_max_A."
             )
-        if not self.r_max_A / MAX_BINS <= self.bin_A <= self.r_max_A:
+        if self.bin_A > self.r_max_A:
+            raise ConfigError(f"settings.rdf.bin_A = {self.bin_A} is more than r_max_A = {self.r_max_A}; lower it.")
+        if self.bin_A < self.r_max_A / MAX_BINS:
             raise ConfigError(
-                f"settings.rdf.bin_A = {self.bin_A} does not make 1 to {MAX_BINS} bins up to r_max_A = {self.r_max_A}; "
-                "change it."
+                f"settings.rdf.bin_A = {self.bin_A} makes more than {MAX_BINS} bins up to r_max_A = {self.r_max_A}; "
+                "raise it."
             )
         if not self.snapshot_interval_fs <= self.block_ps * 1e3 <= self.duration_ps * 1e3 / 2:
             raise ConfigError(
