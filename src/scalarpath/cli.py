@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from scalarpath.core.errors import ConfigError, DataError, ScalarPathError
+from scalarpath.core.files import is_disk_full
 from scalarpath.core.memory import end_at_once, imports_at_once, prepare_heap
 from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
@@ -120,7 +121,7 @@ def _end(error: ScalarPathError) -> NoReturn:
 def _with_errors_as_lines(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     def guarded(cfg: DictConfig) -> Any:
         try:
-            return task(cfg)
+            return _run_with_room(task, cfg)
         except ScalarPathError as error:
             print(f"error: {error}", file=sys.stderr)
             if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -133,6 +134,15 @@ def _with_errors_as_lines(task: Callable[[DictConfig], Any]) -> Callable[[DictCo
             _end_interrupted(interrupt)
 
     return guarded
+
+
+def _run_with_room(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
+    try:
+        return task(cfg)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise ConfigError(f"{error.filename or 'a file'}: {error.strerror}; make room, then start again.") from error
 
 
 def _benchmark(cfg: DictConfig) -> None:

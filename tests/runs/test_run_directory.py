@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +147,27 @@ def test_readers_and_the_next_job_see_that_a_run_has_died(tmp_path: Path, capsys
     with shared_directory(tmp_path, resume=True):
         pass
     assert "was left by a process that is gone without a word; it is taken over" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(tmp_path: Path, monkeypatch) -> None:
+    def job() -> None:
+        with shared_directory(tmp_path / "run", resume=False) as directory:
+            directory.write_text("config.yaml", "seed: 0\n")
+            (directory.checkpoints / "last.ckpt").write_bytes(b"weights")
+            with monkeypatch.context() as full:
+                full.setattr(os, "replace", no_room)
+                directory.finish({})
+
+    def no_room(*paths: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    words = (
+        rf"{tmp_path / 'run'}: no room is left on the disk .*; make room, then go on with resume={tmp_path / 'run'}\.$"
+    )
+    with pytest.raises(ConfigError, match=words):
+        job()
+    assert RunDirectory(tmp_path / "run").state == "failed"
+    assert not list((tmp_path / "run").rglob("*.part"))
 
 
 def test_an_unusable_place_is_one_sentence(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType
 
@@ -37,6 +38,17 @@ def exit_status(interrupt: KeyboardInterrupt) -> int:
 def is_interrupt(status: int) -> bool:
     """Whether a process with this exit status (negative: killed by a signal) was interrupted, and did not fail."""
     return max(-status, status - 128) in (signal.SIGINT, *_ENDING)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process with this number on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from scalarpath.core.errors import CheckpointError, ScalarPathError
+from scalarpath.core.errors import CheckpointError, ConfigError, ScalarPathError
+from scalarpath.core.files import is_disk_full
 from scalarpath.core.overrides import setting
 from scalarpath.core.termination import Terminated, name_of
 from scalarpath.runs.lock import new_directory, sole_use
@@ -63,6 +64,15 @@ def _failure_recorded(path: Path, *, resume: bool, more_epochs: bool) -> Iterato
         if directory.has_epoch:
             print(f"\nGo on with: {setting('resume', directory.path)}", file=sys.stderr)
         raise
+    except OSError as error:
+        if not is_disk_full(error):
+            directory.fail(f"{type(error).__name__}: {error}")
+            raise
+        said = f"{path}: no room is left on the disk ({error.strerror})"
+        kept = directory.has_epoch
+        directory.fail(said)
+        then = f"then go on with {setting('resume', path)}" if kept else "then start again"
+        raise ConfigError(f"{said}; make room, {then}.") from error
     except BaseException as error:
         directory.fail(f"{type(error).__name__}: {error}")
         raise

@@ -15,6 +15,7 @@ from typing import Any
 from scalarpath.core.errors import CheckpointError, ConfigError
 from scalarpath.core.files import write_json, write_text
 from scalarpath.core.overrides import setting
+from scalarpath.core.termination import is_alive
 from scalarpath.runs.lock import LOCK, unusable
 
 # what evaluation and report read of a finished run: status.json keeps their checksums
@@ -112,7 +113,7 @@ class RunDirectory:
     def state(self) -> str:
         """What status.json says, or ``died``: it says that the run goes on, but on this machine its process is gone."""
         status = self.read_json("status.json", ["state"])
-        if status["state"] == "running" and status.get("host") == socket.gethostname() and not _lives(status["pid"]):
+        if status["state"] == "running" and status.get("host") == socket.gethostname() and not is_alive(status["pid"]):
             return "died"
         return str(status["state"])
 
@@ -190,7 +191,8 @@ class RunDirectory:
         if not self._has_begun:
             return
         if (self.checkpoints / "last.ckpt").exists():
-            self._set_status(state, error)
+            with suppress(OSError):  # on a full disk
+                self._set_status(state, error)
         else:
             with suppress(OSError, CheckpointError):  # what has ended the run is said, and nothing else
                 self._remove(wandb=True)
@@ -266,16 +268,6 @@ class RunDirectory:
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name.removesuffix(".part"), pattern) for pattern in patterns) or name in patterns
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
 
 
 def _sha256(path: Path) -> str:

@@ -128,7 +128,9 @@ def _start_wandb(settings: WandbSettings, directory: RunDirectory, config: Mappi
         wandb.teardown()  # else the id counts as in use
         run = wandb.init(mode="offline", **arguments)
         print(
-            f"W&B cannot be used ({_in_a_line(error)}); the run is logged offline. {_send_later(run)}", file=sys.stderr
+            f"W&B at {run.settings.base_url} cannot be used ({_in_a_line(error)}); the run is logged offline. "
+            f"{_send_later(run)}",
+            file=sys.stderr,
         )
         return run
 

@@ -43,8 +43,8 @@ class FirstFailure(pl.Callback):
             words = str(exception)
         elif isinstance(exception, KeyboardInterrupt):
             words = f"interrupted ({name_of(exception)})."
-        # the place is not known to all processes where a launcher has started them without output_dir
-        with suppress(FileExistsError, FileNotFoundError), self.file.open("x") as file:
+        # another process was first; or the disk is full; or the place is unknown to this process, see shared_directory
+        with suppress(OSError), self.file.open("x") as file:
             file.write(f"process {trainer.global_rank} of {trainer.world_size}: {words}")
             self.is_mine = True
 
