@@ -19,9 +19,9 @@ from toy_training import ToyData, ToyPotential, new_directory, toy_job
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.settings import read_settings
-from scalarpath.runs import job as job_module
-from scalarpath.runs.job import LoggerSettings
+from scalarpath.runs import sections
 from scalarpath.runs.run_directory import RunDirectory
+from scalarpath.runs.sections import LoggerSettings
 from scalarpath.training.fit import fit
 from scalarpath.training.loggers import build_loggers, finish_loggers, has_credentials
 
@@ -174,7 +174,7 @@ def test_a_wandb_that_is_lost_in_the_middle_does_not_end_the_training(tmp_path: 
 
 
 def test_tensorboard_is_refused_when_it_is_not_installed(monkeypatch) -> None:
-    monkeypatch.setattr(job_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(sections, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"needs the package tensorboard; install scalarpath\[tensorboard\]"):
         LoggerSettings(kind="tensorboard", wandb=None)
 

@@ -150,7 +150,8 @@ def test_an_interrupt_keeps_the_run_for_resuming_and_is_passed_on(
     assert (status["state"], status["error"]) == ("interrupted", name)
     resume = shlex.split(capsys.readouterr().err.split("Go on with: ")[1])
     monkeypatch.undo()
-    assert run(job(*resume))["epochs"] == 2
+    assert resume[:2] == ["python", "train.py"]
+    assert run(job(*resume[2:]))["epochs"] == 2
 
 
 def test_a_monitored_metric_needs_labels_in_the_validation_part(tmp_path: Path, monkeypatch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ REFUSED = {
     "hydra.sweep.subdir": "a job is found again by the name of its folder; only hydra.sweep.dir can be chosen",
 }
 """Settings of Hydra that would be ignored or break a run, and what to use in their place."""
+SCRIPTS = ("train.py", "evaluate.py", "benchmark.py", "report.py")
 _ADDED_BY_LIGHTNING = ("hydra.run.dir=", "hydra.job.name=", "hydra.output_subdir=")
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 _TAKE_A_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p")
@@ -62,6 +64,20 @@ def setting(key: str, value: str | Path) -> str:
     parsed = _parsed(_as_meant(plain, multirun=True))
     same = parsed is not None and not parsed.is_sweep_override() and parsed.value() == str(value)
     return shlex.quote(plain if same else f"{key}={_quoted(str(value))}")
+
+
+def next_command(program: str, key: str, value: str | Path) -> str:
+    """The command that goes on from here with one setting, to be pasted into a shell.
+
+    program: train, evaluate, report or benchmark, in the form in which this one was called.
+    """
+    this = Path(sys.argv[0])
+    if this.name.startswith("scalarpath-"):
+        return f"scalarpath-{program} {setting(key, value)}"
+    script = f"{program}.py"
+    return (
+        f"python {shlex.quote(str(this.with_name(script)) if this.name in SCRIPTS else script)} {setting(key, value)}"
+    )
 
 
 def check_overrides(config_name: str, arguments: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scalarpath.core.errors import CheckpointError, ConfigError, ScalarPathError
 from scalarpath.core.files import is_disk_full
-from scalarpath.core.overrides import setting
+from scalarpath.core.overrides import next_command, setting
 from scalarpath.core.termination import Terminated, name_of
 from scalarpath.runs.lock import new_directory, sole_use
 from scalarpath.runs.ranks import is_first_process
@@ -62,7 +62,7 @@ def _failure_recorded(path: Path, *, resume: bool, more_epochs: bool) -> Iterato
     except KeyboardInterrupt as interrupt:
         directory.fail(name_of(interrupt), state="interrupted")
         if directory.has_epoch:
-            print(f"\nGo on with: {setting('resume', directory.path)}", file=sys.stderr)
+            print(f"\nGo on with: {next_command('train', 'resume', directory.path)}", file=sys.stderr)
         raise
     except OSError as error:
         if not is_disk_full(error):

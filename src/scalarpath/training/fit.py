@@ -12,10 +12,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.loggers import Logger
 
 from scalarpath.core.errors import ConfigError
@@ -23,8 +19,9 @@ from scalarpath.potential import read_checkpoint
 from scalarpath.potential.backend import PotentialBackend
 from scalarpath.potential.compiled import CompiledPotential
 from scalarpath.potential.cuequivariance import CuequivariancePotential
-from scalarpath.runs.job import Job, TrainerSettings
+from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
+from scalarpath.runs.sections import TrainerSettings
 from scalarpath.training.callbacks.checkpoints import LAST, BestAndLast
 from scalarpath.training.callbacks.early_stopping import EarlyStopping
 from scalarpath.training.callbacks.finite_guard import FiniteGuard
@@ -37,6 +34,7 @@ from scalarpath.training.callbacks.progress import Progress
 from scalarpath.training.callbacks.run_status import RunStatus
 from scalarpath.training.callbacks.step_timer import StepTimer
 from scalarpath.training.ema import Ema
+from scalarpath.training.launch import source_of_processes
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.module import PotentialModule
 
@@ -133,7 +131,7 @@ def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: l
         accumulate_grad_batches=settings.accumulate_batches,
         callbacks=callbacks,
         logger=loggers or False,
-        plugins=_environment(settings),
+        plugins=source_of_processes(settings),
         log_every_n_steps=1,
         num_sanity_val_steps=0,
         # the data module shares frames out itself; forces need gradients outside of training too
@@ -143,16 +141,6 @@ def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: l
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-
-
-def _environment(settings: TrainerSettings) -> ClusterEnvironment | None:
-    """Where the processes of the job come from, if Lightning's own guess would be wrong."""
-    if settings.devices * settings.num_nodes == 1:
-        return LightningEnvironment()
-    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
-        # there is a checkpoint of every epoch; Lightning would write another one, queue the job again, and not end
-        return SLURMEnvironment(auto_requeue=False)
-    return None
 
 
 @contextmanager

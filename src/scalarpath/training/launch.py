@@ -1,17 +1,19 @@
-"""Whether the processes that a job asks for can come, asked before anything waits for them."""
+"""Where the processes of a job come from, and whether they can come, asked before anything waits for them."""
 
 from __future__ import annotations
 
 import os
 
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.lsf import LSFEnvironment
 from lightning_fabric.plugins.environments.mpi import MPIEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.runs.job import TrainerSettings
 from scalarpath.runs.ranks import RANKS
+from scalarpath.runs.sections import TrainerSettings
 
 _LAUNCHERS = (TorchElasticEnvironment, SLURMEnvironment, LSFEnvironment, MPIEnvironment)
 _BY_HAND = ("MASTER_ADDR", "NODE_RANK")  # what Lightning reads where the command is typed on every node
@@ -38,6 +40,16 @@ def check_launch(settings: TrainerSettings) -> None:
         )
     if settings.devices * settings.num_nodes > 1:
         _check_number(settings)
+
+
+def source_of_processes(settings: TrainerSettings) -> ClusterEnvironment | None:
+    """Where the processes of the job come from, if not from where Lightning would guess (None)."""
+    if settings.devices * settings.num_nodes == 1:
+        return LightningEnvironment()
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        # there is a checkpoint of every epoch; Lightning would write another one, queue the job again, and not end
+        return SLURMEnvironment(auto_requeue=False)
+    return None
 
 
 def _check_number(settings: TrainerSettings) -> None:

@@ -14,8 +14,8 @@ from urllib.parse import urlparse
 
 from pytorch_lightning.loggers import Logger
 
-from scalarpath.runs.job import LoggerSettings, WandbSettings
 from scalarpath.runs.run_directory import RunDirectory
+from scalarpath.runs.sections import LoggerSettings, WandbSettings
 
 _SECONDS_TO_ANSWER = 15.0  # of W&B's server, before the run is logged offline
 _SECONDS_TO_UPLOAD = 20.0  # at the end of a run; a cluster that ends a job gives it 30 s

@@ -13,7 +13,7 @@ from torch_geometric.data import Batch
 
 from scalarpath.potential import to_checkpoint
 from scalarpath.potential.backend import PotentialBackend, verify
-from scalarpath.runs.job import OptimizerSettings, SchedulerSettings
+from scalarpath.runs.sections import OptimizerSettings, SchedulerSettings
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.metrics import EpochErrors
 from scalarpath.training.optimizers import build_optimizer

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +11,7 @@ from rich.text import Text
 from torch import nn
 
 from scalarpath.core.metrics import labels_name, metric_name
-from scalarpath.core.overrides import setting
+from scalarpath.core.overrides import next_command
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
@@ -75,7 +73,7 @@ def print_summary(summary: Mapping[str, Any], directory: RunDirectory) -> None:
     for line in (
         *_overhead(summary),
         f"Finished: {directory.path} (its numbers: summary.json)",
-        *_next(directory.path),
+        f"Go on with: {next_command('evaluate', 'run', directory.path)}",
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -121,14 +119,6 @@ def _overhead(summary: Mapping[str, Any]) -> Iterator[str]:
             parts.append(f"{name} {value:.{2 if interval else 3}f}{interval}")
     if parts:
         yield f"Cost, ratio to baseline: {', '.join(parts)}"
-
-
-def _next(directory: Path) -> Iterator[str]:
-    """The command that goes on from here, by the name under which the training was called."""
-    program = Path(sys.argv[0])
-    evaluate = {"train.py": f"python {program.with_name('evaluate.py')}", "scalarpath-train": "scalarpath-evaluate"}
-    if program.name in evaluate:
-        yield f"Go on with: {evaluate[program.name]} {setting('run', str(directory))}"
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:

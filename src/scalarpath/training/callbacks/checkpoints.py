@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 
 from scalarpath.core.errors import TrainingError
 from scalarpath.core.files import removed_on_failure
-from scalarpath.runs.job import CheckpointSettings
+from scalarpath.runs.sections import CheckpointSettings
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 

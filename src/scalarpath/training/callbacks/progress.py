@@ -13,7 +13,7 @@ from rich.progress import Progress as RichProgress
 
 from scalarpath.core.metrics import metric_name
 from scalarpath.core.quantities import QUANTITIES
-from scalarpath.runs.job import ProgressSettings
+from scalarpath.runs.sections import ProgressSettings
 
 LINES = 20  # how many lines a whole run prints where there is no terminal
 SECONDS_BETWEEN_LOOKS = 0.1  # at the loss of a step, for which a GPU has to wait
