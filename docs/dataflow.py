@@ -78,7 +78,7 @@ def results() -> list[str]:
     cards = [
         ("calculators", ["ASE, batches of", "structures"]),
         ("artifacts", ["walls, phonons, elasticity,", "smoothness, NVE, liquid"]),
-        ("report", ["paired statistics over", "seeds, verdicts, HTML"]),
+        ("report", ["which head is best, how", "sure, at what cost; HTML"]),
         ("W&B dashboard", ["arms side by side,", "learning curves"]),
     ]
     shapes = [card(86 + 201 * i, 532, 181, 80, USE, *content) for i, content in enumerate(cards)]

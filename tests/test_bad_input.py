@@ -195,7 +195,8 @@ def test_the_same_command_line_with_good_input_trains(tmp_path, monkeypatch):
 def test_settings_of_the_potential_are_refused_before_the_data_are_opened(
     setting, expected, tmp_path, monkeypatch, capsys
 ):
-    arguments = ["data=extxyz", "data.path=not_there.extxyz", f"output_dir={tmp_path / 'run'}", *setting.split()]
+    no_frames = f"data.path={__file__}"
+    arguments = ["data=extxyz", no_frames, f"output_dir={tmp_path / 'run'}", *setting.split()]
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
     with pytest.raises(SystemExit):
         train()

@@ -5,23 +5,33 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from scalarpath.core.errors import ConfigError, ScalarPathError
-from scalarpath.core.memory import prepare_heap
+from scalarpath.core.errors import ConfigError, DataError, ScalarPathError
+from scalarpath.core.files import is_disk_full
+from scalarpath.core.memory import end_at_once, imports_at_once, prepare_heap
+from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
+from scalarpath.core.settings import Text, checked
 from scalarpath.core.terminal import use_plain_letters
+from scalarpath.core.termination import end_on_signals, exit_status, name_of
+from scalarpath.data.config import absent_place
 from scalarpath.evaluation.settings import EvaluationSettings
-from scalarpath.runs.job import Job
+from scalarpath.runs.continuation import check_places
+from scalarpath.runs.job import CHANGED_ON_RESUME, NOT_SETTINGS, Job
 from scalarpath.runs.processes import end_with_parent
+from scalarpath.runs.ranks import is_first_process, settle_ranks
+from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.runs.sweep import RECORDS, run_sweep_job
 from scalarpath.runs.sweep_table import print_sweep
 
@@ -29,15 +39,16 @@ from scalarpath.runs.sweep_table import print_sweep
 def train() -> None:
     """``python train.py``: one training job, or several with Hydra's ``--multirun``.
 
-    An error that the user can mend is one line on the standard error and exit status 2. A multirun runs all jobs, ends
-    with a table of them and has exit status 1 when any is not done.
+    An error that the user can mend is one line on the standard error and exit status 2; a signal that ends the command
+    gives 128 and its number. A multirun runs all jobs, ends with a table of them and has exit status 1 when any is not
+    done.
     """
     try:
         _main("train", _train)
-    except (KeyboardInterrupt, SystemExit) as stop:
+    except SystemExit:
         if RECORDS in os.environ:
             print_sweep(Path(os.environ[RECORDS]))
-        sys.exit(130 if isinstance(stop, KeyboardInterrupt) else stop.code)
+        raise
     if RECORDS in os.environ and not print_sweep(Path(os.environ[RECORDS])):
         sys.exit(1)
 
@@ -57,30 +68,81 @@ def report() -> None:
     _main("report", _report)
 
 
+class _JobFailed(CompactHydraException):
+    """A job of a multirun; its error has been shown."""
+
+
 def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
+    _prepare()
+    # Hydra then raises what it would print: an error of its own is one sentence too, see below
+    as_it_comes = "HYDRA_FULL_ERROR" in os.environ
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        sys.argv[1:] = check_overrides(config_name, as_meant(sys.argv[1:]))
+        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(
+            _with_errors_as_lines(task)
+        )()
+    except _JobFailed as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    except ConfigError as error:
+        _end(error)
+    except KeyboardInterrupt as interrupt:
+        _end_interrupted(interrupt)
+    except Exception as error:
+        if as_it_comes:
+            raise
+        if isinstance(error, HydraException | OmegaConfBaseException):
+            _end(explained(error, config_name, sys.argv[1:]))
+        traceback.print_exc()
+        sys.exit(1)
+    finally:
+        if not as_it_comes:  # a second command in this process would take it for the user's wish
+            del os.environ["HYDRA_FULL_ERROR"]
+
+
+def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
+    print(f"interrupted ({name_of(interrupt)})", file=sys.stderr)
+    sys.exit(exit_status(interrupt))
+
+
+def _prepare() -> None:
+    end_on_signals()
     prepare_heap()
     use_plain_letters()
-    hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(_with_errors_as_lines(task))()
+    end_at_once()
+
+
+def _end(error: ScalarPathError) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _with_errors_as_lines(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     def guarded(cfg: DictConfig) -> Any:
         try:
-            _check_choices()
-            return task(cfg)
+            return _run_with_room(task, cfg)
         except ScalarPathError as error:
             print(f"error: {error}", file=sys.stderr)
             if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
                 # Hydra goes on with the other jobs and reports the first failure at the end
                 job = HydraConfig.get().job
-                raise CompactHydraException(f"job {job.num} ({job.override_dirname}) failed: {error}") from None
+                raise _JobFailed(f"job {job.num} ({job.override_dirname}) failed: {error}") from None
             sys.exit(2)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             # also ends a multirun: Hydra would go on after any other exception
-            print("interrupted", file=sys.stderr)
-            sys.exit(130)
+            _end_interrupted(interrupt)
 
     return guarded
+
+
+def _run_with_room(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
+    try:
+        return task(cfg)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise ConfigError(f"{error.filename or 'a file'}: {error.strerror}; make room, then start again.") from error
 
 
 def _benchmark(cfg: DictConfig) -> None:
@@ -92,7 +154,15 @@ def _benchmark(cfg: DictConfig) -> None:
 def _evaluate(cfg: DictConfig) -> None:
     # a wrong setting is reported before seconds go by with imports
     settings = EvaluationSettings.from_hydra(cfg)
-    from scalarpath.evaluation.command import run
+    if settings.run is not None:
+        RunDirectory.finished(Path(settings.run))
+        if settings.frames is None:
+            check_places(Job.of_run(settings.run, settings.changes), f"run={settings.run}")
+        elif absent_place({"source": "file", "path": settings.frames}):
+            raise DataError(f"frames={settings.frames}: no such file.")
+        print(f"evaluating {settings.run}", flush=True)
+    with imports_at_once():
+        from scalarpath.evaluation.command import run
 
     run(settings)
 
@@ -106,45 +176,56 @@ def _report(cfg: DictConfig) -> None:
 def _train(cfg: DictConfig) -> float | None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return run_sweep_job(cfg)
-    _check_resume(cfg)
-    _run(cfg)
+    _run(cfg, _changed_on_resume(cfg))
     return None
 
 
-def _run(cfg: DictConfig) -> None:
+def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
     # a wrong setting is reported before seconds go by with imports
-    job, resume = Job.from_hydra(cfg), cfg.get("resume")
-    import torch
+    resume, trust = cfg.get("resume"), checked(cfg.get("trust", []), list[Text], "trust")
+    job = Job.from_hydra(cfg, {key: OmegaConf.select(cfg, key) for key in changed})
+    settle_ranks(job.trainer.devices, job.trainer.num_nodes)
+    if resume is not None:
+        check_places(job, f"resume={resume}")
+    elif absent := absent_place(job.config["data"]):
+        raise DataError(f"{absent[1]}: no such file or folder; check data.{absent[0]}=.")
+    if is_first_process():
+        arm = " x ".join(str(item) for item in (job.backbone.get("kind"), job.head.get("name")))
+        print(f"{arm} on {job.data.name}, seed {job.seed}: {resume or job.output_dir}", flush=True)
+    with imports_at_once():
+        import torch
+
+        from scalarpath.training.run import run
 
     if job.trainer.threads is not None:
         torch.set_num_threads(job.trainer.threads)
-    from scalarpath.training.run import run
 
-    run(job, resume=None if resume is None else Path(resume), trust=cfg.get("trust", ()))
-
-
-def _check_choices() -> None:
-    """Raise ConfigError where several options of a group are given: Hydra would merge them into one without a name."""
-    for text in HydraConfig.get().overrides.task if HydraConfig.initialized() else ():
-        group, _, value = text.lstrip("+").partition("=")
-        if value.startswith("[") and (CONF_DIR / group).is_dir():
-            names = value.strip("[]").replace(" ", "")
-            raise ConfigError(f"{text}: one option is meant, not a list; for a job with each: -m {group}={names}.")
+    # a path with the time in it is not one that somebody has chosen
+    unnamed = "${now:" in str(OmegaConf.to_container(cfg, resolve=False).get("output_dir"))  # type: ignore[union-attr]
+    run(job, resume=None if resume is None else Path(resume), trust=trust, unnamed=unnamed)
 
 
-def _check_resume(cfg: DictConfig) -> None:
-    others = [text for text in HydraConfig.get().overrides.task if not text.startswith(("resume=", "trust="))]
-    if cfg.get("resume") is not None and others:
-        raise ConfigError(f"resume= takes all settings from the run directory; remove '{others[0]}'.")
-    if cfg.get("resume") is None and cfg.trust:
-        raise ConfigError("trust= belongs to resume=: names that are typed are trusted.")
+def _changed_on_resume(cfg: DictConfig) -> list[str]:
+    """The settings besides ``resume`` on the command line; raises ConfigError for those that a run does not change."""
+    if cfg.get("resume") is None:
+        if cfg.trust:
+            raise ConfigError("trust= belongs to resume=: names that are typed are trusted.")
+        return []
+    typed = {text.partition("=")[0]: text for text in HydraConfig.get().overrides.task}
+    changed = [key for key in typed if key not in NOT_SETTINGS]
+    for key in changed:
+        if key not in CHANGED_ON_RESUME:
+            raise ConfigError(
+                f"resume= takes all settings from the run directory; remove '{typed[key]}' (what can be changed: "
+                f"{', '.join(CHANGED_ON_RESUME)})."
+            )
+    return changed
 
 
 def _job_of_sweep(config_file: str) -> None:
     """``python -m scalarpath.cli FILE``: one job of a sweep, whose settings (or ``resume``) stand in FILE."""
     threading.Thread(target=end_with_parent, daemon=True).start()
-    prepare_heap()
-    use_plain_letters()
+    _prepare()
     _with_errors_as_lines(_run)(DictConfig(OmegaConf.load(config_file)))
 
 

@@ -137,3 +137,12 @@ def test_an_unknown_material_is_refused_with_the_known_ones():
 
 def test_pairs_are_named_by_the_lighter_element_first():
     assert [pair_name(*pair) for pair in (("F", "Li"), ("O", "H"), ("Ag", "Ag"))] == ["LiF", "HO", "AgAg"]
+
+
+def test_a_damaged_file_of_stored_values_is_one_sentence(monkeypatch, tmp_path):
+    (tmp_path / "stored").mkdir()
+    for text in ("{", "[]", '{"walls": 3}', "{}"):
+        (tmp_path / "stored/si.json").write_text(text)
+        monkeypatch.setattr("scalarpath.artifacts.stored_values.files", lambda _package: tmp_path)
+        with pytest.raises(ArtifactError, match=r"si\.json is damaged .*install scalarpath again"):
+            stored_values("si")

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.io import write
 from composed_jobs import run
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+from scalarpath.artifacts.bench import BENCHES
+from scalarpath.artifacts.registry import MEASURES
 from scalarpath.core.errors import ArtifactError, CheckpointError, ConfigError, DataError, TrustError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.evaluation import command
@@ -24,10 +30,10 @@ TRAIN = ("experiment=smoke", "data=ag", "callbacks.progress.style=none", "measur
 EMT = ("calculator=ase.calculators.emt:EMT", "size=smoke")
 
 
-def composed(name: str, *overrides: str):
+def composed(name: str, *overrides: str, whole: bool = False):
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return compose(name, list(overrides))
+        return compose(name, list(overrides), return_hydra_config=whole)
 
 
 def evaluate(*overrides: str):
@@ -133,6 +139,35 @@ def test_any_ase_calculator_can_be_measured(tmp_path: Path, capsys: pytest.Captu
     assert "bulk modulus" in capsys.readouterr().out
 
 
+def test_a_crystal_of_ones_own_is_compared_with_a_reference_of_ones_own(tmp_path: Path, capsys) -> None:
+    write(tmp_path / "alloy.cif", Atoms("AuCu", [[0, 0, 0], [1.4, 1.4, 1.8]], cell=[2.8, 2.8, 3.6], pbc=True))
+    given = (f"structure={tmp_path}/alloy.cif", "reference=ase.calculators.emt:EMT")
+    found = evaluate(*EMT, *given, "artifact=[elastic,rdf]", f"output_dir={tmp_path}/out")
+    assert [outcome.skipped != "" for outcome in found] == [False, True]
+    assert all(row.error == pytest.approx(0.0, abs=1e-9) for row in found[0].rows)
+    content = read(tmp_path / "out/artifacts/elastic.json")
+    assert (content["material"], content["reference"]) == ("alloy", "EMT")
+    shown = capsys.readouterr().out
+    assert "alloy, reference: EMT" in shown
+    assert "rdf: not measured: at which temperature it is molten is not known" in shown
+
+
+def test_a_run_is_measured_on_a_crystal_of_its_elements(finished: Path, tmp_path: Path) -> None:
+    write(tmp_path / "hexagonal.xyz", bulk("Ag", "hcp", a=2.9))
+    (outcome,) = evaluate(
+        f"run={finished}",
+        f"structure={tmp_path}/hexagonal.xyz",
+        "artifact=phonons",
+        "size=smoke",
+        "settings.phonons.supercell_repeat=1",
+        f"output_dir={tmp_path}/out",
+    )
+    assert next(row for row in outcome.rows if row.key == "mean_frequency_THz").model > 0
+    write(tmp_path / "copper.cif", bulk("Cu"))
+    with pytest.raises(ArtifactError, match=r"structure = copper needs Cu, but this potential knows Ag"):
+        evaluate(f"run={finished}", f"structure={tmp_path}/copper.cif", f"output_dir={tmp_path}/out")
+
+
 def test_a_failed_measure_is_an_error_after_the_others_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,9 +187,18 @@ def test_a_failed_measure_is_an_error_after_the_others_are_written(
         ((), ConfigError, "give either run=.* or calculator="),
         (("run=somewhere", *EMT), ConfigError, "give either run=.* or calculator="),
         (("run=nowhere",), CheckpointError, "run=nowhere: there is no run in this directory"),
-        (EMT, ConfigError, "calculator= needs material="),
+        (EMT, ConfigError, "calculator= needs material= or structure="),
+        ((*EMT, "material=ag", "structure=a.cif"), ConfigError, "material= and structure= are both given"),
+        (("run=a", "frames=b", "structure=a.cif"), ConfigError, "frames= measures errors, .*leave structure= out"),
+        ((*EMT, "structure=absent.cif"), DataError, r"absent\.cif: no such file"),
+        (
+            (*EMT, "material=ag", "reference_options={a:1}"),
+            ConfigError,
+            "reference_options is given without reference=",
+        ),
         ((*EMT, "material=ag", "artifact=null"), ConfigError, "artifact=null leaves nothing to do"),
-        ((*EMT, "material=gold"), ArtifactError, "material = gold is unknown; use one of: si"),
+        ((*EMT, "material=gold"), ArtifactError, r"material = gold is unknown; use one of: si.* structure="),
+        ((*EMT, "material=ag_em"), ArtifactError, r"material = ag_em is unknown \(did you mean 'ag_eam'\?\)"),
         ((*EMT, "material=si"), ArtifactError, r"EMT cannot compute Si .*choose a material whose elements"),
         ((*EMT, "material=ag", "artifact=sound"), ConfigError, "artifact must be one of repulsion, .*'sound'"),
         ((*EMT, "material=ag", "settings.nve.block_ps=long"), ConfigError, r"settings\.nve\.block_ps must be a number"),
@@ -163,6 +207,9 @@ def test_a_failed_measure_is_an_error_after_the_others_are_written(
             ConfigError,
             r"settings\.nve\.block_ps = 99\.0 does not lie",
         ),
+        ((*EMT, "material=ag", "artifact=[]"), ConfigError, "artifact is empty"),
+        ((*EMT, "material=ag", "artifact=[nve,nve]"), ConfigError, "artifact lists nve twice"),
+        ((*EMT, "material=ag", "artifact=phonon"), ConfigError, r"\(did you mean 'phonons'\?\)"),
         (("calculator=EMT", "material=ag"), ConfigError, "calculator = EMT is not of the form package.module:name"),
         (("calculator=no.such:EMT", "material=ag"), ConfigError, "calculator = no.such:EMT cannot be imported"),
         (
@@ -187,6 +234,18 @@ def test_what_cannot_be_measured_is_refused_in_one_sentence(overrides, error, me
 def test_a_potential_is_not_measured_on_elements_that_it_does_not_know(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="material = lif needs Li and F, but this potential knows Ag"):
         evaluate(f"run={finished}", "material=lif", f"output_dir={tmp_path}")
+
+
+@pytest.mark.parametrize("artifact", ["null", "elastic"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artifact: str
+) -> None:
+    monkeypatch.setattr(command, "error_table", None)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/artifacts is not writable: .*; say with output_dir= where"):
+        evaluate(f"run={finished}", f"artifact={artifact}", f"output_dir={tmp_path}/file")
+    with pytest.raises(ConfigError, match=r"file/artifacts is not writable: .*; say with output_dir= where"):
+        evaluate(*EMT, "material=ag", "artifact=elastic", f"output_dir={tmp_path}/file")
 
 
 def test_an_unfinished_or_changed_run_is_refused(finished: Path, tmp_path: Path) -> None:
@@ -217,3 +276,9 @@ def test_a_mistake_on_the_command_line_is_one_line_and_status_2(tmp_path: Path) 
     assert result.stderr.startswith("error: calculator= needs material=")
     assert len(result.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_the_help_says_what_can_be_measured_and_on_what() -> None:
+    text = composed("evaluate", whole=True).hydra.help.header
+    words = set(re.findall(r"\w+", text))
+    assert {*MEASURES, *BENCHES, "structure", "reference", "smoke", "full"} <= words

@@ -209,6 +209,17 @@ def test_only_the_softened_top_decile_moves_its_slope():
     assert result.smallest_top_force_eV_A == pytest.approx(border, abs=1e-6)
 
 
+def test_atoms_without_a_reference_force_are_left_out():
+    frames, fewer = _labelled_frames(2), _labelled_frames(2)
+    for atoms in fewer:
+        atoms.calc.results["forces"][:8] = np.nan
+    known = np.concatenate([np.linalg.norm(atoms.get_forces()[8:], axis=1) for atoms in frames])
+    result = softening_of_top_forces(EMT(), fewer)
+    assert result.softening_slope_all == pytest.approx(1.0)
+    assert result.atoms == round(0.1 * len(known))
+    assert result.smallest_top_force_eV_A == pytest.approx(np.sort(known)[-result.atoms])
+
+
 def test_frames_without_reference_forces_are_refused():
     frames = _labelled_frames(2)
     frames[1].calc = None

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.calculators.calculator import Calculator, all_changes
+from rich.console import Console
 
 from scalarpath.artifacts.bench import Bench, bench_reference
 from scalarpath.artifacts.figures import drawn
@@ -160,7 +162,23 @@ def test_the_table_has_a_line_for_every_row_and_fits_a_narrow_screen_without_not
 ) -> None:
     table = results_table(list(perfect.values()), "title")
     assert table.row_count == sum(len(outcome.rows) for outcome in perfect.values())
-    assert len(results_table(list(perfect.values()), "title", notes=False).columns) == len(table.columns) - 1
+    narrow = results_table(list(perfect.values()), "title", notes=False)
+    assert len(narrow.columns) == len(table.columns) - 1
+    shown = StringIO()
+    Console(width=80, file=shown).print(narrow)
+    numbers = [cell for column in list(narrow.columns)[1:] for cell in column.cells]
+    assert "…" not in shown.getvalue()  # nothing is cut
+    assert all(str(number) in shown.getvalue() for number in numbers)
+
+
+def test_the_table_says_why_a_measure_has_no_rows_before_and_after_others(perfect: dict[str, Outcome]) -> None:
+    first, *others = perfect.values()
+    skipped = replace(first, rows=[], skipped="no walls: here")
+    for notes in (True, False):
+        table = results_table([skipped, *others, skipped], "title", notes=notes)
+        names = list(table.columns[0].cells)
+        assert names[0] == names[-1] == f"{first.name}: not measured"
+        assert ("no walls: here" in list(table.columns[-1].cells)) == notes
 
 
 def test_supercells_are_as_small_as_their_edge_allows() -> None:
@@ -191,9 +209,27 @@ def test_an_unknown_bench_is_refused() -> None:
         ("repulsion", "wall_fraction", 0.5, r"settings\.repulsion\.wall_fraction = 0\.5 leaves no wall"),
         ("repulsion", "levels_eV", [], r"settings\.repulsion\.levels_eV is empty"),
         ("repulsion", "bulk_repeat", 1, r"settings\.repulsion\.bulk_repeat must be at least 2"),
-        ("phonons", "displacement_A", 0.0, r"settings\.phonons\.displacement_A must be greater than 0"),
+        ("phonons", "displacement_A", 0.0, r"settings\.phonons\.displacement_A must be at least 1e-05"),
         ("harmonic", "top_modes", 0, r"settings\.harmonic\.top_modes must be at least 1"),
-        ("elastic", "strain", 0.0, r"settings\.elastic\.strain must be greater than 0"),
+        ("elastic", "strain", 0.0, r"settings\.elastic\.strain must be at least 1e-05"),
+        ("elastic", "cell_relaxation_steps", 10**9, r"cell_relaxation_steps must be at most 100000"),
+        ("phonons", "displacement_A", float("nan"), r"settings\.phonons\.displacement_A must be a finite number"),
+        ("phonons", "displacement_A", -0.01, r"settings\.phonons\.displacement_A must be at least 1e-05"),
+        ("phonons", "relaxation_fmax_eV_A", 0.0, r"settings\.phonons\.relaxation_fmax_eV_A must be greater than 0"),
+        ("phonons", "supercell_repeat", 50, r"settings\.phonons\.supercell_repeat must be at most 8"),
+        ("repulsion", "lowest_fraction", 1e-9, r"settings\.repulsion\.lowest_fraction must be at least 0\.1"),
+        ("repulsion", "levels_eV", [5.0, 5.0], r"settings\.repulsion\.levels_eV lists 5\.0 twice"),
+        ("smoothness", "prominence", -1e-5, r"settings\.smoothness\.prominence must be at least 0"),
+        ("smoothness", "pair_range", [1e-9, 4.0], r"pair_range begins at 1e-09 usual distances"),
+        ("nve", "time_steps_fs", [], r"settings\.nve\.time_steps_fs is empty"),
+        ("nve", "time_steps_fs", [0.0, 1.0], r"settings\.nve\.time_steps_fs must be at least 0\.001"),
+        ("nve", "seeds", [0, 0], r"settings\.nve\.seeds lists 0 twice"),
+        ("nve", "durations_ps", [1e9, 1e9], r"settings\.nve\.durations_ps = 1e\+09 has 1e\+12 steps of 1 fs"),
+        ("nve", "bootstrap_samples", 10**12, r"settings\.nve\.bootstrap_samples must be at most 100000"),
+        ("nve", "explosion_factor", 0.5, r"settings\.nve\.explosion_factor must be greater than 1"),
+        ("rdf", "melt_ps", 1e9, r"settings\.rdf\.melt_ps = 1e\+09 has 5e\+11 steps"),
+        ("rdf", "snapshot_interval_fs", 1.0, r"settings\.rdf\.snapshot_interval_fs = 1 is less than time_step_fs = 2"),
+        ("rdf", "bin_A", 1e-9, r"settings\.rdf\.bin_A = 1e-09 makes more than 10000 bins"),
     ],
 )
 def test_an_unknown_or_impossible_setting_is_refused(section: str, key: str, value, message: str) -> None:
@@ -201,6 +237,21 @@ def test_an_unknown_or_impossible_setting_is_refused(section: str, key: str, val
     sections[section][key] = value
     with pytest.raises(ConfigError, match=message):
         measure_settings(sections)
+
+
+@pytest.mark.parametrize("size", ["full", "smoke"])
+def test_every_number_of_a_measure_has_an_end(size: str) -> None:
+    """A number that is a million times what is stored is refused, or the measure would not end or has no memory."""
+    for section, values in preset(size).items():
+        for key, value in values.items():
+            many = value if isinstance(value, list) else [value]
+            if not all(isinstance(item, int | float) for item in many) or key == "seeds":
+                continue
+            huge = [type(item)(10**13 * (abs(item) + 1)) for item in many]
+            sections = preset(size)
+            sections[section][key] = huge if isinstance(value, list) else huge[0]
+            with pytest.raises(ConfigError, match=rf"settings\.{section}\."):
+                measure_settings(sections)
 
 
 def test_only_the_settings_of_the_chosen_measures_are_needed_and_no_others_are_known() -> None:

@@ -141,7 +141,7 @@ def test_the_same_widths_are_found_every_time():
     [
         ({"quantity": "layers"}, "head.widen.quantity must be one of parameters, flops, not 'layers'"),
         ({"tolerance": 0.0}, "head.widen.tolerance must be greater than 0"),
-        ({"match": None}, "head.widen.match must be a group of settings, not None"),
+        ({"match": None}, "head.widen.match must be a group of settings, not null"),
         ({"until": 3}, "head.widen has no setting 'until'"),
         ({"tolerance": 1e-9}, r"miss the parameters of head 'panpgs' by 0\.\d\d% of \d+; allow head.widen.tolerance="),
     ],

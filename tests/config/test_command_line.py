@@ -29,6 +29,8 @@ def test_help_is_instant_and_lists_every_group(tmp_path: Path) -> None:
             "data.split=randm",
             "error: data.split must be one of random, blocks, groups, file, not 'randm'",
         ),
+        ("optimizer.learning_rate=0.1", "error: optimizer has no setting 'learning_rate'; known settings: amsgrad, "),
+        ("hydra.run.dir=here", "error: hydra.run.dir cannot be set: the run directory is output_dir="),
         ("resume=nowhere", "error: resume=nowhere: there is no run in this directory"),
         (
             "head=[panpgs,pan]",
@@ -51,13 +53,6 @@ def test_a_terminal_without_all_letters_gets_plain_ones(tmp_path: Path) -> None:
     assert result.stdout.isascii()
 
 
-def test_a_key_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    result = train("optimizer.learning_rate=0.1", cwd=tmp_path)
-    assert result.returncode == 1
-    assert "Key 'learning_rate' is not in struct" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
 def test_resume_takes_no_other_settings(tmp_path: Path) -> None:
     result = train("resume=somewhere", "seed=3", cwd=tmp_path)
     assert result.returncode == 2
@@ -69,7 +64,7 @@ def test_an_unusable_output_directory_is_one_line_before_any_work(tmp_path: Path
     result = train(*SMOKE, "output_dir=file/run", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.startswith("error: output_dir = file/run cannot be used")
-    assert result.stdout == ""
+    assert result.stdout == "mace x baseline on si, seed 0: file/run\n"
 
 
 def test_a_failing_job_of_a_sweep_is_reported_and_does_not_stop_the_others(tmp_path: Path) -> None:

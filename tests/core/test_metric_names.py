@@ -35,10 +35,16 @@ def test_a_metric_that_is_not_logged_is_refused_with_the_nearest_name() -> None:
 
 def test_a_metric_without_labels_behind_it_is_refused() -> None:
     logged = logged_metrics(QUANTITIES)
-    for name in ("val/stress_rmse_meV_A3", "val/stress_labels", "val/loss_stress"):
+    for name in ("val/stress_rmse_meV_A3", "val/loss_stress"):
         with pytest.raises(ConfigError, match=f"'{name}' is not logged in this run, since no validation frame has a"):
             check_monitor("a.setting", name, logged, lambda part, quantity: quantity != "stress")
     check_monitor("a.setting", "train/stress_rmse_meV_A3", logged, lambda part, quantity: part == "train")
+
+
+def test_what_tells_nothing_of_errors_is_not_monitored() -> None:
+    for name in ("val/energy_labels", "lr"):
+        with pytest.raises(ConfigError, match=f"'{name}' says nothing of how good a potential is.*val/loss"):
+            check_monitor("a.setting", name, logged_metrics(QUANTITIES))
 
 
 def test_settings_and_reports_can_read_the_names_without_torch() -> None:

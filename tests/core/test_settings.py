@@ -43,13 +43,27 @@ def test_a_sound_configuration_is_read() -> None:
         ("optimizer.lr", float("inf"), r"optimizer\.lr must be a finite number, not inf"),
         ("optimizer.kind", "adamW", r"not 'adamW' \(did you mean 'adamw'\?\)"),
         ("optimizer.lr", "fast", r"optimizer\.lr must be a number, not 'fast'"),
-        ("optimizer.lr", True, r"optimizer\.lr must be a number, not True"),
-        ("optimizer.lr", None, r"optimizer\.lr must be a number, not None"),
+        ("optimizer.lr", True, r"optimizer\.lr must be a number, not true"),
+        ("optimizer.lr", None, r"optimizer\.lr must be a number, not null"),
         ("optimizer.amsgrad", 1, r"optimizer\.amsgrad must be true or false, not 1"),
         ("optimizer.kind", "sgd", r"optimizer\.kind must be one of adam, adamw, not 'sgd'"),
         ("trainer.max_epochs", 0, r"trainer\.max_epochs must be at least 1"),
         ("trainer.max_epochs", 1.5, r"trainer\.max_epochs must be a whole number, not 1\.5"),
         ("trainer.max_time", -1.0, r"trainer\.max_time must be greater than 0"),
+        ("optimizer.lr", 1e300, r"optimizer\.lr must be at most 1e\+12, not 1e\+300"),
+        ("loss.energy", float("inf"), r"loss\.energy must be a finite number, not inf"),
+        ("loss.huber_delta", {"energy": float("inf"), "forces": 1, "stress": 1}, r"delta\.energy must be a finite"),
+        ("scheduler.final_factor", 5.0, r"scheduler\.final_factor must be at most 1, not 5"),
+        ("trainer.gradient_clip", float("nan"), r"trainer\.gradient_clip must be a finite number, not nan"),
+        ("trainer.threads", 100_000, r"trainer\.threads must be at most 1024, not 100000"),
+        ("trainer.max_epochs", 2**64, r"trainer\.max_epochs must be at most 1e\+09"),
+        ("seed", 2**64, r"seed must be less than 9\.22337e\+18, not 18446744073709551616"),
+        ("data.split_seed", 2**64, r"data\.split_seed must be less than 9\.22337e\+18"),
+        ("data.name", " ", r"data\.name must be a text that is not empty, not ' '"),
+        ("output_dir", "", r"output_dir must be a text that is not empty, not ''"),
+        ("data.e0s", {"Si": 1e300}, r"data\.e0s\.Si must be at most 1e\+07, not 1e\+300"),
+        ("backbone.cutoff", 1e-300, r"backbone\.cutoff must be at least 0\.1, not 1e-300"),
+        ("backbone.cutoff", 1000, r"backbone\.cutoff must be at most 100, not 1000"),
         ("callbacks.ema.decay", 1.0, r"callbacks\.ema\.decay must be less than 1"),
         ("callbacks.ema", 0.99, r"callbacks\.ema must be a group of settings, not 0\.99"),
         ("callbacks.checkpoint", None, r"callbacks\.checkpoint must be a group of settings"),
@@ -59,6 +73,12 @@ def test_a_bad_setting_is_refused_in_one_sentence(path: str, value: Any, message
     with pytest.raises(ConfigError, match=message) as error:
         Job.read(changed(path, value))
     assert "\n" not in str(error.value)
+
+
+def test_a_plateau_lowers_the_rate_and_never_raises_it() -> None:
+    plateau = {"monitor": "val/loss", "factor": 0.5, "patience": 2, "threshold": 0.0, "min_factor": 5.0}
+    with pytest.raises(ConfigError, match=r"scheduler\.plateau\.min_factor must be less than 1, not 5"):
+        Job.read(toy_config(scheduler={"kind": "plateau", "final_factor": None, "plateau": plateau}))
 
 
 def test_a_missing_setting_is_named() -> None:
@@ -97,6 +117,7 @@ def test_a_signature_says_what_a_section_may_hold() -> None:
         ({"fraction": 1.01}, r"part\.fraction must be at most 1, not 1\.01"),
         ({"basis": "besel"}, r"part\.basis must be one of bessel, gaussian, not 'besel' \(did you mean 'bessel'\?\)"),
         ({"energies": {"Si": "x"}}, r"part\.energies\.Si must be a number, not 'x'"),
+        ({"energies": {1: 2.0}}, r"the name '1' in part\.energies must be text, not 1"),
         ({"energies": "guess"}, r"part\.energies must be one of fit, not 'guess'"),
     ],
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 
 import pytest
+import torch
 from samples import SMALL_MACE, head_config
 
-from scalarpath.cost.scale import PROCESS, _measure, growth
+from scalarpath.core.memory import prepare_heap
+from scalarpath.cost.scale import PROCESS, _measure, _Memory, growth
 
 
 def test_growth_is_the_exponent_between_the_two_largest_sizes():
@@ -26,3 +28,17 @@ def test_a_measurement_counts_the_atoms_of_the_crystal_and_the_memory_of_the_ste
     assert row["edges"] == 16 * row["atoms"]  # four at 2.37 Å, twelve at 3.87 Å
     assert row["step_s"] > 0
     assert row["memory_GiB"] is None if not PROCESS.exists() else row["memory_GiB"] > 1e-3
+
+
+def gib_after_a_larger_array_was_freed() -> float | None:
+    prepare_heap()
+    torch.ones(50_000_000).sum()
+    memory = _Memory(torch.device("cpu"))
+    torch.ones(25_000_000).sum()
+    return memory.taken_gib()
+
+
+@pytest.mark.skipif(not PROCESS.exists(), reason="needs /proc")
+def test_room_that_was_freed_before_counts_as_taken():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(gib_after_a_larger_array_was_freed) == pytest.approx(25e6 * 4 / 2**30, rel=0.2)

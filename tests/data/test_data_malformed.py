@@ -50,7 +50,7 @@ def missing_file(kit):
     return kit.settings("nowhere.extxyz")
 
 
-@case(DataError, "no such file")
+@case(DataError, "none of the 0 files", "pattern")
 def folder_instead_of_file(kit):
     return kit.settings(str(kit.folder))
 
@@ -93,8 +93,8 @@ def nan_energy(kit):
 
 
 @case(DataError, "bad.extxyz, frame 4", "NaN label", "forces")
-def nan_force(kit):
-    return kit.frames(lambda frames: frames[4].calc.results["forces"].__setitem__((2, 1), np.nan))
+def infinite_force(kit):
+    return kit.frames(lambda frames: frames[4].calc.results["forces"].__setitem__((2, 1), np.inf))
 
 
 @case(DataError, "bad.extxyz", "forces", "keys: config_type, energy, stress")
@@ -186,17 +186,17 @@ def splits_larger_than_the_set(kit):
     return kit.frames(lambda _: None, train_size=9, valid_size=2, test_size=1)
 
 
-@case(ConfigError, "cutoff=0", "positive", cutoff=0)
+@case(ConfigError, "cutoff", "at least 0.1", cutoff=0)
 def cutoff_of_zero(kit):
     return kit.frames(lambda _: None)
 
 
-@case(ConfigError, "cutoff=-5.0", "positive", cutoff=-5.0)
+@case(ConfigError, "cutoff", "at least 0.1", cutoff=-5.0)
 def negative_cutoff(kit):
     return kit.frames(lambda _: None)
 
 
-@case(ConfigError, "cutoff=nan", "positive", cutoff=float("nan"))
+@case(ConfigError, "cutoff", "finite", cutoff=float("nan"))
 def cutoff_that_is_no_number(kit):
     return kit.frames(lambda _: None)
 

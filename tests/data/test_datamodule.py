@@ -1,14 +1,16 @@
 from collections import Counter
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
 from ase import Atoms
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.data import datamodule
+from scalarpath.data import datamodule, labelled
 from scalarpath.data.batches import EpochSampler
 from scalarpath.data.datamodule import AtomicDataModule
+from scalarpath.training.evaluation import trivial_errors
 
 
 @pytest.fixture
@@ -42,9 +44,9 @@ def test_setup_offers_everything_the_training_needs(module):
 
 
 def test_the_labels_of_a_frame_are_read_once(module, monkeypatch):
-    read, extract = Counter(), datamodule.extract_labels
+    read, extract = Counter(), labelled.extract_labels
     monkeypatch.setattr(
-        datamodule, "extract_labels", lambda frame, *rest: (read.update([frame.number]), extract(frame, *rest))[1]
+        labelled, "extract_labels", lambda frame, *rest: (read.update([frame.number]), extract(frame, *rest))[1]
     )
     module(e0s="mean")
     assert read == dict.fromkeys(range(20), 1)
@@ -193,6 +195,13 @@ def test_isolated_atoms_of_a_test_file_stay_there(write, make_silicon, settings,
     assert 10 in data.splits["test"]
 
 
+def test_a_batch_that_no_memory_holds_is_refused(module, monkeypatch):
+    monkeypatch.setattr(datamodule, "memory_of_machine", lambda: 1 << 20)
+    with pytest.raises(ConfigError, match=r"a batch has up to .* edges, more than .* lower data\.batch_size"):
+        module(eval_batch_size=10**9)
+    module(eval_batch_size=10**9, max_edges=3000)
+
+
 def test_suspicious_labels_stop_unless_allowed(write, make_silicon, settings):
     frames = make_silicon(10)
     frames[3].calc.results["energy"] = 0.0
@@ -211,3 +220,20 @@ def test_label_that_only_another_split_lacks_is_noted(write, make_silicon, setti
     data.setup()
     assert any("no test frame carries it" in text for text in data.audit.warnings)
     assert torch.isnan(next(iter(data.test_dataloader())).stress).all()
+
+
+def test_atoms_without_a_force_are_left_out_and_the_rest_of_their_frame_is_used(write, make_silicon, settings):
+    """Every frame lacks a force: loss, scale and metrics rest on the others, and each says on how many."""
+    frames = make_silicon(6)
+    for atoms in frames:
+        atoms.calc.results["forces"][:2] = np.nan
+    data = AtomicDataModule(settings(write(frames)), cutoff=4.0, seed=0)
+    data.setup()
+    train = [frames[i].calc.results["forces"] for i in data.splits["train"]]
+    assert data.statistics.forces == len(train)
+    assert data.statistics.scale == pytest.approx(np.sqrt(np.nanmean(np.square(train))))
+    errors = trivial_errors(data.train_graphs, data.test_graphs)
+    assert errors["forces_labels"] == 18 * len(data.splits["test"])
+    assert errors["forces_mae_meV_A"] == pytest.approx(
+        1e3 * np.nanmean(np.abs([frames[i].calc.results["forces"] for i in data.splits["test"]]))
+    )

@@ -1,6 +1,10 @@
 import hashlib
 import io
 import logging
+import os
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -146,6 +150,17 @@ def test_damaged_cache_file_is_made_again(labelled_set, tmp_path, caplog, damage
         assert_same(build(labelled_set, [0, 1], None), build(labelled_set, [0, 1], tmp_path))
     assert "cannot be read" in caplog.text
     assert path.read_bytes() == whole
+
+
+def test_what_a_killed_process_left_is_removed(labelled_set, tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    left, others = (tmp_path / f"graphs-{socket.gethostname()}-{pid}-x.tmp" for pid in (gone.pid, os.getppid()))
+    elsewhere = tmp_path / f"graphs-elsewhere-{gone.pid}-x.tmp"
+    for file in (left, others, elsewhere):
+        file.touch()
+    build(labelled_set, [0], tmp_path)
+    assert sorted(tmp_path.glob("*.tmp")) == sorted([others, elsewhere])
 
 
 def test_folder_that_cannot_be_written_costs_only_a_warning(labelled_set, tmp_path, caplog):

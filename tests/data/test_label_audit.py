@@ -8,7 +8,8 @@ from ase.units import GPa
 from rich.console import Console
 
 from scalarpath.core.errors import DataError
-from scalarpath.data.audit import audit_labels, has_vacuum, note_isolated_atoms, sign_evidence
+from scalarpath.data.audit import audit_labels, note_isolated_atoms
+from scalarpath.data.audit.stress import has_vacuum, sign_evidence
 from scalarpath.data.config import DataConfig
 from scalarpath.data.labels import extract_labels, find_keys
 from scalarpath.data.reading import Frame
@@ -49,7 +50,7 @@ def test_counts_ranges_units_and_sign(make_silicon):
     assert (energy.frames, forces.frames, stress.frames) == (4, 4, 3)
     assert energy.minimum == min(a.get_potential_energy() / 8 for a in frames)
     assert forces.maximum == max(a.get_forces().max() for a in frames)
-    assert (stress.source_unit, stress.sign) == ("eV/A^3", "tension_positive")
+    assert (stress.source_unit, stress.sign) == ("eV/A^3", "tension_positive, xx yy zz yz xz xy")
     assert report.elements == {"Si": 32}
     assert report.largest_net_force < 1e-12
     assert report.warnings == report.suspicions == []
@@ -153,3 +154,17 @@ def test_isolated_atoms_are_noted(make_silicon):
     frames = [Frame(atoms, "set.extxyz", k) for k, atoms in enumerate(make_silicon(2))]
     note_isolated_atoms(report, frames, {1: 3}, 5.0)
     assert "set.extxyz, frame 1, 3 atoms" in report.warnings[0]
+
+
+def test_atoms_without_a_force_are_counted_and_the_others_are_audited(make_silicon):
+    frames = make_silicon(4)
+    frames[1].calc.results["forces"][2:5] = np.nan
+    frames[3].calc.results["forces"][0, 1] = np.nan
+    report = audit(frames)
+    assert [note for note in report.warnings if "NaN" in note] == [
+        "set.extxyz, frame 1: atoms without a force (NaN): 3 in this frame, 4 of 16 in 2 such frames; they are left "
+        "out of losses and errors."
+    ]
+    known = np.concatenate([atoms.calc.results["forces"] for atoms in frames])
+    assert report.properties[1].maximum == np.nanmax(known)
+    assert report.largest_force == pytest.approx(np.nanmax(np.linalg.norm(known, axis=1)))

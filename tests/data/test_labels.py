@@ -111,15 +111,52 @@ def test_same_key_with_two_values_is_refused(cell, with_labels):
         read(cell)
 
 
-@pytest.mark.parametrize("key", ["energy", "forces", "stress"])
+@pytest.mark.parametrize("key", ["energy", "stress"])
 def test_nan_label_names_the_frame(cell, key):
     cell.info["stress"] = STRESS.copy()
     if key == "energy":
         cell.info["energy"] = np.nan
     else:
-        (cell.arrays if key == "forces" else cell.info)[key][1, 1] = np.nan
+        cell.info[key][1, 1] = np.nan
     with pytest.raises(DataError, match=rf"some\.extxyz, frame 7: NaN label in '{key}'"):
         read(cell)
+
+
+def test_nan_forces_mask_atoms_and_the_frame_still_carries_forces(cell):
+    cell.arrays["forces"][1] = np.nan
+    labels = read(cell)
+    assert np.isnan(labels.forces).sum() == 3
+    assert labels.has("forces")
+    cell.arrays["forces"][0, 0] = np.inf
+    with pytest.raises(DataError, match=r"frame 7: NaN label in 'forces'"):
+        read(cell)
+
+
+@pytest.mark.parametrize(("key", "value"), [("energy", True), ("forces", np.ones((2, 3), dtype=bool))])
+def test_logical_labels_are_no_numbers(cell, key, value):
+    (cell.arrays if key == "forces" else cell.info)[key] = value
+    with pytest.raises(DataError, match=rf"frame 7: {key} label '{key}' is true or false .*logical \(L\)"):
+        read(cell)
+
+
+@pytest.mark.parametrize(
+    ("order", "six"),
+    [
+        (None, [1, 2, 3, 6, 5, 4]),
+        ("ase", [1, 2, 3, 6, 5, 4]),
+        ("vasp", [1, 2, 3, 4, 6, 5]),
+        ("lammps", [1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_six_numbers_are_read_in_the_order_given(cell, order, six):
+    cell.info["stress"] = np.array(six, dtype=float)
+    labels = read(cell, stress_order=order)
+    assert np.array_equal(labels.stress, [[1, 4, 5], [4, 2, 6], [5, 6, 3]])
+    assert labels.ordered_stress
+    cell.info["virial"] = -80.0 * cell.info.pop("stress")
+    assert np.allclose(read(cell, stress_order=order).stress, [[1, 4, 5], [4, 2, 6], [5, 6, 3]])
+    cell.info["virial"] = STRESS
+    assert not read(cell, stress_order=order).ordered_stress
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (3, 2), (2, 3, 3)])

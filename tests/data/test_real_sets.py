@@ -5,12 +5,14 @@ from collections import Counter
 import ase.io
 import numpy as np
 import pytest
+from ase.units import Bohr
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from scalarpath.core.errors import DataError
 from scalarpath.core.resources import BUNDLED_DIR, CONF_DIR
-from scalarpath.data.audit import sign_evidence
+from scalarpath.data.audit import audit_labels
+from scalarpath.data.audit.stress import sign_evidence
 from scalarpath.data.config import DataConfig
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.data.labels import extract_labels, find_keys
@@ -99,6 +101,30 @@ def test_external_crystals_pass_the_audit(external, settings, relative, changes)
     data.setup()
     assert data.audit.suspicions == []
     assert 20 < data.statistics.avg_num_neighbors < 70
+
+
+@pytest.mark.parametrize(
+    ("relative", "factor"),
+    [
+        ("si/mlearn_Si_train.extxyz.xz", 1.0),
+        ("si/nequip_tutorial_sitraj.extxyz.xz", 1.0),
+        ("ag/pypolymlp_Ag_train.extxyz.xz", 1.0),
+        ("mgo/pypolymlp_MgO_train.extxyz.xz", 1.0),
+        ("rmd17/aspirin/split01_train.extxyz.xz", 1.0),
+        ("rmd17/ethanol/split02_train.extxyz.xz", 1.0),
+        ("rmd17/malonaldehyde/split01_test.extxyz.xz", 1.0),
+        ("rmd17/ethanol/split01_train.extxyz.xz", Bohr),
+        ("ag/pypolymlp_Ag_train.extxyz.xz", -1.0),
+    ],
+)
+def test_forces_of_external_sets_are_tested_against_their_energies(external, relative, factor):
+    frames, spec = list(read_frames(external(relative))), DataConfig.read({"path": "x"})
+    keys = find_keys(frames, spec)
+    labels = [extract_labels(frame, keys, spec) for frame in frames]
+    labels = [item._replace(forces=factor * item.forces) for item in labels]
+    report = audit_labels(frames, labels, keys, spec, frozenset({"energy", "forces"}))
+    assert bool(report.suspicions) == (factor != 1.0)
+    assert any("times the work of the forces" in text for text in report.checks + report.suspicions)
 
 
 def test_external_rmd17_has_its_official_split(external, settings):

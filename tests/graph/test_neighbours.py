@@ -8,8 +8,8 @@ from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 from ase.neighborlist import neighbor_list
 
-from scalarpath.core.errors import GraphError
-from scalarpath.graph import AtomicGraph, collate, neighbour_list
+from scalarpath.core.errors import ConfigError, GraphError
+from scalarpath.graph import AtomicGraph, collate, neighbour_list, neighbours
 
 SLAB = fcc111("Ag", (2, 2, 2), vacuum=5.0)
 TRICLINIC = bulk("Si", a=5.43)
@@ -72,6 +72,28 @@ def test_impossible_structures_are_refused_by_name(atoms, complaint):
         neighbour_list(atoms, 3.0, where="run.xyz, frame 7")
     assert str(error.value).startswith("run.xyz, frame 7: ")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("atoms", [bulk("Ag", cubic=True), SLAB, TRICLINIC, WIRE, molecule("CH3CH2OH")], ids=str)
+def test_edges_that_cannot_be_are_refused_by_an_estimate(atoms, monkeypatch):
+    pbc = np.asarray(atoms.pbc)
+    counted = len(neighbour_list(atoms, 9.0).distance) / len(atoms)
+    expected = neighbours.expected_neighbours(atoms.positions, np.asarray(atoms.cell.complete()), pbc, 9.0)
+    assert 0.5 * counted < expected < 2.5 * counted + 2
+    if pbc.any():  # the number of atoms bounds the others
+        monkeypatch.setattr(neighbours, "MOST_NEIGHBOURS", 100)
+        with pytest.raises(GraphError, match=r"within 90 Å an atom has some .* more than 100; lower the cutoff"):
+            neighbour_list(atoms, 90.0)
+        monkeypatch.setattr(neighbours, "MOST_NEIGHBOURS", 10_000)
+    monkeypatch.setattr(neighbours, "memory_of_machine", lambda: 1e4)
+    with pytest.raises(GraphError, match=r"edges within 9 Å, more than this machine has memory for"):
+        neighbour_list(atoms.repeat([1 + 9 * p for p in pbc]), 9.0)
+
+
+@pytest.mark.parametrize("cutoff", [1e-300, 0.0, -1.0, 1e6, float("nan"), None])
+def test_a_cutoff_that_no_search_ends_with_is_refused(cutoff):
+    with pytest.raises(ConfigError, match="cutoff must be"):
+        neighbour_list(molecule("H2O"), cutoff)
 
 
 @pytest.mark.parametrize("cells", [1, 2, 50, 10_000])

@@ -10,7 +10,7 @@ from samples import SMALL, SMALL_ALLEGRO, SMALL_MACE, SMALL_NEQUIP, group
 
 from scalarpath.backbones.interface import backbone_class
 from scalarpath.core.errors import ConfigError
-from scalarpath.potential import build_potential, check_settings
+from scalarpath.potential import build_potential, check_settings, configuration
 
 GOOD = {
     "species": [14],
@@ -25,8 +25,8 @@ GOOD = {
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"cutoff": 0.0}, "cutoff must be greater than 0, not 0.0"),
-        ({"cutoff": -3}, "cutoff must be greater than 0, not -3"),
+        ({"cutoff": 0.0}, "cutoff must be at least 0.1, not 0.0"),
+        ({"cutoff": -3}, "cutoff must be at least 0.1, not -3"),
         ({"cutoff": "wide"}, "cutoff must be a number, not 'wide'"),
         ({"species": []}, "species = \\[\\] must be distinct"),
         ({"species": [14, 14]}, "must be distinct"),
@@ -67,6 +67,8 @@ GOOD = {
         ({"pair_cutoffs": {"Au": 3.0}}, "'Au' is none of the elements Si"),
         ({"pair_cutoffs": {"Si": {"Si": 9.0}}}, "pair_cutoffs.Si.Si = 9.0 must lie in"),
         ({"pair_cutoffs": {"Si": "short"}}, "pair_cutoffs.Si must be a number"),
+        ({"head": {"name": "x", "parts": {}, "backbone": 3}}, "head.backbone must be a group of settings, not 3"),
+        ({"head": {"name": "x", "parts": {1: {}}}}, "the name '1' in head.parts must be text, not 1"),
         ({"pair_cutoffs": 3.0}, "pair_cutoffs must be a group of settings"),
         ({"backbone": SMALL_MACE | {"correlation": 7}}, "backbone.correlation must be at most 4, not 7"),
         ({"backbone": SMALL_MACE | {"correlation": [3, 9]}}, "backbone.correlation must be at most 4, not 9"),
@@ -84,6 +86,20 @@ def test_impossible_settings_are_refused_in_one_sentence(change, complaint):
     if "species" not in change and change != {"pair_cutoffs": {"Au": 3.0}}:  # which only the data can tell
         with pytest.raises(ConfigError, match=complaint):
             check_settings(GOOD | change | {"species": []})
+
+
+@pytest.mark.parametrize(
+    "huge",
+    [
+        SMALL_MACE | {"num_channels": 10_000},
+        SMALL_NEQUIP | {"num_features": 10_000},
+        SMALL_ALLEGRO | {"num_scalar_features": 10_000, "allegro_mlp_hidden_layers_depth": 100},
+    ],
+)
+def test_networks_beyond_the_memory_are_refused_before_they_are_drawn(huge, monkeypatch):
+    monkeypatch.setattr(configuration, "memory_of_machine", lambda: 1 << 30)
+    with pytest.raises(ConfigError, match=r"would have more than 4\.5e\+07 parameters.* lower their widths"):
+        check_settings({**GOOD, "backbone": huge})
 
 
 def test_the_good_one_is_built():

@@ -36,9 +36,9 @@ CONFIG: dict[str, Any] = {
 
 
 def report_of(*places: Path, samples: int = 200, seed: int = 0) -> Aggregate:
-    """What a report on the runs in ``places`` says."""
-    bootstrap = BootstrapSettings(samples, seed)
-    return aggregate(ReportSettings(list(map(str, places)), {}, bootstrap, False, DashboardSettings("", None), ""))
+    """What a report on the runs in ``places`` says, with verdicts on the published claims."""
+    bootstrap, dashboard = BootstrapSettings(samples, seed), DashboardSettings("", None)
+    return aggregate(ReportSettings(list(map(str, places)), {}, "published", bootstrap, False, dashboard, ""))
 
 
 def write_run(

@@ -117,6 +117,9 @@ def test_two_runs_of_one_arm_and_seed_are_refused_by_name(tmp_path: Path) -> Non
     paths = [write_run(tmp_path / name, "panpgs", 3) for name in "ab"]
     with pytest.raises(ReportError, match=f"{paths[0]} and {paths[1]} are both si × mace × panpgs with seed 3"):
         cells(tmp_path)
+    write_run(tmp_path / "c", "panpgs", 3, settings={"measure_overhead": True})
+    with pytest.raises(ReportError, match=r"with seed 3, and differ in measure_overhead; choose one"):
+        cells(tmp_path / "a", tmp_path / "c")
 
 
 def test_where_chooses_by_any_setting_and_by_short_names(tmp_path: Path) -> None:

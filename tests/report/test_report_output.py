@@ -60,7 +60,7 @@ def runs(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def written(runs: Path, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("out") / "new/report"
-    write(f"runs={runs}", f"output={folder}")
+    write(f"runs={runs}", f"output={folder}", "claims=published")
     return folder
 
 
@@ -130,8 +130,42 @@ def test_the_page_fits_phones_and_dark_screens(written: Path) -> None:
     assert "#0a0b0c" not in text  # text of figures takes the colour of the page
 
 
-def test_what_runs_say_is_escaped(written: Path) -> None:
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory) -> Path:
+    """A report on heads and data whose names mean something in HTML, Markdown, TeX or to matplotlib."""
+    folder = tmp_path_factory.mktemp("odd")
+    for number, arm in enumerate(
+        ("baseline", "<script>alert(1)</script>", "a|b\n# c", "`d`", "$x^{$", "_e", "[f](http://g)")
+    ):
+        names = {"data.name": "**data|<b>", "head.name": arm}
+        write_run(folder / "runs", f"arm{number}", settings=names, summary={"data": "**data|<b>", "head": arm})
+    write(f"runs={folder}/runs", f"output={folder}/out")
+    return folder / "out"
+
+
+def test_what_runs_say_is_escaped(written: Path, odd: Path) -> None:
     assert "failed: &lt;script&gt;alert(1)&lt;/script&gt;." in (written / "report.html").read_text()
+    assert "failed: &lt;script&gt;alert(1)&lt;/script&gt;." in (written / "report.md").read_text()
+    page = (odd / "report.html").read_text()
+    assert not Tags(page).seen & {"script", "b", "a"}
+    text = (odd / "report.md").read_text()
+    assert not re.search(r"<script|<b>|http://|^# c", text, flags=re.MULTILINE)
+    for shown in (
+        "&lt;script&gt;alert(1)&lt;/script&gt;", r"a\|b # c", r"\`d\`", r"\$x^{\$", r"\_e", r"[f]\(http&#58;//g)",
+        r"\*\*data\|&lt;b&gt;",
+    ):  # fmt: skip
+        assert f"| {shown} |" in text
+    whole_tables(text)
+    assert all(f">{arm}<" in (odd / "seeds_forces.svg").read_text() for arm in ("_e", "`d`", "$x^{$"))
+
+
+def test_claims_of_a_paper_are_judged_only_when_asked_for(written: Path, odd: Path) -> None:
+    for name in ("report.html", "report.md"):
+        text = (written / name).read_text()
+        assert text.index("has the lowest force MAE") < text.index("Claims of arXiv")
+        for words in ("Claims of", "about +5 %", "published", "arXiv"):
+            assert words in text
+            assert words not in (odd / name).read_text()
 
 
 @pytest.mark.parametrize("name", ["report.html", "report.md"])
@@ -139,6 +173,8 @@ def test_both_documents_hold_verdicts_reasons_tables_and_runs(written: Path, run
     text = (written / name).read_text()
     for words in (
         "2 of 5 seeds against baseline",
+        "panpgs has the lowest force MAE; against baseline: −30.0 % [",
+        "It costs, against baseline: inference +10.0 %, operations +42.9 %",
         "Physical artifacts, si × mace",
         "panpgs / ctrl_mlp: force",
         "cannot fall below 0.5 with 2 pairs",
@@ -150,10 +186,14 @@ def test_both_documents_hold_verdicts_reasons_tables_and_runs(written: Path, run
         assert words in text
 
 
-def test_the_markdown_has_whole_tables_and_its_figures_beside_it(written: Path) -> None:
-    text = (written / "report.md").read_text()
+def whole_tables(text: str) -> None:
     for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
         assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1
+
+
+def test_the_markdown_has_whole_tables_and_its_figures_beside_it(written: Path) -> None:
+    text = (written / "report.md").read_text()
+    whole_tables(text)
     figures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", text)
     assert len(figures) == 8
     for figure in figures:
@@ -164,7 +204,7 @@ def test_the_markdown_has_whole_tables_and_its_figures_beside_it(written: Path) 
 def test_artifacts_are_means_and_deviations_over_seeds(written: Path) -> None:
     # baseline: 2.9 and 1.9; panpgs: 2.93 and 1.93
     assert (
-        "| phonons | X_T (THz) | 3 | 2.4 ± 0.71 | 2.405 ± 0.71 | 2.43 ± 0.71 |" in (written / "report.md").read_text()
+        "| phonons | X_T (THz) | 3 | 2.43 ± 0.71 | 2.405 ± 0.71 | 2.4 ± 0.71 |" in (written / "report.md").read_text()
     )
 
 
@@ -191,16 +231,17 @@ def test_effects_csv_has_every_comparison_with_its_pairs(written: Path) -> None:
 
 
 def test_the_same_runs_give_the_same_figures(runs: Path, written: Path, tmp_path: Path) -> None:
-    write(f"runs={runs}", f"output={tmp_path}/again")
+    write(f"runs={runs}", f"output={tmp_path}/again", "claims=published")
     for name in FIGURES:
         assert (tmp_path / f"again/{name}.svg").read_bytes() == (written / f"{name}.svg").read_bytes()
 
 
 def test_the_terminal_shows_effects_verdicts_notes_and_paths(runs: Path, tmp_path: Path, capsys) -> None:
-    write(f"runs=[{runs}]", f"output={tmp_path}/out")
+    write(f"runs=[{runs}]", f"output={tmp_path}/out", "claims=published")
     shown = capsys.readouterr().out
+    assert shown.startswith("all data sets × mace: undecided. panpgs has the lowest force MAE; against")
     assert re.search(r"│ ag +│ mace +│ panpgs +│ baseline +│ +2 │ +-5\.0 \[", shown)
-    assert re.search(r"│ small cost +│ si +│ mace +│ about \+5 % operations +│ \+42\.9 % +│ not replicated", shown)
+    assert re.search(r"│ few added operations +│ si +│ mace +│ about \+5 % +│ \+42\.9 % +│ not replicated", shown)
     assert "note: " in shown
     assert f"{tmp_path}/out/report.html" in shown
 
@@ -239,6 +280,7 @@ def test_wandb_saves_the_dashboard_of_the_chosen_project_after_all_is_written(
         ("+run=x", "config has no setting 'run'"),
         ("+bootstrap.draws=3", "bootstrap has no setting 'draws'"),
         ("bootstrap.samples=0", "bootstrap.samples must be at least 1"),
+        ("claims=mine", "claims must be one of published"),
         ("where=3", "where must be a group of settings, not 3"),
     ],
 )

@@ -11,7 +11,9 @@ import pytest
 from synthetic_runs import SPREAD, about, frame, report_of, write_arm, write_run
 
 from scalarpath.artifacts.rows import Row
+from scalarpath.core.errors import ReportError
 from scalarpath.report.effects import ALL_DATA
+from scalarpath.report.tables import tables
 from scalarpath.report.verdicts import NOT_REPLICATED, REPLICATED, UNDECIDED, Verdict, judge
 
 WIDE = (-0.5, -0.25, 0.0, 0.25, 0.5)
@@ -118,6 +120,19 @@ def test_an_effect_of_the_other_sign_is_called_so(tmp_path: Path) -> None:
     assert verdict(tmp_path).reason.endswith("Opposite in sign to the published effect.")
 
 
+def test_a_wide_interval_about_the_published_range_decides_nothing(tmp_path: Path) -> None:
+    """Two seeds whose mean happens to lie in the range: the interval holds nearly every effect."""
+    write_arm(tmp_path, "baseline", [0.0, 0.0])
+    write_arm(tmp_path, "panpgs", [-0.33, -0.22])
+    found = verdict(tmp_path)
+    assert found.found.startswith("-24.0 % [-62.")
+    assert found.word == UNDECIDED
+    assert found.reason.endswith("The interval holds zero and the published range: it cannot tell one from the other.")
+    write_arm(tmp_path / "one", "baseline", [0.0], data="ag")
+    write_arm(tmp_path / "one", "panpgs", [-0.27], data="ag")
+    assert verdict(tmp_path / "one", data="ag").reason.endswith("no interval to compare with the published range.")
+
+
 def test_each_property_is_judged_by_its_own_errors_and_range(tmp_path: Path) -> None:
     study(tmp_path, {"panpgs": about(-20), "ctrl_mlp": about(0)})
     assert verdict(tmp_path, "lower energy error").reason.endswith("Within the published range.")
@@ -202,13 +217,13 @@ def write_costs(folder: Path, flops: float | None, **overhead: float) -> None:
 
 def test_the_cost_is_judged_by_operations_and_told_with_times(tmp_path: Path) -> None:
     write_costs(tmp_path / "a", 1.03, **{"": 1.11, "_low": 1.08, "_high": 1.15})
-    found = verdict(tmp_path / "a", "small cost")
+    found = verdict(tmp_path / "a", "few added operations")
     assert (found.word, found.found) == (REPLICATED, "+3.0 %")
-    assert found.reason == "Time: inference +11.0 % [+8.0, +15.0]."
+    assert found.reason == "Time, which is not claimed: inference +11.0 % [+8.0, +15.0]."
     write_costs(tmp_path / "b", 1.08)
-    assert verdict(tmp_path / "b", "small cost").word == NOT_REPLICATED
+    assert verdict(tmp_path / "b", "few added operations").word == NOT_REPLICATED
     write_costs(tmp_path / "c", None)
-    assert verdict(tmp_path / "c", "small cost").word == UNDECIDED
+    assert verdict(tmp_path / "c", "few added operations").word == UNDECIDED
 
 
 def test_without_baseline_the_cost_is_not_judged(tmp_path: Path) -> None:
@@ -220,19 +235,19 @@ def test_operations_of_different_revisions_are_not_compared(tmp_path: Path) -> N
     """A revision may take half the operations of another for the same numbers."""
     write_run(tmp_path, "baseline", summary={"flops/inference": 2e6}, commit="a" * 40)
     write_run(tmp_path, "panpgs", summary={"flops/inference": 1.03e6}, commit="b" * 40)
-    found = verdict(tmp_path, "small cost")
+    found = verdict(tmp_path, "few added operations")
     assert found.word == UNDECIDED
     assert "not at one revision" in found.reason
 
 
-def write_slopes(folder: Path, arm: str, slopes: list[float]) -> None:
+def write_slopes(folder: Path, arm: str, slopes: list[float], material: str = "si") -> None:
     """Runs with a measured softening slope and a phonon at the model's own lattice constant, which must not count."""
     for seed, slope in enumerate(slopes):
         path = write_run(folder, arm, seed) / "artifacts"
         path.mkdir()
         row = Row("softening_slope", "softening slope, walls", "", slope, 1.0, slope - 1)
         (path / "repulsion.json").write_text(
-            json.dumps({"measure": "repulsion", "rows": [asdict(row) | {"low": None}]})
+            json.dumps({"measure": "repulsion", "material": material, "rows": [asdict(row) | {"low": None}]})
         )
 
 
@@ -273,3 +288,29 @@ def test_the_highest_mode_of_a_molecule_counts_as_a_phonon(tmp_path: Path) -> No
         highest = Row("highest_mode_THz", "", "THz", 1.0, 1.0, error, relative=True)
         write_rows(tmp_path, arm, "phonons", [highest, Row("imaginary_modes", "", "", 5.0, 0.0, 5.0)])
     assert ": 0.01 with panpgs, 0.04 with baseline" in verdict(tmp_path, "less shifted phonons").reason
+
+
+def test_artifacts_on_two_structures_are_not_compared(tmp_path: Path) -> None:
+    write_slopes(tmp_path, "baseline", [0.90, 0.91, 0.89, 0.92, 0.88], "bcc")
+    write_slopes(tmp_path, "panpgs", [0.98, 1.01, 0.97, 1.02, 0.99], "hcp")
+    found = report_of(tmp_path)
+    assert [(line.material, list(line.rows)) for line in found.artifacts] == [
+        ("bcc", ["baseline"]),
+        ("hcp", ["panpgs"]),
+    ]
+    table = next(table for table in tables(found) if table.title.startswith("Physical artifacts"))
+    assert [row[0] for row in table.rows] == ["repulsion, bcc", "repulsion, hcp"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "null", "\udcff", '{"measure": 1, "rows": 3}', '{"rows": [{"key": "a"}], "measure": "b"}',
+     '{"measure": "repulsion", "rows": [{"key": "a", "quantity": "a", "unit": "", "model": "high"}]}'],
+)  # fmt: skip
+def test_a_damaged_file_of_an_artifact_is_one_sentence(tmp_path: Path, text: str) -> None:
+    write_slopes(tmp_path, "baseline", [0.9])
+    write_slopes(tmp_path, "panpgs", [0.98])
+    damaged = next(tmp_path.rglob("repulsion.json"))
+    damaged.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ReportError, match=r"repulsion\.json is damaged .*measure it again with evaluate\.py"):
+        verdict(tmp_path, "less softened repulsion")

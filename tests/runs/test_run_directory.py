@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from scalarpath.core.errors import CheckpointError, ConfigError, TrainingError
 from scalarpath.runs.job import Job, stored_config
-from scalarpath.runs.processes import is_first_process, shared_directory
+from scalarpath.runs.processes import shared_directory
+from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import MARK, RESULTS, RunDirectory
 
 
@@ -127,6 +132,42 @@ def test_a_run_killed_before_there_was_a_mark_is_begun_anew(tmp_path: Path) -> N
     killed.write_json("status.json", STATUS)
     killed.write_text("splits.json", "{}")
     assert not (RunDirectory.create(tmp_path).path / "splits.json").exists()
+
+
+def test_readers_and_the_next_job_see_that_a_run_has_died(tmp_path: Path, capsys) -> None:
+    directory = with_epoch(tmp_path)
+    assert directory.state == "running"
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    status = directory.read_json("status.json")
+    directory.write_json("status.json", {**status, "pid": gone.pid, "host": "elsewhere"})
+    assert directory.state == "running", "of another machine nothing is known"
+    directory.write_json("status.json", {**status, "pid": gone.pid})
+    assert directory.state == "died"
+    with shared_directory(tmp_path, resume=True):
+        pass
+    assert "was left by a process that is gone without a word; it is taken over" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(tmp_path: Path, monkeypatch) -> None:
+    def job() -> None:
+        with shared_directory(tmp_path / "run", resume=False) as directory:
+            directory.write_text("config.yaml", "seed: 0\n")
+            (directory.checkpoints / "last.ckpt").write_bytes(b"weights")
+            with monkeypatch.context() as full:
+                full.setattr(os, "replace", no_room)
+                directory.finish({})
+
+    def no_room(*paths: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    words = (
+        rf"{tmp_path / 'run'}: no room is left on the disk .*; make room, then go on with resume={tmp_path / 'run'}\.$"
+    )
+    with pytest.raises(ConfigError, match=words):
+        job()
+    assert RunDirectory(tmp_path / "run").state == "failed"
+    assert not list((tmp_path / "run").rglob("*.part"))
 
 
 def test_an_unusable_place_is_one_sentence(tmp_path: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,12 +20,15 @@ from hydra.core.singleton import Singleton
 from omegaconf import OmegaConf
 
 from scalarpath import cli
-from scalarpath.core.errors import ConfigError
+from scalarpath.core.errors import ConfigError, InUseError
 from scalarpath.core.resources import CONF_DIR
+from scalarpath.core.termination import Terminated
 from scalarpath.runs import sweep as sweep_module
-from scalarpath.runs.job import Job, config_hash, plain_config
+from scalarpath.runs.identity import config_hash
+from scalarpath.runs.job import Job, plain_config
+from scalarpath.runs.lock import new_directory, sole_use
 from scalarpath.runs.processes import shared_directory
-from scalarpath.runs.run_directory import RunDirectory, sole_use
+from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.runs.sweep import RECORDS, SweepStart, threads_per_process
 from scalarpath.runs.sweep_table import print_sweep
 
@@ -47,12 +54,14 @@ class FakeTrainings:
             directory.fail("")
             log.write_text("some warning\nerror: loss nan in epoch 1; lower optimizer.lr.\nlast words of a library\n")
             return 2
-        directory.write_text("config.yaml", "seed: 0\n")
+        if not resume:
+            directory.write_text("config.yaml", config_file.read_text())
         (directory.checkpoints / "last.ckpt").write_bytes(b"weights")
         if seed == 2 and not resume:
             log.touch()
             return -9
-        directory.finish({"best/val/loss": 0.5 + seed, "stopped_by": "max_epochs"})
+        errors = {"test/energy_mae_meV_atom": 12.34, "test/forces_mae_meV_A": 1234.5}
+        directory.finish({"best/val/loss": 0.5 + seed, "stopped_by": "max_epochs", **errors})
         return 0
 
 
@@ -98,7 +107,31 @@ def test_a_failed_and_a_killed_job_do_not_stop_the_others_and_are_listed(trainin
     assert "loss nan in epoch 1; lower optimizer.lr." in shown
     assert "killed by signal 9" in shown
     assert "sweep/si_mace_baseline_s1_" in shown
+    assert re.search(
+        r"started: si_mace_baseline_s0_\w+\n1 of 4: .*_s0_\w+ finished, 12\.3 meV/atom, 1234 meV/Å\n", shown
+    )
+    assert re.search(r"2 of 4: si_mace_baseline_s1_\w+ failed, loss nan in epoch 1; lower optimizer.lr.\n", shown)
+    assert re.search(r"meV/atom +meV/Å +val/loss +min *\n", shown)
+    assert re.search(r"si_mace_baseline_s3_\w+ +finished +12\.34 +1234 +3\.5 +0\.0 *\n", shown)
     assert "Go on with: python train.py -m measure_overhead=false seed=0,1,2,3 hydra.sweep.dir=sweep" in shown
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_an_interrupted_job_is_no_failure_and_ends_the_sweep_if_that_is_interrupted(
+    trainings, monkeypatch, alone: bool
+) -> None:
+    """``alone``: only the process of the job gets the signal."""
+
+    def interrupted(config_file: Path, log: Path, **settings) -> int:
+        RunDirectory.create(Path(OmegaConf.load(config_file).output_dir))
+        if not alone:
+            raise Terminated(signal.SIGTERM)
+        return 128 + signal.SIGTERM
+
+    monkeypatch.setattr(sweep_module, "run_in_own_process", interrupted)
+    assert train(monkeypatch, "seed=0,3") == (1 if alone else 128 + signal.SIGTERM)
+    seeds = (0, 3) if alone else (0,)
+    assert states() == {f"si_mace_baseline_s{seed}": "interrupted" for seed in seeds}
 
 
 def test_started_again_it_skips_finished_jobs_and_continues_killed_ones(trainings, monkeypatch, capsys) -> None:
@@ -123,6 +156,41 @@ def test_another_setting_makes_another_job(trainings, monkeypatch) -> None:
     assert train(monkeypatch, "seed=0", "optimizer.lr=0.002") == 0
     assert trainings.started == [("new", 0), ("new", 0)]
     assert len(list(Path("sweep").glob("si_mace_baseline_s0_*"))) == 2
+
+
+def test_what_decides_no_number_makes_no_other_job(trainings, monkeypatch) -> None:
+    assert train(monkeypatch, "seed=0") == 0
+    others = ("measure_overhead=true", "callbacks.progress.style=none", "data.cache=false", "logger=tensorboard")
+    assert train(monkeypatch, "seed=0", *others) == 0
+    assert trainings.started == [("new", 0)]
+
+
+def test_a_sweep_of_an_earlier_version_finds_its_jobs_by_their_settings(trainings, monkeypatch) -> None:
+    """Its folders end with another hash, and it did not have all settings of today."""
+    assert train(monkeypatch, "seed=0,2") == 1
+    for folder in Path("sweep").glob("si_*"):
+        config = OmegaConf.load(folder / "config.yaml")
+        del config.data.n_blocks
+        OmegaConf.save(config, folder / "config.yaml")
+        folder.rename(f"{folder}0")
+    trainings.started.clear()
+    assert train(monkeypatch, "seed=0,2") == 0
+    assert trainings.started == [("resume", 2)]
+    assert len(list(Path("sweep").glob("si_*"))) == 2
+    (_, job) = sorted(json.loads(file.read_text())["directory"] for file in Path(os.environ[RECORDS]).glob("*.json"))
+    assert job.endswith("0")
+
+
+def test_a_run_that_was_given_other_settings_since_is_not_taken_for_the_job(trainings, monkeypatch, capsys) -> None:
+    assert train(monkeypatch, "seed=0") == 0
+    (folder,) = Path("sweep").glob("si_*")
+    config = OmegaConf.load(folder / "config.yaml")
+    config.optimizer.lr, config.trainer.max_epochs = 0.5, 99
+    OmegaConf.save(config, folder / "config.yaml")
+    assert train(monkeypatch, "seed=0") == 1
+    assert "other settings by now: optimizer.lr (0.5, not 0.01), trainer.max_epochs (99, not 80)" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_wrong_setting_fails_its_job_before_a_process_starts_and_leaves_no_folder(trainings, monkeypatch) -> None:
@@ -178,10 +246,22 @@ def test_no_more_jobs_run_at_a_time_than_there_are_cores_for(monkeypatch, asked,
     monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
     monkeypatch.setenv(RECORDS, "")
     hydra = {"sweep": {"dir": "sweep"}, "launcher": {"n_jobs": asked}}
+    hydra |= {"sweeper": {"n_trials": 3}, "overrides": {"task": []}}
     config = OmegaConf.create({"hydra": hydra, "trainer": {"threads": threads, "devices": devices}})
     OmegaConf.set_readonly(config.hydra, True)
     SweepStart().on_multirun_start(config)
     assert config.hydra.launcher.n_jobs == jobs
+
+
+@pytest.mark.parametrize(
+    ("sweeper", "arguments", "jobs"),
+    [({}, ["head=pan,pgs", "seed=range(0,5)", "dtype=float64"], 10), ({"params": {"seed": "1,2,3"}}, ["head=pan"], 3),
+     ({"n_trials": 20}, ["optimizer.lr=interval(0.1,1)"], 20)],
+)  # fmt: skip
+def test_the_number_of_jobs_is_known_before_they_run(sweeper, arguments, jobs: int) -> None:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        assert sweep_module._jobs(sweeper, arguments) == jobs
 
 
 def test_slurm_is_asked_for_one_task_per_process(trainings, monkeypatch, tmp_path: Path) -> None:
@@ -207,11 +287,47 @@ def test_two_jobs_cannot_use_one_directory_at_a_time(tmp_path: Path) -> None:
         pass
 
 
+def test_a_lock_that_was_removed_since_it_was_opened_is_no_lock(tmp_path: Path, monkeypatch) -> None:
+    """The job before ends between the opening of the file and the lock: the next one must not lock another file."""
+    flock, opened = fcntl.flock, []
+
+    def flock_late(file, mode) -> None:
+        opened.append(file)
+        if len(opened) == 1:
+            (tmp_path / ".lock").unlink()
+        flock(file, mode)
+
+    monkeypatch.setattr(fcntl, "flock", flock_late)
+    with sole_use(tmp_path), pytest.raises(InUseError), sole_use(tmp_path):
+        pass
+    assert len(opened) == 3
+
+
+def test_jobs_without_a_directory_of_their_own_in_one_second_get_two(tmp_path: Path) -> None:
+    path = new_directory(tmp_path / "outputs" / "12-00-00")
+    with shared_directory(path, resume=False, unnamed=True) as directory:
+        assert directory.path == path.with_name("12-00-00_2")
+        with pytest.raises(InUseError), sole_use(directory.path):
+            pass
+
+
+def test_a_second_sweep_leaves_a_job_in_use_to_the_first(trainings, monkeypatch, tmp_path: Path, capsys) -> None:
+    assert train(monkeypatch, "seed=0") == 0
+    (folder,) = Path("sweep").glob("si_*")
+    shutil.rmtree(folder)
+    with shared_directory(folder, resume=False):
+        assert train(monkeypatch, "seed=0,3") == 1
+    assert trainings.started == [("new", 0), ("new", 3)]
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "1 finished, 1 elsewhere" in shown
+    assert f"is in use by process {os.getpid()} on" in shown
+
+
 def test_a_killed_process_leaves_the_directory_free(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
 from time import sleep
-from scalarpath.runs.run_directory import sole_use
+from scalarpath.runs.lock import new_directory, sole_use
 with sole_use(Path({str(tmp_path)!r})):
     print("locked", flush=True)
     sleep(100)

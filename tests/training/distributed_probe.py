@@ -1,6 +1,7 @@
 """train.py with something to test in it: the processes of a distributed job run this script again.
 
-PROBE_GRADIENTS=FOLDER keeps the gradients of every step; PROBE_FAILS=RANK fails in that process in the second epoch.
+PROBE_GRADIENTS=FOLDER keeps the gradients of every step. In the second epoch PROBE_FAILS=RANK fails in that process,
+PROBE_SIGNAL=RANK:NUMBER sends it a signal.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ class Probe(pl.Callback):
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
         if os.environ.get("PROBE_FAILS") == str(trainer.global_rank) and trainer.current_epoch == 1:
             raise TrainingError("a cosmic ray has struck.")
+        rank, _, number = os.environ.get("PROBE_SIGNAL", "").partition(":")
+        if rank == str(trainer.global_rank) and trainer.current_epoch == 1:
+            os.kill(os.getpid(), int(number))
 
 
 if __name__ == "__main__":

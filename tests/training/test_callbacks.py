@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import re
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from interrupted_training import with_extra_callback
 from toy_training import ToyData, ToyPotential, new_directory, toy_job
 
 from scalarpath.core.errors import ConfigError, TrainingError
 from scalarpath.core.metrics import logged_metrics
+from scalarpath.training.callbacks import progress
 from scalarpath.training.fit import fit
 
 
@@ -233,18 +238,36 @@ def test_without_a_terminal_the_progress_is_about_twenty_lines(tmp_path: Path, c
     fitted(tmp_path, trainer={"max_epochs": 41}, callbacks={"progress": {"style": "bar"}})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 14
-    assert lines[-1].startswith("epoch 41/41  val MAE ")
+    assert re.match(r"epoch 41/41  loss [\d.]+  val MAE ", lines[-1])
 
 
-def test_in_a_terminal_one_bar_counts_the_epochs_and_shows_the_errors(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_in_a_terminal_every_epoch_leaves_a_line_over_a_bar_with_step_and_loss(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LOOKS", 0.0)
     fitted(tmp_path, callbacks={"progress": {"style": "bar"}})
     shown = capsys.readouterr().out
-    assert "4/4" in shown
-    assert "━" in shown
-    assert "meV/Å" in shown
+    lines = re.findall(r"epoch (\d)/4  loss [\d.]+  val MAE [\d.]+ meV/atom, [\d.]+ meV/Å, [\d.]+ meV/Å³\n", shown)
+    assert lines == ["1", "2", "3", "4"]
+    assert re.search(r"epoch 4/4  step 3/3  loss [\d.]+ .*━{20}", shown)
 
 
 def test_quiet_is_quiet(tmp_path: Path, capsys) -> None:
     fitted(tmp_path)
     assert capsys.readouterr().out == ""
+
+
+def test_sigterm_does_during_a_fit_what_it_did_before(tmp_path: Path, monkeypatch) -> None:
+    """Lightning sets a handler of its own."""
+    seen = []
+
+    class Look(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    before = signal.getsignal(signal.SIGTERM)
+    with_extra_callback(monkeypatch, Look())
+    fit(ToyPotential(), ToyData(), toy_job(trainer={"max_epochs": 1}), new_directory(tmp_path / "run"), [])
+    assert set(seen) == {before}
+    assert signal.getsignal(signal.SIGTERM) == before

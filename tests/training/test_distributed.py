@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +24,12 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
-from toy_training import toy_job
+from toy_training import new_directory, toy_job
 
+from scalarpath.core.errors import TrainingError
+from scalarpath.core.termination import Terminated
+from scalarpath.runs.run_directory import RunDirectory
+from scalarpath.training.callbacks.first_failure import FirstFailure
 from scalarpath.training.fit import _trainer
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +125,49 @@ def test_an_error_in_one_process_ends_all_with_its_message(tmp_path: Path, rank:
     assert ended - (tmp_path / "run" / "failure.txt").stat().st_mtime < 15
     here = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(PROBE) in _text(path)]
     assert here == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (signal.SIGKILL, "process 1 of 2 was killed by signal 9 (is the memory large enough?)"),
+        (signal.SIGTERM, "process 1 of 2: interrupted (SIGTERM)."),
+    ],
+)
+def test_a_process_that_is_lost_is_named_in_one_sentence(tmp_path: Path, number: int, sentence: str) -> None:
+    arguments = (*ARGUMENTS, "trainer=ddp_cpu", "trainer.max_epochs=1000", "output_dir=run")
+    errors = train(*arguments, cwd=tmp_path, status=2, script=PROBE, PROBE_SIGNAL=f"1:{number:d}")
+    assert [line for line in errors.splitlines() if "gloo" in line or "Traceback" in line] == []
+    assert errors.splitlines()[-1].startswith(f"error: {sentence}")
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert (status["state"], status["error"].startswith(sentence)) == ("failed", True)
+
+
+GLOO = "[/third_party/gloo/gloo/transport/tcp/pair.cc:537] Read error: Connection reset by peer"
+
+
+@pytest.mark.parametrize(
+    ("error", "noted"),
+    [
+        (RuntimeError(GLOO), None),
+        (RuntimeError("bug"), "process 1 of 2: RuntimeError: bug"),
+        (TrainingError("loss is NaN."), "process 1 of 2: loss is NaN."),
+        (Terminated(signal.SIGTERM), "process 1 of 2: interrupted (SIGTERM)."),
+    ],
+)
+def test_the_first_failure_is_no_lost_connection(tmp_path: Path, error: BaseException, noted: str | None) -> None:
+    """The other processes lose theirs to the one that fails, and may be quicker with it."""
+    launcher = SimpleNamespace(procs=[])
+    trainer: Any = SimpleNamespace(
+        world_size=2, global_rank=1, is_global_zero=False, strategy=SimpleNamespace(launcher=launcher)
+    )
+    failure, directory = FirstFailure(new_directory(tmp_path / "run")), RunDirectory(tmp_path / "run")
+    failure.on_exception(trainer, SimpleNamespace(), error)
+    assert (directory.failure.read_text() if directory.failure.exists() else None) == noted
+    if noted is None:
+        with pytest.raises(TrainingError, match="process 1 of 2 has lost its connection to another one, which has"):
+            failure.end_all(trainer, error)
 
 
 def _text(path: Path) -> str:

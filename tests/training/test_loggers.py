@@ -12,15 +12,16 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pytest
+import wandb
 from hydra import compose, initialize_config_dir
 from toy_training import ToyData, ToyPotential, new_directory, toy_job
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.settings import read_settings
-from scalarpath.runs import job as job_module
-from scalarpath.runs.job import LoggerSettings
+from scalarpath.runs import sections
 from scalarpath.runs.run_directory import RunDirectory
+from scalarpath.runs.sections import LoggerSettings
 from scalarpath.training.fit import fit
 from scalarpath.training.loggers import build_loggers, finish_loggers, has_credentials
 
@@ -80,7 +81,7 @@ def test_an_offline_run_read_back_has_every_epoch_the_arm_and_the_summary(tmp_pa
     history, state = read_back(directory)
     with (directory.path / "metrics.csv").open() as stream:
         written = list(csv.DictReader(stream))
-    for epoch, row in enumerate(written):
+    for epoch, row in enumerate(written, start=1):
         logged = {key: value for item in history if item.get("epoch") == epoch for key, value in item.items()}
         for key, value in row.items():
             if key != "epoch" and value:
@@ -130,38 +131,67 @@ def test_a_resumed_run_goes_on_under_the_same_id(tmp_path: Path, without_key: No
     assert ids[0] == ids[1]
 
 
-def test_a_server_that_cannot_be_reached_means_offline_not_a_crash(tmp_path: Path, monkeypatch, capsys) -> None:
-    import wandb
-
+@pytest.fixture
+def with_key(monkeypatch, without_key: None) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    real = wandb.init
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nothing answers there
+    wandb.teardown()  # it reads the variables once in a process
 
-    def unreachable(**arguments: Any) -> Any:
-        if arguments["mode"] == "online":
-            raise wandb.errors.CommError("no route to host")
-        return real(**arguments)
 
-    monkeypatch.setattr(wandb, "init", unreachable)
-    loggers = build_loggers(wandb_settings(), new_directory(tmp_path / "run"), toy_job().config)
+@pytest.mark.parametrize(("key", "words"), [("x" * 40, "127.0.0.1:9"), ("short", "API key must have 40+ characters")])
+def test_a_server_or_key_that_does_not_work_means_offline_within_seconds(
+    tmp_path: Path, monkeypatch, with_key: None, capsys, key: str, words: str
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.setattr("scalarpath.training.loggers._SECONDS_TO_ANSWER", 1.0)
+    directory = new_directory(tmp_path / "run with blank")
+    loggers = build_loggers(wandb_settings(), directory, toy_job().config)
     assert loggers[0].experiment.settings.mode == "offline"
-    assert "no route to host" in capsys.readouterr().err
+    folder = next((directory.path / "wandb").glob("offline-run-*"))
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert words in line
+    assert line.endswith(f"logged offline. Send it later with: wandb sync '{folder}'")
     finish_loggers(loggers, None)
 
 
+def test_a_wandb_that_is_lost_in_the_middle_does_not_end_the_training(tmp_path: Path, monkeypatch, capsys) -> None:
+    directory, job = new_directory(tmp_path / "run"), toy_job(trainer={"max_epochs": 2})
+    loggers = build_loggers(wandb_settings(mode="offline"), directory, job.config)
+    run = loggers[0].experiment
+
+    def lost(*arguments: Any, **named: Any) -> None:
+        raise ConnectionResetError("Connection lost")
+
+    finish = run.finish
+    monkeypatch.setattr(run, "log", lost)
+    monkeypatch.setattr(run, "finish", lost)
+    assert fit(ToyPotential(), ToyData(), job, directory, loggers).epochs == 2
+    finish_loggers(loggers, {})
+    lines = [line for line in capsys.readouterr().err.splitlines() if "Connection lost" in line]
+    assert len(lines) == 2, "one for the training and one for its end"
+    assert "wandb sync" in lines[0]
+    finish()
+
+
 def test_tensorboard_is_refused_when_it_is_not_installed(monkeypatch) -> None:
-    monkeypatch.setattr(job_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(sections, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"needs the package tensorboard; install scalarpath\[tensorboard\]"):
         LoggerSettings(kind="tensorboard", wandb=None)
 
 
-def test_tensorboard_files_lie_in_the_run_directory(tmp_path: Path) -> None:
+def test_tensorboard_has_epochs_from_one_and_the_numbers_of_the_summary(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     directory: RunDirectory = new_directory(tmp_path / "run")
     loggers = build_loggers(LoggerSettings(kind="tensorboard", wandb=None), directory, {})
-    fit(ToyPotential(), ToyData(), toy_job(trainer={"max_epochs": 1}), directory, loggers)
-    finish_loggers(loggers, {})
-    assert list((directory.path / "tensorboard").glob("events.out.*"))
+    fit(ToyPotential(), ToyData(), toy_job(trainer={"max_epochs": 2}), directory, loggers)
+    finish_loggers(loggers, {"steps": 6, "data": "si", "test/forces_mae_meV_A": 5.0})
+    events = EventAccumulator(str(directory.path / "tensorboard")).Reload()
+    assert [event.value for event in events.Scalars("epoch")][-1] == 2.0
+    assert min(event.value for event in events.Scalars("epoch")) == 1.0
+    assert len(events.Scalars("val/forces_mae_meV_A")) == 2
+    assert [(event.step, event.value) for event in events.Scalars("test/forces_mae_meV_A")] == [(6, 5.0)]
 
 
 def test_plain_csv_needs_no_logger(tmp_path: Path) -> None:

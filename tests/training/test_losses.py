@@ -9,7 +9,7 @@ from toy_training import ToyPotential, labelled_graphs, toy_config
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.settings import read_settings
 from scalarpath.graph import collate
-from scalarpath.runs.job import LossSettings
+from scalarpath.runs.sections import LossSettings
 from scalarpath.training.losses import WeightedLoss
 
 NAN = float("nan")

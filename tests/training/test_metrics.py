@@ -10,6 +10,7 @@ from toy_training import ToyPotential, in_batches, labelled_graphs
 from scalarpath.graph import collate
 from scalarpath.training.evaluation import evaluate, trivial_errors
 from scalarpath.training.metrics import EpochErrors
+from scalarpath.training.summary import worse_than_trivial
 
 NAN = float("nan")
 
@@ -88,3 +89,14 @@ def test_the_trivial_predictor_knows_element_energies_zero_forces_and_the_mean_s
     assert values["forces_rmse_meV_A"] == pytest.approx(np.sqrt(np.mean(np.square(forces))))
     assert values["forces_mae_meV_A"] == pytest.approx(np.abs(forces).mean())
     assert 0 < values["stress_rmse_meV_A3"] < 1e3 * max(graph.stress.abs().max() for graph in test)
+
+
+def test_a_run_that_is_no_better_than_the_trivial_predictor_says_so() -> None:
+    good = {"test/energy_rmse_meV_atom": 5.0, "trivial/energy_rmse_meV_atom": 50.0}
+    bad = {"test/forces_rmse_meV_A": 900.0, "trivial/forces_rmse_meV_A": 800.0}
+    constant = {"test/stress_rmse_meV_A3": 1.0, "trivial/stress_rmse_meV_A3": 1e-12}
+    assert worse_than_trivial(good) is None
+    assert worse_than_trivial(constant) is None
+    sentence = worse_than_trivial(good | bad)
+    assert sentence is not None
+    assert "about forces (900 instead of 800 meV/Å)" in sentence

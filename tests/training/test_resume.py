@@ -124,3 +124,14 @@ def test_damaged_files_are_refused(tmp_path: Path, monkeypatch, name, damage, me
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(CheckpointError, match=message):
         fit(ToyPotential(), ToyData(), toy_job(), directory, [], resume=True)
+
+
+def test_more_epochs_stretch_the_schedule_from_there_on(tmp_path: Path) -> None:
+    """The rates of the added epochs are those of a run that was to have as many from the start."""
+    longer, whole = new_directory(tmp_path / "longer"), new_directory(tmp_path / "whole")
+    fit(ToyPotential(), ToyData(), toy_job(trainer={"max_epochs": 2}), longer, [])
+    fit(ToyPotential(), ToyData(), toy_job(trainer={"max_epochs": 5}), longer, [], resume=True)
+    fit(ToyPotential(), ToyData(), toy_job(trainer={"max_epochs": 5}), whole, [])
+    rates = [[row["lr"] for row in rows(directory)] for directory in (longer, whole)]
+    assert rates[0][2:] == rates[1][2:]
+    assert rates[0][1] != rates[1][1]

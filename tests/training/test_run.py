@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import torch
 from composed_jobs import SMOKE, job, run
 from interrupted_training import TIMES, CutOffAt, CutOffError, assert_same, with_extra_callback
 
+from scalarpath.core import termination
 from scalarpath.core.errors import CheckpointError, ConfigError, DataError
 from scalarpath.potential import load_potential
+from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import evaluate
+from scalarpath.training.summary import print_summary
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,28 @@ def test_the_summary_holds_test_errors_sizes_times_and_hashes(finished: Path) ->
     assert (summary["head"], summary["epochs"], summary["stopped_by"]) == ("panpgs", 2, "max_epochs")
     assert summary["time/wall_s"] > 0
     assert len(summary["hash/data"]) == len(summary["hash/config"]) == 64
+
+
+def test_a_run_ends_with_its_errors_its_place_and_the_command_that_goes_on(finished: Path, monkeypatch, capsys) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    times = {"overhead/train_ratio": 1.104, "overhead/train_ratio_low": 1.06, "overhead/train_ratio_high": 1.227}
+    monkeypatch.setattr("sys.argv", ["./train.py"])
+    print_summary(summary | times | {"overhead/flops_ratio": 1.0152}, RunDirectory(Path("out puts/a")))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3:] == [
+        "Cost, ratio to baseline: training step 1.10 [1.06, 1.23], operations 1.015",
+        "Finished: out puts/a (its numbers: summary.json)",
+        "Go on with: python evaluate.py 'run=out puts/a'",
+    ]
+    print_summary(summary, RunDirectory(Path("a")))
+    assert "Cost" not in capsys.readouterr().out
+
+
+def test_baseline_is_not_timed_against_itself(tmp_path: Path) -> None:
+    timed = [text for text in SMOKE if "overhead" not in text]
+    summary = run(job(*timed, "trainer.max_epochs=1", f"output_dir={tmp_path / 'run'}"))
+    assert not [key for key in summary if key.startswith("overhead/")]
+    assert summary["flops/inference"] > 0
 
 
 def test_the_best_checkpoint_gives_the_test_errors_again(finished: Path) -> None:
@@ -94,19 +120,38 @@ def test_a_cut_off_run_resumes_with_its_own_settings_to_the_same_weights(
         assert_same(*(c[key] for c in checkpoints), where=key)
 
 
-def test_ctrl_c_keeps_the_run_for_resuming_and_is_passed_on(tmp_path: Path, monkeypatch, capsys) -> None:
-    class CtrlC(CutOffAt):
+@pytest.fixture
+def ending_signals():
+    """Handlers as the command line sets them."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *termination._ENDING)}
+    termination.end_on_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_an_interrupt_keeps_the_run_for_resuming_and_is_passed_on(
+    tmp_path: Path, monkeypatch, capsys, ending_signals: None, number: signal.Signals, name: str
+) -> None:
+    class Interrupt(CutOffAt):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
             if trainer.current_epoch == self.epoch:
-                raise KeyboardInterrupt
+                signal.raise_signal(number)
 
-    with_extra_callback(monkeypatch, CtrlC(1))
+    with_extra_callback(monkeypatch, Interrupt(1))
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        run(job(*SMOKE, f"output_dir={tmp_path / 'run'}"))
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        run(job(*SMOKE, f"output_dir={tmp_path / 'a run'}"))
+    assert termination.name_of(interrupt.value) == name
+    assert termination.exit_status(interrupt.value) == 128 + number
     assert signal.getsignal(signal.SIGINT) is before
-    assert json.loads((tmp_path / "run" / "status.json").read_text())["error"] == "interrupted"
-    assert f"resume={tmp_path / 'run'}" in capsys.readouterr().err
+    status = json.loads((tmp_path / "a run" / "status.json").read_text())
+    assert (status["state"], status["error"]) == ("interrupted", name)
+    resume = shlex.split(capsys.readouterr().err.split("Go on with: ")[1])
+    monkeypatch.undo()
+    assert resume[:2] == ["python", "train.py"]
+    assert run(job(*resume[2:]))["epochs"] == 2
 
 
 def test_a_monitored_metric_needs_labels_in_the_validation_part(tmp_path: Path, monkeypatch) -> None:

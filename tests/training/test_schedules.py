@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.runs.job import Plateau, SchedulerSettings
+from scalarpath.runs.sections import Plateau, SchedulerSettings
 from scalarpath.training.schedules import LearningRateFactor
 
 PLATEAU = Plateau(monitor="val/loss", factor=0.5, patience=1, threshold=0.1, min_factor=0.2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator
@@ -13,6 +14,7 @@ from scalarpath.artifacts.materials import MATERIALS, Material, material
 from scalarpath.artifacts.oracles import ORACLES, oracle
 from scalarpath.artifacts.stored_values import Reference, stored_values
 from scalarpath.core.errors import ArtifactError
+from scalarpath.core.settings import nearest
 
 BENCHES = (*MATERIALS, *ORACLES)
 """What can be measured on: materials with stored values of the method that labelled them, and exact potentials."""
@@ -43,15 +45,28 @@ class Bench:
         return self.reference if isinstance(self.reference, Calculator) else None
 
 
-def bench_reference(name: str) -> tuple[Material, Reference, str]:
-    """Material, reference and name of the reference of an entry of ``BENCHES``.
+class Subject(NamedTuple):
+    """What is measured on, what it is compared with (None: nothing), and the name of the latter."""
+
+    material: Material
+    reference: Reference | None
+    reference_name: str
+
+
+def bench_reference(name: str) -> Subject:
+    """What stands for an entry of ``BENCHES``.
 
     Raises ArtifactError for an unknown name.
     """
     if name in ORACLES:
         reference = oracle(name)()
-        return material(reference.material), reference, f"{type(reference).__name__} (exact: it made the labels)"
+        return Subject(
+            material(reference.material), reference, f"{type(reference).__name__} (exact: it made the labels)"
+        )
     if name in MATERIALS:
         stored = stored_values(name)
-        return material(name), stored, stored.provenance.split(";")[0]
-    raise ArtifactError(f"material = {name} is unknown; use one of: {', '.join(BENCHES)}.")
+        return Subject(material(name), stored, stored.provenance.split(";")[0])
+    raise ArtifactError(
+        f"material = {name} is unknown{nearest(name, BENCHES)}; use one of: {', '.join(BENCHES)}; or give a "
+        "file of your own as structure=."
+    )

@@ -23,7 +23,7 @@ from ase.calculators.calculator import CalculationFailed, Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
-from scalarpath.artifacts.pair_search import pairs_within
+from scalarpath.artifacts.pair_search import nearest_distances, pairs_within
 from scalarpath.core.errors import ArtifactError, GraphError
 
 StepsDone = Callable[[int, int], None]  # replica steps done, replica steps in all
@@ -152,9 +152,7 @@ def limits_for(atoms: Atoms, temperature_K: float, explosion_factor: float, evap
 
     The largest of these times evaporation_factor, the smallest times CONTACT_FACTOR.
     """
-    distances = atoms.get_all_distances(mic=bool(atoms.pbc.any()))
-    np.fill_diagonal(distances, np.inf)
-    nearest = distances.min(axis=1)
+    nearest = nearest_distances(atoms)
     return Limits(
         explosion_factor * temperature_K,
         evaporation_factor * float(nearest.max()),

@@ -1,8 +1,9 @@
-"""The materials whose artifacts are measured."""
+"""The materials whose artifacts are measured: those of the table, and structures of one's own (own_structure.py)."""
 
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
 from ase import Atoms
 from ase.build import bulk
 from ase.build import molecule as build_molecule
@@ -11,6 +12,7 @@ from ase.data import atomic_numbers
 from scalarpath.core.errors import ArtifactError
 
 MOLECULE = "molecule"
+CONVENTIONAL = np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]])  # cubic axes in the primitive ones of ase.build.bulk
 _NEIGHBOUR_IN_LATTICE_CONSTANTS = {"fcc": 0.5**0.5, "diamond": 3**0.5 / 4, "rocksalt": 0.5}
 
 
@@ -54,8 +56,27 @@ class Material:
 
     @property
     def is_crystal(self) -> bool:
-        """Whether it is periodic."""
+        """Whether it is periodic in all directions."""
         return self.structure != MOLECULE
+
+    @property
+    def is_molecule(self) -> bool:
+        """Whether it is periodic in no direction."""
+        return self.structure == MOLECULE
+
+    @property
+    def is_prototype(self) -> bool:
+        """Whether symmetry holds every atom in its place and singles out modes: fcc, diamond or rocksalt."""
+        return self.structure in _NEIGHBOUR_IN_LATTICE_CONSTANTS
+
+    @property
+    def smallest(self) -> Atoms:
+        """The smallest structure that has all elements."""
+        return self.primitive_cell() if self.is_crystal else self.molecule()
+
+    def size_in_words(self, lattice_constant_A: float) -> str:
+        """How large a crystal is at a lattice constant."""
+        return f"a = {lattice_constant_A:.3f} Å"
 
     @property
     def nearest_neighbour(self) -> float:
@@ -69,6 +90,14 @@ class Material:
     def primitive_cell(self, lattice_constant_A: float | None = None) -> Atoms:
         """The perfect primitive cell of the face-centred lattice. Raises ArtifactError for a molecule."""
         return self._bulk(lattice_constant_A, cubic=False)
+
+    def repeated(self, cells: int) -> Atoms:
+        """Crystal of ``cells`` conventional cells along each axis."""
+        return self.conventional_cell().repeat(cells)
+
+    def supercell_matrix(self, cells: int) -> np.ndarray:
+        """The axes of ``cells`` conventional cells in those of the primitive cell, as phonopy takes it, [3, 3]."""
+        return cells * CONVENTIONAL
 
     def molecule(self) -> Atoms:
         """The molecule in the geometry of ASE's G2 set, in vacuum. Raises ArtifactError for a crystal."""

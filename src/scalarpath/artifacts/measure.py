@@ -69,6 +69,15 @@ class Measure(ABC, Generic[Settings]):
         if "section" not in cls.__dict__:
             cls.section = cls.name
 
+    def unsuitable(self, bench: Bench, settings: Settings) -> str:
+        """Why there is nothing to measure on this bench, in a few words; empty where there is."""
+        item = bench.material
+        kinds = {"crystal": (item.is_crystal, self.for_crystals), "molecule": (item.is_molecule, self.for_molecules)}
+        for kind, (is_this, wanted) in kinds.items():
+            if is_this:
+                return "" if wanted else f"{item.name} is a {kind}"
+        return "" if self.for_crystals and self.for_molecules else f"{item.name} is periodic in some directions only"
+
     @abstractmethod
     def measure(self, bench: Bench, settings: Settings, progress: Progress, trajectories: Path | None) -> Measurement:
         """Measure the calculator of the bench; ``trajectories``: a folder that keeps those of the dynamics."""

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from ase import Atoms
 
+_FIRST_CUTOFF_A = 4.0  # most atoms have a neighbour that is closer
+
 
 class Pairs(NamedTuple):
     """Pairs i, j [pairs] int64, the vectors from i to j [pairs, 3] and their lengths [pairs], in Å."""
@@ -27,3 +29,21 @@ def pairs_within(atoms: Atoms, cutoff: float, *, both_directions: bool = False) 
         points=atoms.positions, box=box, periodic=np.asarray(atoms.pbc, dtype=bool), quantities="ijDd"
     )
     return Pairs(i.astype(np.int64), j.astype(np.int64), vector, distance)
+
+
+def nearest_distances(atoms: Atoms) -> np.ndarray:
+    """Distance of every atom to the nearest other one, [atoms] in Å; inf for a single atom. Own images do not count."""
+    nearest, cutoff = np.full(len(atoms), np.inf), _FIRST_CUTOFF_A
+    while len(atoms) > 1 and not np.isfinite(nearest).all():
+        pairs = pairs_within(atoms, cutoff)
+        other = pairs.i != pairs.j
+        for ends in (pairs.i, pairs.j):
+            np.minimum.at(nearest, ends[other], pairs.distance[other])
+        cutoff *= 1.5
+    return nearest
+
+
+def heights(atoms: Atoms) -> np.ndarray:
+    """Distances of opposite faces of the cell, [3] in Å; zeros for a cell without volume."""
+    cell = np.asarray(atoms.cell.complete())
+    return 1 / np.linalg.norm(np.linalg.inv(cell), axis=0) if np.linalg.det(cell) else np.zeros(3)

@@ -17,7 +17,7 @@ _HERE = "scalarpath.artifacts.measures"
 MEASURES: dict[str, tuple[str, ...]] = {
     "repulsion": (f"{_HERE}.repulsion:Repulsion",),
     "phonons": (f"{_HERE}.phonons:Phonons", f"{_HERE}.harmonic:Harmonic"),
-    "elastic": (f"{_HERE}.elastic:Elastic",),
+    "elastic": (f"{_HERE}.elastic:Elastic", f"{_HERE}.elastic_tensor:ElasticTensor"),
     "smoothness": (f"{_HERE}.smoothness:Smoothness",),
     "nve": (f"{_HERE}.nve:EnergyConservation",),
     "rdf": (f"{_HERE}.rdf:LiquidStructure",),

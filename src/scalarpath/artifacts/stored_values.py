@@ -7,6 +7,7 @@ from importlib.resources import files
 from ase.calculators.calculator import Calculator
 
 from scalarpath.artifacts.materials import material
+from scalarpath.core.errors import ArtifactError
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,11 @@ Reference = StoredValues | Calculator
 def stored_values(name: str) -> StoredValues:
     """The values that come with the package for a material of the table.
 
-    Raises ArtifactError for an unknown material.
+    Raises ArtifactError for an unknown material or a damaged file.
     """
     path = files("scalarpath.artifacts") / "stored" / f"{material(name).name}.json"
-    return StoredValues.from_json(path.read_text(encoding="utf-8"))
+    try:
+        return StoredValues.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ArtifactError(f"{path} is damaged ({reason}); install scalarpath again.") from error

@@ -51,10 +51,11 @@ def run_suite(
     dynamics.
     """
     for name in names:
-        suitable = [measure for measure in measures(name) if _is_for(measure, bench)]
+        reasons = {measure: measure.unsuitable(bench, settings[measure.section]) for measure in measures(name)}
+        suitable = [measure for measure, reason in reasons.items() if not reason]
         if not suitable:
-            kind = "crystal" if bench.material.is_crystal else "molecule"
-            yield Outcome(measures(name)[0], skipped=f"{bench.material.name} is a {kind}")
+            measure, reason = list(reasons.items())[-1]
+            yield Outcome(measure, skipped=reason)
             continue
         measure, started = suitable[0], time.perf_counter()
         try:
@@ -67,10 +68,6 @@ def run_suite(
             yield Outcome(measure, error=line, details=traceback.format_exc(), wall_s=wall_s)
         else:
             yield Outcome(measure, measurement, rows, wall_s=time.perf_counter() - started)
-
-
-def _is_for(measure: Measure[Any], bench: Bench) -> bool:
-    return measure.for_crystals if bench.material.is_crystal else measure.for_molecules
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:

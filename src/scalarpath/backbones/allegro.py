@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from scalarpath.backbones.interface import Backbone, Degree, Exponent, Nonlinearity
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import Count, Whole
+from scalarpath.core.settings import Depth, Layers, Width
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import from_padded, to_padded
 from scalarpath.heads.interface import PathwayShape, ScalarPathway
@@ -126,28 +126,28 @@ class Allegro(Backbone):
         cutoff: float,
         generator: torch.Generator,
         *,
-        num_layers: Count,
+        num_layers: Layers,
         l_max: Degree,
         parity: bool,
-        num_scalar_features: Count,
-        num_tensor_features: Count,
+        num_scalar_features: Width,
+        num_tensor_features: Width,
         tp_path_channel_coupling: bool,
-        scalar_embed_mlp_hidden_layers_depth: Whole,
-        scalar_embed_mlp_hidden_layers_width: Count,
+        scalar_embed_mlp_hidden_layers_depth: Depth,
+        scalar_embed_mlp_hidden_layers_width: Width,
         scalar_embed_mlp_nonlinearity: Nonlinearity,
-        allegro_mlp_hidden_layers_depth: Whole,
-        allegro_mlp_hidden_layers_width: Count,
+        allegro_mlp_hidden_layers_depth: Depth,
+        allegro_mlp_hidden_layers_width: Width,
         allegro_mlp_nonlinearity: Nonlinearity,
-        readout_mlp_hidden_layers_depth: Whole,
-        readout_mlp_hidden_layers_width: Count,
+        readout_mlp_hidden_layers_depth: Depth,
+        readout_mlp_hidden_layers_width: Width,
         readout_mlp_nonlinearity: Nonlinearity,
         two_body: Literal["bessel", "spline"],
-        radial_chemical_embed_dim: Count | None,
-        num_bessels: Count,
+        radial_chemical_embed_dim: Width | None,
+        num_bessels: Width,
         bessel_trainable: bool,
         polynomial_cutoff_p: Exponent,
-        num_splines: Count,
-        spline_span: Count,
+        num_splines: Width,
+        spline_span: Width,
     ):
         super().__init__()
         s, c = num_scalar_features, num_tensor_features

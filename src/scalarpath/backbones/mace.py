@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from scalarpath.backbones.interface import Backbone, Degree, Exponent, LayerInputs, Nonlinearity, one_per
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import Among, Count, Range
+from scalarpath.core.settings import Among, Layers, Range, Width
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded, with_zero_row
 from scalarpath.heads.interface import PathwayShape, ScalarPathway
@@ -125,16 +125,16 @@ class MACE(Backbone):
         cutoff: float,
         generator: torch.Generator,
         *,
-        num_channels: Count,
+        num_channels: Width,
         max_L: Degree,
         max_ell: Degree,
         correlation: Correlation | Sequence[Correlation],
-        num_interactions: Count,
-        num_bessel: Count,
+        num_interactions: Layers,
+        num_bessel: Width,
         radial_type: Annotated[str, Among(RADIAL_BASES)],
         num_polynomial_cutoff: Exponent,
-        radial_mlp: Sequence[Count],
-        readout_mlp: Count,
+        radial_mlp: Sequence[Width],
+        readout_mlp: Width,
         gate: Nonlinearity,
         interaction_first: Interaction,
         interaction: Interaction,

@@ -9,7 +9,7 @@ from e3nn import o3
 from torch import Tensor, nn
 
 from scalarpath.backbones.interface import Backbone, Degree, Exponent, LayerInputs, Nonlinearity, one_per
-from scalarpath.core.settings import Count, Whole
+from scalarpath.core.settings import Depth, Layers, Width
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded, with_zero_row
 from scalarpath.heads.interface import PathwayShape, ScalarPathway
@@ -126,18 +126,18 @@ class NequIP(Backbone):
         cutoff: float,
         generator: torch.Generator,
         *,
-        num_layers: Count,
+        num_layers: Layers,
         l_max: Degree,
         parity: bool,
-        num_features: Count | Sequence[Count],
-        type_embed_num_features: Count | None,
-        radial_mlp_depth: Whole,
-        radial_mlp_width: Count | Sequence[Count],
-        num_bessels: Count,
+        num_features: Width | Sequence[Width],
+        type_embed_num_features: Width | None,
+        radial_mlp_depth: Depth,
+        radial_mlp_width: Width | Sequence[Width],
+        num_bessels: Width,
         bessel_trainable: bool,
         polynomial_cutoff_p: Exponent,
-        readout_mlp_hidden_layers_depth: Whole,
-        readout_mlp_hidden_layers_width: Count | None,
+        readout_mlp_hidden_layers_depth: Depth,
+        readout_mlp_hidden_layers_width: Width | None,
         readout_mlp_nonlinearity: Nonlinearity,
     ):
         super().__init__()

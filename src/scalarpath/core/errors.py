@@ -13,6 +13,10 @@ class TrustError(ConfigError):
     """A file names code from outside of scalarpath that the user has not said to trust."""
 
 
+class InUseError(ConfigError):
+    """A run directory that another job is writing to."""
+
+
 class DataError(ScalarPathError):
     """A file, a frame or a label is missing, malformed or inconsistent."""
 

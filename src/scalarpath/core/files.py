@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,26 @@ from scalarpath.core.errors import ConfigError
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to a neighbouring file, then move it to ``path``."""
     partial = path.with_name(path.name + ".part")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with removed_on_failure(partial):
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+
+
+@contextmanager
+def removed_on_failure(*partial: Path) -> Iterator[None]:
+    """Leave nothing half-written behind when it cannot be finished, on a full disk for example."""
+    try:
+        yield
+    except BaseException:
+        for path in partial:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        raise
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether there is no room left, on the disk or for the user."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

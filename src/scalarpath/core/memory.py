@@ -1,16 +1,54 @@
-"""How the C library of this process handles memory."""
+"""How the C library and Python handle the memory of this process."""
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import gc
 import os
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")
+CONTAINER = Path("/sys/fs/cgroup/memory.max")
 M_MMAP_MAX, M_TRIM_THRESHOLD, MADV_HUGEPAGE = -4, -1, 14
+
+
+@cache
+def memory_of_machine() -> int:
+    """Bytes of memory of this machine, or of the part of it that this process may use, where that is known."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    asked = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    limits += [limit for limit in asked if limit != resource.RLIM_INFINITY]
+    if CONTAINER.exists() and (text := CONTAINER.read_text().strip()).isdigit():
+        limits.append(int(text))
+    return min(limits)
+
+
+@contextmanager
+def imports_at_once() -> Iterator[None]:
+    """Import large packages without looking for garbage meanwhile, which takes almost as long as the imports.
+
+    What has been imported by then stays for good, and is not searched later either.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
+def end_at_once() -> None:
+    """Let the program end with its last line: at the end Python would search all that was imported, for seconds."""
+    atexit.register(gc.freeze)
 
 
 def prepare_heap() -> None:
@@ -27,6 +65,13 @@ def prepare_heap() -> None:
         free_of_charge = set(limits) == {resource.RLIM_INFINITY} and not _says(OVERCOMMIT, "2")
         if _says(HUGE_PAGES, "[madvise]") and free_of_charge:
             _ask_for_huge_pages(library)
+
+
+def give_back_freed() -> None:
+    """Return what the C library keeps of freed arrays to the system (glibc on Linux)."""
+    library = ctypes.CDLL(None)
+    if sys.platform == "linux" and hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
 
 
 def _says(setting: Path, value: str) -> bool:

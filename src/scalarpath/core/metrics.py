@@ -103,11 +103,11 @@ def check_monitor(
     ``labelled(part, quantity)`` tells, once data are read, whether a part of the data carries labels of a quantity.
     Raises ConfigError with the nearest name, or with the labels that are missing.
     """
-    if name not in logged:
-        choice = ", ".join(sorted(known for known in logged if known.startswith("val/")))
-        raise ConfigError(
-            f"{setting} = '{name}' is not logged in this run{nearest(name, logged)}; choose one of: {choice}."
-        )
+    telling = [known for known in logged if known != "lr" and not known.endswith("_labels")]
+    if name not in telling:
+        wrong = "says nothing of how good a potential is" if name in logged else "is not logged in this run"
+        choice = ", ".join(sorted(known for known in telling if known.startswith("val/")))
+        raise ConfigError(f"{setting} = '{name}' {wrong}{nearest(name, telling)}; choose one of: {choice}.")
     needed = logged[name]
     if needed is not None and not labelled(*needed):
         frames = {"val": "validation", "train": "train"}[needed[0]]

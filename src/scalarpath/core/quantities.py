@@ -36,6 +36,10 @@ class Quantity:
     keys: tuple[str, ...]
     frame_columns: tuple[str, ...]
 
+    def shown(self, error: float) -> str:
+        """An error in ``shown_unit``, with the unit, short enough for a line that holds all quantities."""
+        return f"{error:.3g} {self.shown_unit}" if error < 1000 else f"{error:.0f} {self.shown_unit}"
+
 
 _TABLE = (
     Quantity(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import math
 import re
 import types
@@ -36,21 +37,23 @@ class Range:
     at_most: float | None = None
 
     def __str__(self) -> str:
-        limits = (("greater than", self.above), ("at least", self.at_least), ("less than", self.below))
-        said = [f"{words} {limit:g}" for words, limit in (*limits, ("at most", self.at_most)) if limit is not None]
+        lower = (("greater than", self.above), ("at least", self.at_least))
+        limits = (*lower, ("less than", self.below), ("at most", self.at_most))
+        # an upper end that only a slip reaches is not worth the words
+        said = [f"{words} {limit:g}" for words, limit in limits if limit is not None and limit < 1e9]
         return " and ".join(said)
 
     def check(self, value: float, where: str) -> None:
         """Raise ConfigError for a value outside."""
         # written so that NaN fails too
         if self.above is not None and not value > self.above:
-            raise ConfigError(f"{where} must be greater than {self.above:g}, not {value!r}.")
+            raise ConfigError(f"{where} must be greater than {self.above:g}, not {shown(value)}.")
         if self.at_least is not None and not value >= self.at_least:
-            raise ConfigError(f"{where} must be at least {self.at_least:g}, not {value!r}.")
+            raise ConfigError(f"{where} must be at least {self.at_least:g}, not {shown(value)}.")
         if self.below is not None and not value < self.below:
-            raise ConfigError(f"{where} must be less than {self.below:g}, not {value!r}.")
+            raise ConfigError(f"{where} must be less than {self.below:g}, not {shown(value)}.")
         if self.at_most is not None and not value <= self.at_most:
-            raise ConfigError(f"{where} must be at most {self.at_most:g}, not {value!r}.")
+            raise ConfigError(f"{where} must be at most {self.at_most:g}, not {shown(value)}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +83,35 @@ class Matching:
     def check(self, value: str, where: str) -> None:
         """Raise ConfigError for another text."""
         if not re.fullmatch(self.pattern, value):
-            raise ConfigError(f"{where} must be {self.words}, not {value!r}.")
+            raise ConfigError(f"{where} must be {self.words}, not {shown(value)}.")
 
 
-Positive = Annotated[float, Range(above=0.0)]
-NonNegative = Annotated[float, Range(at_least=0.0)]
+@dataclass(frozen=True)
+class NotEmpty:
+    """Of a text, in an annotation: it says something."""
+
+    def __str__(self) -> str:
+        return "that is not empty"
+
+    def check(self, value: str, where: str) -> None:
+        """Raise ConfigError for a text of nothing but blanks."""
+        if not value.strip():
+            raise ConfigError(f"{where} must be a text that is not empty, not {value!r}.")
+
+
+# the upper ends are far beyond what is meant: a number above is a slip, and would overflow or never end
+Positive = Annotated[float, Range(above=0.0, at_most=1e12)]
+NonNegative = Annotated[float, Range(at_least=0.0, at_most=1e12)]
 Fraction = Annotated[float, Range(above=0.0, below=1.0)]
-Count = Annotated[int, Range(at_least=1)]
-Whole = Annotated[int, Range(at_least=0)]
+Count = Annotated[int, Range(at_least=1, at_most=10**9)]
+Whole = Annotated[int, Range(at_least=0, at_most=10**9)]
+Seed = Annotated[int, Range(at_least=0, below=2**63)]
+Threads = Annotated[int, Range(at_least=1, at_most=1024)]
+Width = Annotated[int, Range(at_least=1, at_most=10_000)]  # of a network or basis
+Depth = Annotated[int, Range(at_least=0, at_most=100)]  # layers of a network
+Layers = Annotated[int, Range(at_least=1, at_most=100)]
+Cutoff = Annotated[float, Range(at_least=0.1, at_most=100.0)]  # Å
+Text = Annotated[str, NotEmpty()]
 Device = Annotated[str, Matching(r"cpu|mps|cuda(:\d+)?", "cpu, mps, cuda or cuda:<number>")]
 
 
@@ -110,7 +134,7 @@ def checked_settings(kind: Callable[..., Any], section: Any, where: str, given: 
     Raises ConfigError with one sentence that names the setting, what is allowed, and the nearest name.
     """
     if not isinstance(section, Mapping):
-        raise ConfigError(f"{where} must be a group of settings, not {section!r}.")
+        raise ConfigError(f"{where} must be a group of settings, not {shown(section)}.")
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     parameters = {
         name: p for name, p in inspect.signature(kind).parameters.items() if name not in given and p.kind not in several
@@ -125,6 +149,17 @@ def checked_settings(kind: Callable[..., Any], section: Any, where: str, given: 
         name: checked(value, hints.get(name, Any), name if where == WHOLE else f"{where}.{name}")
         for name, value in section.items()
     }
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted key."""
+    result: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
 
 
 def refuse_unknown(section: Mapping[str, Any], known: Collection[str], where: str) -> None:
@@ -142,8 +177,13 @@ def choose(value: Any, allowed: Collection[Any], where: str) -> Any:
     # the type counts too: True equals 1, and so does 1.0
     if any(type(value) is type(item) and value == item for item in allowed):
         return value
-    names = ", ".join("null" if item is None else str(item) for item in allowed)
-    raise ConfigError(f"{where} must be one of {names}, not {value!r}{nearest(value, allowed)}.")
+    names = ", ".join(shown(item) if item is None else str(item) for item in allowed)
+    raise ConfigError(f"{where} must be one of {names}, not {shown(value)}{nearest(value, allowed)}.")
+
+
+def shown(value: Any) -> str:
+    """A value as it is written in YAML where Python writes None, True or False."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 def nearest(name: Any, known: Collection[Any]) -> str:
@@ -161,7 +201,7 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     if origin is Annotated:
         found = checked(value, arguments[0], where)
         for limits in arguments[1:]:
-            if isinstance(limits, (Range, Among, Matching)) and found is not None:
+            if isinstance(limits, (Range, Among, Matching, NotEmpty)) and found is not None:
                 limits.check(found, where)
         return found
     if origin in (Union, types.UnionType):
@@ -172,9 +212,12 @@ def checked(value: Any, hint: Any, where: str) -> Any:
         return choose(value, arguments, where)
     if origin is dict or hint is dict:
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{where} must be a group of settings, not {value!r}.")
-        entry = arguments[1] if arguments else Any
-        return {key: checked(item, entry, f"{where}.{key}") for key, item in value.items()}
+            raise ConfigError(f"{where} must be a group of settings, not {shown(value)}.")
+        name, entry = arguments or (Any, Any)
+        return {
+            checked(key, name, f"the name '{key}' in {where}"): checked(item, entry, f"{where}.{key}")
+            for key, item in value.items()
+        }
     if (origin or hint) in (list, tuple, _SequenceType):
         return _checked_list(value, origin or hint, arguments or (Any, ...), where)
     if hint not in _NOUNS:
@@ -182,9 +225,9 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     # bool is a subclass of int, and an int is a fine float
     wrong_bool = isinstance(value, bool) and hint is not bool
     if wrong_bool or not isinstance(value, (int, float) if hint is float else hint):
-        raise ConfigError(f"{where} must be {_NOUNS[hint]}, not {value!r}.")
+        raise ConfigError(f"{where} must be {_NOUNS[hint]}, not {shown(value)}.")
     if hint is float and not math.isfinite(value):
-        raise ConfigError(f"{where} must be a finite number, not {value!r}.")
+        raise ConfigError(f"{where} must be a finite number, not {shown(value)}.")
     return hint(value)
 
 
@@ -192,7 +235,7 @@ def _checked_list(value: Any, origin: Any, arguments: tuple[Any, ...], where: st
     """A list, or a tuple of one type: of any length, or of the one that the annotation gives."""
     length = len(arguments) if origin is tuple and arguments[-1] is not Ellipsis else None
     if not isinstance(value, Sequence) or isinstance(value, str) or length not in (None, len(value)):
-        raise ConfigError(f"{where} must be a list{f' of {length} values' if length else ''}, not {value!r}.")
+        raise ConfigError(f"{where} must be a list{f' of {length} values' if length else ''}, not {shown(value)}.")
     entries = [checked(item, arguments[0], where) for item in value]
     return tuple(entries) if origin is tuple else entries
 
@@ -212,7 +255,7 @@ def _alternative(value: Any, hints: tuple[Any, ...], where: str) -> Any:
     fitting = [error for hint, error in errors.items() if _fits(value, hint)]
     if len(fitting) == 1 or len(errors) == 1:
         raise (fitting or list(errors.values()))[0]
-    raise ConfigError(f"{where} must be {' or '.join(map(describe, hints))}, not {value!r}.")
+    raise ConfigError(f"{where} must be {' or '.join(map(describe, hints))}, not {shown(value)}.")
 
 
 def describe(hint: Any) -> str:

@@ -1,4 +1,4 @@
-"""Letters for terminals that do not know all of them."""
+"""What the program may print: letters that the terminal knows, tables as wide as it is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import io
 import sys
 import unicodedata
 
+from rich.console import Console
+
+WIDTH_IN_FILES = 150
+"""Columns of tables where the output is no terminal."""
 PLAIN = str.maketrans({"×": "x", "–": "-", "−": "-", "→": "->", "…": "..."})
 
 
@@ -16,6 +20,12 @@ def use_plain_letters() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="scalarpath.plain")
+
+
+def table_console() -> Console:
+    """For tables: as wide as the terminal, or WIDTH_IN_FILES."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH_IN_FILES)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

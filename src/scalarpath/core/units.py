@@ -21,7 +21,15 @@ STRESS_TO_EV_A3: dict[str, float] = {
     "GPa": _ase.GPa,
     "kbar": 0.1 * _ase.GPa,
     "bar": 1e-4 * _ase.GPa,
+    "Ha/Bohr^3": _ase.Ha / _ase.Bohr**3,
+    "Ry/Bohr^3": _ase.Ry / _ase.Bohr**3,
 }
+STRESS_ORDERS: dict[str, str] = {
+    "ase": "xx yy zz yz xz xy",
+    "vasp": "xx yy zz xy yz zx",
+    "lammps": "xx yy zz xy xz yz",
+}
+"""How six numbers of a symmetric tensor are written."""
 STRESS_SIGNS: dict[str, float] = {"tension_positive": 1.0, "compression_positive": -1.0}
 
 EV_TO_MEV = 1e3

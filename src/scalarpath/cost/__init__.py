@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from scalarpath.core.memory import imports_at_once
+
 SUITES = {
     "heads": "scalarpath.cost.heads",
     "peers": "scalarpath.cost.peers.suite",
@@ -23,4 +25,9 @@ def run(cfg: DictConfig) -> Any:
 
     settings = BenchmarkSettings.from_hydra(cfg)
     prepare_output(settings)
-    return import_module(SUITES[settings.suite]).run(settings)  # only what the suite needs
+    with imports_at_once():
+        suite = import_module(SUITES[settings.suite])  # only what the suite needs
+        from scalarpath.potential.device import usable_device
+
+    usable_device(settings.device)
+    return suite.run(settings)

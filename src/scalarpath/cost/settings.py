@@ -8,9 +8,23 @@ from typing import Annotated, Any, Literal
 from omegaconf import DictConfig
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import WHOLE, Among, Count, Device, Whole, read_settings
+from scalarpath.core.settings import (
+    WHOLE,
+    Among,
+    Cutoff,
+    Device,
+    Range,
+    Seed,
+    Text,
+    Threads,
+    checked,
+    choose,
+    read_settings,
+)
 from scalarpath.cost import SUITES
 from scalarpath.runs.job import plain_config
+
+Rounds = Annotated[int, Range(at_least=1, at_most=10**6)]
 
 LISTS = ("threads", "cases", "structures", "dtypes")  # one value may stand for a list of one
 
@@ -19,16 +33,16 @@ LISTS = ("threads", "cases", "structures", "dtypes")  # one value may stand for 
 class ProfileSettings:
     """The section ``profile``."""
 
-    head: str
+    head: Text
 
 
 @dataclass(frozen=True)
 class ScaleSettings:
     """The section ``scale``."""
 
-    head: str
-    cells: list[Count]
-    steps: Count
+    head: Text
+    cells: list[Annotated[int, Range(at_least=1, at_most=100)]]
+    steps: Rounds
 
     def __post_init__(self) -> None:
         if not self.cells:
@@ -39,8 +53,8 @@ class ScaleSettings:
 class PeerPythons:
     """The section ``peers``: executables by the kind of model."""
 
-    mace: str | None
-    nequip: str | None
+    mace: Text | None
+    nequip: Text | None
 
 
 @dataclass(frozen=True)
@@ -48,15 +62,15 @@ class BenchmarkSettings:
     """conf/benchmark.yaml, without the names of the files (``file``) of which ``output`` is made."""
 
     suite: Annotated[str, Among(SUITES)]
-    threads: list[Count]
-    rounds: Count
-    output: str
+    threads: list[Threads]
+    rounds: Rounds
+    output: Text
     backbone: dict[str, Any]
     structure: str
     dtype: Literal["float32", "float64"]
     device: Device
-    seed: Whole
-    heads: list[str]
+    seed: Seed
+    heads: list[Text]
     profile: ProfileSettings
     scale: ScaleSettings
     peers: PeerPythons
@@ -67,12 +81,14 @@ class BenchmarkSettings:
     resume: bool
 
     def __post_init__(self) -> None:
+        checked(self.backbone.get("cutoff"), Cutoff, "backbone.cutoff")
         if not self.threads or (self.suite != "peers" and len(self.threads) > 1):
             raise ConfigError(f"threads = {self.threads} must be one number (suite=peers: one or several).")
 
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> BenchmarkSettings:
         """Read a composed conf/benchmark.yaml; raises ConfigError."""
+        choose(cfg.get("suite"), tuple(SUITES), "suite")  # of which the name of the output is made
         config = plain_config(cfg, without=("file",))
         lists = {key: [config[key]] for key in LISTS if isinstance(config.get(key), str | int)}
         return read_settings(cls, {**config, **lists}, WHOLE)

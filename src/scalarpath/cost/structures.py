@@ -44,8 +44,8 @@ def structures(name: str) -> list[Atoms]:
 
     Raises ConfigError for an unknown name.
     """
-    crystal = re.fullmatch(r"(si64|ag108)(?:x([1-9]\d*))?", name)
-    molecule = re.fullmatch(r"(aspirin|ethanol)([1-9]\d*)", name)
+    crystal = re.fullmatch(r"(si64|ag108)(?:x([1-9]\d{0,3}))?", name)
+    molecule = re.fullmatch(r"(aspirin|ethanol)([1-9]\d{0,3})", name)
     if crystal:
         silver = crystal[1] == "ag108"
         atoms = bulk("Ag", a=4.15, cubic=True) * 3 if silver else bulk("Si", a=5.47, cubic=True) * 2

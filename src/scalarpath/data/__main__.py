@@ -1,18 +1,23 @@
-"""Command line: ``python -m scalarpath.data {table,near-duplicates} data=NAME [data.KEY=VALUE ...]``."""
+"""Command line: ``python -m scalarpath.data {check,table,near-duplicates} ... [data.KEY=VALUE ...]``."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from scalarpath.core.errors import ConfigError, ScalarPathError
+from scalarpath.core.errors import ScalarPathError
+from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
+from scalarpath.core.terminal import use_plain_letters
 from scalarpath.data.config import DataConfig
+from scalarpath.data.labelled import check, stop_if_suspicious
 from scalarpath.data.split_report import (
     SplitData,
     audit_duplicates,
@@ -31,24 +36,54 @@ def _table(arguments: argparse.Namespace) -> None:
 
 def _near_duplicates(arguments: argparse.Namespace) -> None:
     data = _split(arguments.settings)
+    _console().print(render_audit(data, audit_duplicates(data), arguments.shown))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    files = [text for text in arguments.settings if "=" not in text or Path(text).exists()]
+    settings = [_of_data(text) for text in arguments.settings if text not in files]
+    paths = {"path": files if len(files) > 1 else files[0]} if files else {}
+    config, cutoff = _settings(["data=extxyz", *settings] if files else settings, **paths)
+    audit = check(config, cutoff)
+    _console().print(audit.render())
+    stop_if_suspicious(audit, config)
+
+
+def _of_data(text: str) -> str:
+    """A setting of the data may lack its ``data.``."""
+    key = text.partition("=")[0].lstrip("+")
+    return text if "." in key or (CONF_DIR / key).is_dir() else f"data.{text}"
+
+
+def _console() -> Console:
     # a table in a file or a pipe is not to be folded to 80 columns
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(render_audit(data, audit_duplicates(data), arguments.shown))
+    return Console(width=None if sys.stdout.isatty() else 160)
 
 
 def _split(settings: Sequence[str]) -> SplitData:
+    return read_split(*_settings(settings))
+
+
+def _settings(settings: Sequence[str], **changes: Any) -> tuple[DataConfig, float]:
+    """Settings of the data, and the cutoff in Å."""
+    texts = check_overrides("train", as_meant(settings))
     try:
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            cfg = compose("train", overrides=list(settings))
-    except HydraException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
-    config = OmegaConf.to_container(cfg.data, resolve=True)
-    return read_split(DataConfig.read(config), float(cfg.backbone.cutoff))  # type: ignore[arg-type]
+            cfg = compose("train", overrides=texts)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explained(error, "train", texts) from error
+    config: Any = OmegaConf.to_container(cfg.data, resolve=True)
+    return DataConfig.read({**config, **changes}), float(cfg.backbone.cutoff)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m scalarpath.data", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    audit = commands.add_parser("check", help="read files and print the audit of their labels, without training")
+    audit.set_defaults(run=_check)
+    audit.add_argument(
+        "settings", nargs="+", metavar="FILE|SETTING", help="files, and data settings such as energy_key=E_dft"
+    )
     table = commands.add_parser("table", help="write which key of a grouped split is in which split, as CSV")
     table.add_argument("--out", type=Path, required=True, help="the CSV file")
     table.set_defaults(run=_table)
@@ -62,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status, 2 for an error of the user."""
+    use_plain_letters()
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)

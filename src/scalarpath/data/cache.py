@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from scalarpath.core.quantities import QUANTITIES
+from scalarpath.core.termination import is_alive
 from scalarpath.data.graph_file import SIZES, GraphFile, GraphSet, graph_sizes, write_graphs
 from scalarpath.data.labels import PLAIN, Labels
 from scalarpath.data.reading import Frame
@@ -85,10 +89,13 @@ def _open(path: Path) -> GraphFile | None:
 
 
 def _write(path: Path, graphs: Iterable[AtomicGraph]) -> bool:
+    here = f"-{socket.gethostname()}-"  # whose files these are, so that those of a killed process can be told
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as stream:
+        _remove_left_overs(path.parent, here)
+        prefix = f"graphs{here}{os.getpid()}-"
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=prefix, suffix=".tmp", delete=False) as stream:
             temporary = Path(stream.name)
             write_graphs(stream, graphs)  # type: ignore[arg-type]
         os.replace(temporary, path)  # readers see the whole file or none
@@ -103,3 +110,12 @@ def _write(path: Path, graphs: Iterable[AtomicGraph]) -> bool:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
     return True
+
+
+def _remove_left_overs(directory: Path, here: str) -> None:
+    """Remove the half-written files of processes of this machine that are gone."""
+    for file in directory.glob(f"graphs{glob.escape(here)}*.tmp"):
+        pid = file.name.removeprefix(f"graphs{here}").partition("-")[0]
+        if pid.isdigit() and not is_alive(int(pid)):
+            with suppress(OSError):
+                file.unlink()

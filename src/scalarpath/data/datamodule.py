@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,21 +12,24 @@ from ase.data import chemical_symbols
 from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from scalarpath.core.errors import ConfigError, DataError
+from scalarpath.core.memory import memory_of_machine
 from scalarpath.core.quantities import QUANTITIES
-from scalarpath.data.audit import LabelAudit, audit_labels, note_isolated_atoms, note_references
+from scalarpath.core.settings import Cutoff, checked
+from scalarpath.data.audit import LabelAudit, note_isolated_atoms, note_references
 from scalarpath.data.batches import EdgeBatches, EpochSampler, consecutive_batches, frames_per_process
 from scalarpath.data.cache import build_graphs, content_hash
 from scalarpath.data.config import DataConfig
 from scalarpath.data.e0s import isolated_atom_frames, reference_energies
 from scalarpath.data.graph_file import GraphSet
-from scalarpath.data.labels import Labels, extract_labels, find_keys
-from scalarpath.data.lazy import PackedItems
+from scalarpath.data.labelled import read_labelled, stop_if_suspicious
+from scalarpath.data.labels import Labels
 from scalarpath.data.reading import Frame
-from scalarpath.data.sources import load_dataset
 from scalarpath.data.splits import split_frames
 from scalarpath.data.statistics import NO_NEIGHBOUR, Statistics, train_statistics
 from scalarpath.data.timed_loader import TimedLoader
 from scalarpath.graph import collate
+
+BYTES_PER_EDGE = 250  # in a batch at least: vectors and harmonics in both precisions, and their gradients
 
 
 class AtomicDataModule(pl.LightningDataModule):
@@ -61,8 +63,7 @@ class AtomicDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.config = DataConfig.read(config)
-        if isinstance(cutoff, bool) or not isinstance(cutoff, int | float) or not 0 < cutoff < math.inf:
-            raise ConfigError(f"cutoff={cutoff!r} must be a positive number of Å.")
+        cutoff = checked(cutoff, Cutoff, "cutoff")
         unknown = sorted(set(required) - set(QUANTITIES))
         if unknown:
             raise ConfigError(f"the loss weighs '{unknown[0]}', but labels are: {', '.join(QUANTITIES)}.")
@@ -82,14 +83,11 @@ class AtomicDataModule(pl.LightningDataModule):
         """Do all the work once; later calls return at once."""
         if self._ready:
             return
-        config, loaded = self.config, load_dataset(self.config)
+        config = self.config
+        loaded, labels, self.audit = read_labelled(config, self.required)
         frames = loaded.frames
-        keys = find_keys(frames, config)
-        labels = PackedItems(extract_labels(frame, keys, config, self.required) for frame in frames)
         self.data_hash = content_hash(frames, labels)
-        self.audit = audit_labels(frames, labels, keys, config, self.required)
-        if self.audit.suspicions and config.on_suspicious == "error":
-            raise DataError(self.audit.suspicions[0])
+        stop_if_suspicious(self.audit, config)
         isolated = isolated_atom_frames(frames, self.cutoff)
         if len(isolated) == len(frames):
             raise DataError(NO_NEIGHBOUR)
@@ -159,13 +157,21 @@ class AtomicDataModule(pl.LightningDataModule):
         note_isolated_atoms(self.audit, frames, {used[k]: int(lonely[k]) for k in lonely.nonzero()[0]}, self.cutoff)
 
     def _check_largest(self, graphs: GraphSet, frames: Sequence[Frame]) -> None:
-        """A graph that no batch can hold is an error."""
+        """A graph that no batch can hold is an error, and so is a batch that no memory can hold."""
         largest, limit = int(graphs.sizes["edges"].argmax()), self.config.max_edges
         edges = int(graphs.sizes["edges"][largest])
         if limit is not None and edges > limit:
             raise DataError(
                 f"{frames[int(graphs.frames[largest])].where}: has {edges} edges within {self.cutoff} Å, more than "
                 f"data.max_edges={limit}; raise it to at least {edges} or remove this frame."
+            )
+        frames_at_once = max(self.config.batch_size, self.config.eval_batch_size)
+        batch = int(np.sort(graphs.sizes["edges"])[-frames_at_once:].sum())
+        batch = batch if limit is None else min(batch, limit)
+        if batch * BYTES_PER_EDGE > memory_of_machine():
+            raise ConfigError(
+                f"a batch has up to {batch:.2g} edges, more than this machine has memory for; lower data.batch_size "
+                "and data.eval_batch_size, set data.max_edges, or lower backbone.cutoff."
             )
 
     def _check_coverage(self, labels: Sequence[Labels], frames: Sequence[Frame]) -> None:

@@ -7,15 +7,19 @@ numbers of a stress.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import all_properties
 from ase.io.extxyz import key_val_str_to_dict, read_xyz
 
 from scalarpath.core.errors import DataError
+
+NUMBERS = ("pos", *all_properties)  # columns that ASE makes numbers, whatever they are declared as
 
 
 def frame_texts(path: Path, name: str) -> Iterator[str]:
@@ -53,11 +57,18 @@ def frame_texts(path: Path, name: str) -> Iterator[str]:
 
 
 def atoms_of(text: str) -> Atoms:
-    """The structure that the text of one frame describes, with all nine numbers of a stress where it has nine."""
+    """The structure that the text of one frame describes, with all nine numbers of a stress where it has nine.
+
+    Raises ValueError where positions or labels are declared as true or false, which ASE would read as 0 and 1.
+    """
+    comment = text.split("\n", 2)[1]
+    for name, kind in re.findall(r"([^\s:=\"]+):([A-Z]):\d+", comment):
+        if kind == "L" and name in NUMBERS:
+            raise ValueError(f"its column '{name}' is declared as logical (L) instead of real (R)")
     atoms = next(read_xyz(io.StringIO(text), 0))
     results: dict[str, Any] = getattr(atoms.calc, "results", {})
     if "stress" in results:
-        stress = np.asarray(key_val_str_to_dict(text.split("\n", 2)[1])["stress"])
+        stress = np.asarray(key_val_str_to_dict(comment)["stress"])
         if stress.shape == (3, 3):
             results["stress"] = stress
     return atoms

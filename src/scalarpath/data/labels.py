@@ -7,11 +7,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from ase.stress import voigt_6_to_full_3x3_stress
 
 from scalarpath.core.errors import DataError
 from scalarpath.core.quantities import QUANTITIES, Quantity
-from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_SIGNS, STRESS_TO_EV_A3
+from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_ORDERS, STRESS_SIGNS, STRESS_TO_EV_A3
 from scalarpath.data.config import LabelSettings
 from scalarpath.data.reading import Frame, available_keys
 
@@ -31,14 +30,16 @@ LabelKeys = Mapping[str, str | None]
 class Labels(NamedTuple):
     """Labels of one frame of N atoms: energy (eV), forces [N, 3] (eV/Å), stress [3, 3] (eV/Å^3); missing is NaN.
 
-    ``plain`` holds those of the quantities in PLAIN.
-    ``dropped_stress`` tells that the frame has a stress but is not periodic in all directions, so it means nothing.
+    ``plain`` holds those of the quantities in PLAIN. Labels of single atoms may be missing too.
+    ``dropped_stress`` tells that the frame has a stress but is not periodic in all directions, so it means nothing;
+    ``ordered_stress``, that the stress was written as six numbers, whose order is a matter of convention.
     """
 
     energy: float
     forces: np.ndarray
     stress: np.ndarray
     dropped_stress: bool = False
+    ordered_stress: bool = False
     plain: Mapping[str, np.ndarray] = MappingProxyType({})
 
     def of(self, name: str) -> Any:
@@ -46,8 +47,8 @@ class Labels(NamedTuple):
         return self.plain[name] if name in PLAIN else getattr(self, name)
 
     def has(self, name: str) -> bool:
-        """Whether the frame carries the quantity ``name``."""
-        return bool(np.isfinite(self.of(name)).all())
+        """Whether the frame carries the quantity ``name``, for some of its atoms at least."""
+        return bool(np.isfinite(self.of(name)).any())
 
 
 def find_keys(frames: Sequence[Frame], spec: LabelSettings) -> LabelKeys:
@@ -89,8 +90,9 @@ def extract_labels(
 ) -> Labels:
     """Labels of one frame in eV, eV/Å, eV/Å^3 (tension positive); a label that is absent is NaN.
 
-    Raises DataError naming the frame if a label is NaN, is not a number, or has the wrong shape, or if the loss weighs
-    stress (``"stress" in required``) and the frame carries one without being periodic in all directions.
+    Raises DataError naming the frame if a label is not finite (NaN in a label of atoms masks: it is missing there), is
+    not a number, or has the wrong shape, or if the loss weighs stress (``"stress" in required``) and the frame carries
+    one without being periodic in all directions.
     """
     n_atoms = len(frame.atoms)
     energy = _value(frame, keys["energy"], "energy", ((), (1,)))
@@ -107,14 +109,19 @@ def extract_labels(
         )
     full_stress = np.full((3, 3), np.nan)
     if stress is not None and periodic:
-        full_stress = _tensor(stress, frame) * STRESS_TO_EV_A3[spec.stress_unit] * STRESS_SIGNS[spec.stress_sign]
+        full_stress = (
+            _tensor(stress, spec.order_of_six, frame)
+            * STRESS_TO_EV_A3[spec.stress_unit]
+            * STRESS_SIGNS[spec.stress_sign]
+        )
     elif virial is not None and periodic:
-        full_stress = -_tensor(virial, frame) * ENERGY_TO_EV[spec.energy_unit] / cell_volume(frame)
+        full_stress = -_tensor(virial, spec.order_of_six, frame) * ENERGY_TO_EV[spec.energy_unit] / cell_volume(frame)
     return Labels(
         energy=float("nan") if energy is None else float(energy.reshape(())) * ENERGY_TO_EV[spec.energy_unit],
         forces=np.full((n_atoms, 3), np.nan) if forces is None else forces * FORCE_TO_EV_A[spec.forces_unit],
         stress=full_stress,
         dropped_stress=has_stress and not periodic,
+        ordered_stress=periodic and any(value is not None and value.shape == (6,) for value in (stress, virial)),
         plain={name: _plain(frame, keys[name], QUANTITIES[name]) for name in PLAIN},
     )
 
@@ -137,6 +144,11 @@ def _value(frame: Frame, key: str | None, name: str, shapes: tuple[tuple[int, ..
     raw = _lookup(frame, key)
     if raw is None:
         return None
+    if np.asarray(raw).dtype.kind == "b":
+        raise DataError(
+            f"{frame.where}: {name} label '{key}' is true or false instead of numbers; repair this frame, whose column "
+            "may be declared as logical (L) instead of real (R)."
+        )
     try:
         value = np.asarray(raw, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -147,7 +159,8 @@ def _value(frame: Frame, key: str | None, name: str, shapes: tuple[tuple[int, ..
             f"{frame.where}: {name} label '{key}' has shape {value.shape} instead of {allowed}; "
             f"repair this frame or set data.{name}_key."
         )
-    if not np.isfinite(value).all():
+    masked = name in QUANTITIES and QUANTITIES[name].of_atoms
+    if np.isinf(value).any() or (np.isnan(value).any() and not masked):
         raise DataError(
             f"{frame.where}: NaN label in '{key}' ({name}); leave a missing label out instead, or remove this frame."
         )
@@ -165,9 +178,26 @@ def _lookup(frame: Frame, key: str | None) -> Any:
     return values[0] if values else None
 
 
-def _tensor(value: np.ndarray, frame: Frame) -> np.ndarray:
-    """Symmetric 3x3 tensor from Voigt order (xx, yy, zz, yz, xz, xy), nine numbers or a matrix."""
-    tensor = voigt_6_to_full_3x3_stress(value) if value.shape == (6,) else value.reshape(3, 3)
+def _tensor(value: np.ndarray, order: str, frame: Frame) -> np.ndarray:
+    """Symmetric 3x3 tensor from six numbers in one of STRESS_ORDERS, nine numbers or a matrix."""
+    tensor = tensor_of(value, order) if value.shape == (6,) else value.reshape(3, 3)
     if np.abs(tensor - tensor.T).max() > ASYMMETRY * np.abs(tensor).max():
         raise DataError(f"{frame.where}: the stress or virial is not symmetric; check the order of its nine numbers.")
     return 0.5 * (tensor + tensor.T)
+
+
+def tensor_of(numbers: np.ndarray, order: str) -> np.ndarray:
+    """The symmetric tensor [3, 3] of six numbers in one of STRESS_ORDERS."""
+    tensor = np.empty((3, 3))
+    for (i, j), number in zip(_places(order), numbers, strict=True):
+        tensor[i, j] = tensor[j, i] = number
+    return tensor
+
+
+def numbers_of(tensor: np.ndarray, order: str) -> np.ndarray:
+    """The six numbers, in one of STRESS_ORDERS, of a symmetric tensor [3, 3]."""
+    return np.array([tensor[place] for place in _places(order)])
+
+
+def _places(order: str) -> list[tuple[int, int]]:
+    return [("xyz".index(pair[0]), "xyz".index(pair[1])) for pair in STRESS_ORDERS[order].split()]

@@ -8,7 +8,7 @@ import lzma
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -16,12 +16,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import ase.io
+import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 from ase.io.formats import UnknownFileTypeError, filetype
+from ase.stress import voigt_6_to_full_3x3_stress
 from ase.utils import string2index
 
 from scalarpath.core.errors import ConfigError, DataError
+from scalarpath.data import cp2k, databases, deepmd
+from scalarpath.data.convergence import Steps, steps
 from scalarpath.data.extxyz import atoms_of, frame_texts
 
 T = TypeVar("T")
@@ -52,21 +56,22 @@ def available_keys(frames: Iterable[Frame]) -> list[str]:
     return sorted(keys - {"numbers", "positions"})
 
 
-def read_frames(path: str | Path, index: str | int = ":") -> Iterator[Frame]:
-    """Frames of ``path`` (anything ``ase.io`` reads, compressed or not), one after the other.
+def read_frames(path: str | Path, index: str | int = ":", notes: list[str] | None = None) -> Iterator[Frame]:
+    """Frames of ``path`` (anything ``ase.io`` reads, packed or not; systems of DeePMD, pairs of CP2K), one by one.
 
-    ``index`` is an ASE slice such as ``:``, ``::10``, ``-1``; ``path@0:100`` in the path overrides it. Raises DataError
+    ``index`` is an ASE slice such as ``:``, ``::10``, ``-1``; ``path@0:100`` in the path overrides it. ``notes``
+    collects what is worth knowing, such as frames that are left out because they have not converged. Raises DataError
     naming the file, and the frame where reading stopped, if a file is missing, empty, cut short or malformed.
     """
     name, at, inline = str(path).rpartition("@")
     if at and not Path(path).exists():
         path, index = name, inline
-    path = Path(path)
+    path, notes = Path(path), [] if notes is None else notes
     wanted = parse_index(index)
-    if not path.is_file():
+    if not path.is_file() and not deepmd.is_system(path):
         raise DataError(f"{path}: no such file; check the path (it is relative to {Path.cwd()}).")
     count = 0
-    for count, frame in enumerate(_unpacked(path, wanted), start=1):  # noqa: B007 (read after the loop)
+    for count, frame in enumerate(_unpacked(path, wanted, notes), start=1):  # noqa: B007 (read after the loop)
         yield frame
     if not count:
         raise DataError(f"{path}: index '{index}' selects no frame; choose another slice or repair the file.")
@@ -85,13 +90,13 @@ def parse_index(index: str | int) -> slice:
     return parsed
 
 
-def _unpacked(path: Path, wanted: slice) -> Iterator[Frame]:
+def _unpacked(path: Path, wanted: slice, notes: list[str]) -> Iterator[Frame]:
     if path.suffix not in DECOMPRESS:
-        yield from _read(path, wanted, str(path))
+        yield from _read(path, wanted, str(path), notes)
         return
     # ASE seeks in the file, which costs a new decompression each time: a minute for a thousand frames
     with tempfile.TemporaryDirectory() as folder:
-        yield from _read(_decompress(path, Path(folder)), wanted, str(path))
+        yield from _read(_decompress(path, Path(folder)), wanted, str(path), notes)
 
 
 def _decompress(path: Path, folder: Path) -> Path:
@@ -104,13 +109,23 @@ def _decompress(path: Path, folder: Path) -> Path:
     return plain
 
 
-def _read(path: Path, wanted: slice, name: str) -> Iterator[Frame]:
+def _read(path: Path, wanted: slice, name: str, notes: list[str]) -> Iterator[Frame]:
     """Frames of ``path``, which errors call ``name``."""
-    if path.stat().st_size == 0:
+    if path.is_file() and path.stat().st_size == 0:
         raise DataError(f"{name}: the file is empty; write the frames again.")
-    for number, make in _selected(_contents(path, name), wanted):
+    kind = _kind(path)
+    if kind == "cp2k" and str(path) != name:
+        raise DataError(f"{name}: CP2K's files are read together, and only unpacked; unpack both of them.")
+    found = steps(path, kind)
+    left_out, read = [], 0
+    for number, make in _selected(_contents(path, name, kind, notes, found), wanted):
+        if found is not None and number in found.unconverged:
+            left_out.append(number)
+            continue
         try:
             atoms = make()
+        except DataError:
+            raise
         except Exception as error:  # ASE's readers raise anything from KeyError to RuntimeError on malformed input
             raise DataError(f"{name}, frame {number}: {_reason(error)}; repair or remove this frame.") from error
         if len(atoms) == 0:
@@ -119,17 +134,46 @@ def _read(path: Path, wanted: slice, name: str) -> Iterator[Frame]:
         if strange:
             what = "ghost atom X" if strange[0] == 0 else f"atomic number {strange[0]}"
             raise DataError(f"{name}, frame {number}: {what} is no element; remove such atoms from this frame.")
+        read += 1
         yield Frame(atoms, name, number)
+    said = []
+    if left_out:
+        s = "" if len(left_out) == 1 else "s"
+        said.append(f"the electronic loop did not converge in {len(left_out)} step{s} (frame{s} {_listed(left_out)})")
+    if found is not None and found.cut_off:
+        said.append(f"the job was cut off in step {found.complete}")
+    if said and not read:
+        raise DataError(f"{name}: {' and '.join(said)}, so no frame is left; let the calculation converge.")
+    if said:
+        notes.append(f"{name}: {' and '.join(said)}; left out.")
 
 
-def _contents(path: Path, name: str) -> Iterator[Callable[[], Atoms]]:
+def _listed(numbers: Sequence[int], shown: int = 10) -> str:
+    """The first of some numbers, and how many more there are."""
+    more = f" and {len(numbers) - shown} more" if len(numbers) > shown else ""
+    return ", ".join(map(str, numbers[:shown])) + more
+
+
+def _contents(
+    path: Path, name: str, kind: str | None, notes: list[str], found: Steps | None
+) -> Iterator[Callable[[], Atoms]]:
     """For every frame of the file a function that makes it."""
-    if _is_extended_xyz(path):
+    if kind == "extxyz":
         for text in frame_texts(path, name):
             yield partial(atoms_of, text)
         return
-    # a file name with '@' would be split again by ASE
-    images = ase.io.iread(path, ":", do_not_split_by_at_sign=True)
+    images: Iterator[Atoms]
+    if kind == "deepmd":
+        images = deepmd.frames(path)
+    elif kind == "cp2k":
+        images = cp2k.frames(path)
+        notes.append(cp2k.note(path))
+    elif kind in databases.FORMATS:
+        images = databases.rows(path, name)
+        notes += databases.notes(path, name)
+    else:
+        # a file name with '@' would be split again by ASE
+        images = islice(ase.io.iread(path, ":", do_not_split_by_at_sign=True), found.complete if found else None)
     while True:
         try:
             atoms = next(images, None)
@@ -140,21 +184,30 @@ def _contents(path: Path, name: str) -> Iterator[Callable[[], Atoms]]:
             return
         if atoms is None:
             return
-        yield partial(_same, atoms)
+        yield partial(_with_whole_stress, atoms)
 
 
-def _is_extended_xyz(path: Path) -> bool:
+def _kind(path: Path) -> str | None:
+    """The name of the file's format, as ASE calls those that it knows; None for an unknown one."""
+    if path.is_dir():
+        return "deepmd"
     try:
-        return filetype(str(path)) == "extxyz"
+        if cp2k.is_positions(path):
+            return "cp2k"
+        return str(filetype(str(path)))
     except UnknownFileTypeError:
-        return False
+        return None
 
 
 def _raise(error: Exception) -> Atoms:
     raise error
 
 
-def _same(atoms: Atoms) -> Atoms:
+def _with_whole_stress(atoms: Atoms) -> Atoms:
+    """``atoms``, with a stress of nine numbers: the six of ASE's readers are in ASE's order, whatever others write."""
+    results = getattr(atoms.calc, "results", {})
+    if "stress" in results and np.shape(results["stress"]) == (6,):
+        results["stress"] = voigt_6_to_full_3x3_stress(results["stress"])
     return atoms
 
 

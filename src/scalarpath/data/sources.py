@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from scalarpath.core.imports import imported
 from scalarpath.core.resources import BUNDLED_DIR
 from scalarpath.data.config import SOURCES, DataConfig
 from scalarpath.data.lazy import PackedItems
+from scalarpath.data.paths import sources
 from scalarpath.data.reading import Frame, read_frames
 
 
@@ -19,35 +21,49 @@ class LoadedFrames:
     """The frames of a data set; a frame's index in ``frames`` is its identity everywhere downstream.
 
     pool: indices still to be split; valid, test: indices already assigned by their own files (None: cut from the pool).
+    notes: what the audit says about the files.
     """
 
     frames: Sequence[Frame]
     pool: list[int]
     valid: list[int] | None = None
     test: list[int] | None = None
+    notes: Sequence[str] = ()
 
 
 class SourceFrames(NamedTuple):
-    """What a source gives: frames that are still to be split, and those of parts that have files of their own."""
+    """What a source gives: frames that are still to be split, and those of parts that have files of their own.
+
+    ``notes`` may still grow while the frames are read.
+    """
 
     pool: Iterable[Frame]
     valid: Iterable[Frame] | None = None
     test: Iterable[Frame] | None = None
+    notes: Sequence[str] = ()
 
 
 def load_dataset(config: DataConfig | Mapping[str, Any]) -> LoadedFrames:
     """Read all frames of a data set (see ``conf/data``); raises ConfigError or DataError naming file and frame."""
     config = DataConfig.read(config)
     source = imported(SOURCES.get(config.source, config.source), f"data.source = {config.source}")
-    frames = PackedItems[Frame]()
-    indices = [None if part is None else frames.extend(part) for part in source(config)]
-    return LoadedFrames(frames, indices[0] or [], *indices[1:])
+    frames, given = PackedItems[Frame](), source(config)
+    pool, valid, test = (None if part is None else frames.extend(part) for part in given[:3])
+    return LoadedFrames(frames, pool or [], valid, test, tuple(given.notes))
 
 
 def from_files(config: DataConfig, base: Path = Path()) -> SourceFrames:
     """Frames of ``path``, and of ``valid_path`` and ``test_path`` where they are given."""
-    valid, test = (read_frames(base / path) if path else None for path in (config.valid_path, config.test_path))
-    return SourceFrames(read_frames(base / str(config.path), config.index), valid, test)
+    notes: list[str] = []
+
+    def part(setting: str, index: str = ":") -> Iterator[Frame] | None:
+        paths = getattr(config, setting)
+        # all files are looked for at once; none is opened before it is its turn
+        files = sources(paths, notes, f"data.{setting}", base) if paths else []
+        frames = (read_frames(file, own or index, notes) for file, own in files)
+        return chain.from_iterable(frames) if files else None
+
+    return SourceFrames(part("path", config.index) or (), part("valid_path"), part("test_path"), notes)
 
 
 def from_bundled_files(config: DataConfig) -> SourceFrames:

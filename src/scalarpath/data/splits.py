@@ -40,12 +40,15 @@ def split_frames(config: DataConfig, loaded: LoadedFrames, reserved: Sequence[in
     else:
         references = sorted(set(reserved) & set(loaded.pool))
         pool = [i for i in loaded.pool if i not in set(references)]
-        sizes = resolve_sizes(
-            len(pool),
-            config.train_size,
-            0 if loaded.valid is not None else config.valid_size,
-            0 if loaded.test is not None else config.test_size,
-        )
+        try:
+            sizes = resolve_sizes(
+                len(pool),
+                config.train_size,
+                0 if loaded.valid is not None else config.valid_size,
+                0 if loaded.test is not None else config.test_size,
+            )
+        except ConfigError as error:  # frames that were left out may be why there are so few
+            raise ConfigError(" ".join([str(error), *loaded.notes])) from None
         if config.split == "random":
             parts = random_split(len(pool), sizes, config.split_seed, _strata(config, frames, pool))
         elif config.split == "blocks":

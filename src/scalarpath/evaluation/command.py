@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,23 @@ import torch
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
-from scalarpath.artifacts.bench import Bench
+from scalarpath.artifacts.bench import Bench, Subject, bench_reference
 from scalarpath.artifacts.registry import MEASURES, measure_settings, preset
 from scalarpath.artifacts.suite import Outcome
 from scalarpath.core.errors import ArtifactError, ConfigError
 from scalarpath.core.files import write_json
 from scalarpath.data.datamodule import AtomicDataModule
-from scalarpath.evaluation.benches import bench_of_calculator, bench_of_potential
+from scalarpath.evaluation.benches import bench_of_calculator, bench_of_potential, subject_of
 from scalarpath.evaluation.finished_run import FinishedRun, bench_name
-from scalarpath.evaluation.output import FOLDER, flat_summary, measure_and_write, refuse_foreign_files, written
+from scalarpath.evaluation.other_frames import evaluate_frames
+from scalarpath.evaluation.output import (
+    FOLDER,
+    flat_summary,
+    measure_and_write,
+    prepare_folder,
+    refuse_foreign_files,
+    written,
+)
 from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.potential import Potential
 from scalarpath.runs.provenance import git_revision, versions
@@ -40,7 +49,7 @@ def run(settings: EvaluationSettings) -> list[Outcome]:
     if settings.run is not None:
         outcomes = _evaluate_run(settings, settings.run)
     else:  # the settings have been checked: both are there
-        outcomes = _evaluate_calculator(settings, str(settings.calculator), str(settings.material))
+        outcomes = _evaluate_calculator(settings, str(settings.calculator))
     bad = [outcome.name for outcome in outcomes if outcome.error]
     if bad:
         raise ArtifactError(f"{len(bad)} of {len(outcomes)} measures failed: {', '.join(bad)}; the others are written.")
@@ -58,7 +67,7 @@ def bench_of_training(config: Mapping[str, Any]) -> str:
     if name is None:
         raise ConfigError(
             f"artifacts={config['artifacts']}: the data set '{config['data'].get('name')}' belongs to no material of "
-            "the bench; use artifacts=null, then evaluate.py with material=."
+            "the bench; use artifacts=null, then evaluate.py with structure=<a file of yours> or material=."
         )
     return name
 
@@ -73,7 +82,7 @@ def measure_trained(
     """
     bench = bench_of_potential(
         potential,
-        bench_of_training(config),
+        bench_reference(bench_of_training(config)),
         TRAINING_DTYPES,
         potential.device,
         data.train_graphs,
@@ -87,29 +96,36 @@ def measure_trained(
 
 
 def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
-    found = FinishedRun.load(run_path, settings.device, settings.trust)
+    given = _subject(settings)
+    found = FinishedRun.load(run_path, settings.device, settings.trust, settings.changes)
     directory = Path(settings.output_dir) if settings.output_dir is not None else found.directory.path
+    if settings.frames is not None:
+        evaluate_frames(found, settings.frames, settings.data, directory / FOLDER)
+        return []
     refuse_foreign_files(directory / FOLDER, settings.artifact)
-    (directory / FOLDER).mkdir(parents=True, exist_ok=True)
-    errors = found.errors()
+    prepare_folder(directory / FOLDER)
+    data = found.read_data()
+    errors = found.errors(data)
     write_json(directory / FOLDER / "test_errors.json", {**found.identity(), **errors})
     Console().print(error_table({**found.summary, **errors}))
     if not settings.artifact:
         return []
-    material = settings.material or bench_name(found.job.config["data"])
-    if material is None:
+    if given is None and (name := bench_name(found.job.config["data"])) is not None:
+        given = _subject(replace(settings, material=name))
+    if given is None:
         Console().print(
             f"No artifacts: the data set '{found.job.config['data'].get('name')}' belongs to no material of the bench. "
-            "With material=, for example material=si, they are measured on that."
+            "With structure=, for example structure=crystal.cif, or material=, for example material=si, they are "
+            "measured on that."
         )
         return []
     bench = bench_of_potential(
         found.potential,
-        material,
+        given,
         settings.dtypes,
         settings.device,
-        found.data.train_graphs,
-        found.data.test_graphs,
+        data.train_graphs,
+        data.test_graphs,
     )
     outcomes = _measure(bench, settings, directory, found.identity())
     if found.job.logger.wandb is not None and settings.output_dir is None:
@@ -119,13 +135,24 @@ def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
     return outcomes
 
 
-def _evaluate_calculator(settings: EvaluationSettings, calculator: str, material: str) -> list[Outcome]:
+def _subject(settings: EvaluationSettings) -> Subject | None:
+    """What is asked for; None where neither material nor structure is."""
+    if settings.material is None and settings.structure is None:
+        return None
+    return subject_of(settings.material, settings.structure, settings.reference, settings.reference_options)
+
+
+def _evaluate_calculator(settings: EvaluationSettings, calculator: str) -> list[Outcome]:
     options = settings.calculator_options or {}
-    bench = bench_of_calculator(calculator, options, material)
+    subject = subject_of(settings.material, settings.structure, settings.reference, settings.reference_options)
+    bench = bench_of_calculator(calculator, options, subject)
     module_name, _, factory = calculator.partition(":")
     given = settings.output_dir
-    directory = Path(given if given is not None else f"outputs/evaluate/{factory}_{material}")
+    directory = Path(
+        given if given is not None else f"outputs/evaluate/{factory}_{settings.material or bench.material.name}"
+    )
     refuse_foreign_files(directory / FOLDER, settings.artifact)
+    prepare_folder(directory / FOLDER)
     distributions = packages_distributions().get(module_name.split(".")[0], [])
     what = {
         "factory": calculator,

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scalarpath.core.errors import CheckpointError, DataError
+from scalarpath.core.errors import DataError
 from scalarpath.core.imports import names_from_file
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential, load_potential
+from scalarpath.runs.continuation import check_places
 from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import evaluate, trivial_errors
@@ -20,41 +21,53 @@ IDENTITY = ("data", "backbone", "head", "seed", "dtype", "best_epoch", "hash/dat
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """Directory, settings, summary, potential of the best epoch, and data of a run."""
+    """Directory, settings, summary and potential of the best epoch of a run."""
 
     directory: RunDirectory
     job: Job
     summary: dict[str, Any]
     potential: Potential
-    data: AtomicDataModule
+    trust: Collection[str]
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu", trust: Collection[str] = ()) -> FinishedRun:
-        """Read a run directory; ``trust``: the packages of others that it may name.
+    def load(
+        cls,
+        path: str | Path,
+        device: str = "cpu",
+        trust: Collection[str] = (),
+        changes: Mapping[str, Any] | None = None,
+    ) -> FinishedRun:
+        """Read a run directory.
 
-        Raises CheckpointError where there is no finished run, DataError where its data are no longer the same.
+        ``trust``: the packages of others that it may name; ``changes``: where its data are now (``Job.of_run``).
+        Raises CheckpointError where there is no finished run, ConfigError for a device that is not there.
         """
-        directory = RunDirectory(Path(path))
-        if not (directory.path / "config.yaml").is_file():
-            raise CheckpointError(f"run={path}: there is no run in this directory (no config.yaml).")
-        if not directory.is_finished:
-            raise CheckpointError(f"run={path}: this run is not finished (no summary.json); use resume={path} first.")
+        directory = RunDirectory.finished(Path(path))
         directory.check_results()
-        job = Job.of_run(directory.path)
+        job = Job.of_run(directory.path, changes)
         with names_from_file(directory.path / "config.yaml", trust):
             potential = load_potential(directory.path, trust=trust).copy_to(device=device)
-            data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
-            data.setup()
-        if directory.read_json("provenance.json", ["data_hash"])["data_hash"] != data.data_hash:
-            raise DataError(f"run={path}: the data have changed since this run; restore them.")
-        if directory.read_json("splits.json") != data.splits:
-            raise DataError(f"run={path}: the data are split differently than in splits.json; use the run's version.")
-        return cls(directory, job, directory.read_json("summary.json", IDENTITY), potential, data)
+        return cls(directory, job, directory.read_json("summary.json", IDENTITY), potential, trust)
 
-    def errors(self) -> dict[str, Any]:
+    def read_data(self) -> AtomicDataModule:
+        """The data in the splits of the run; raises DataError where they are no longer the same."""
+        job, said = self.job, f"run={self.directory.path}"
+        check_places(job, said)
+        with names_from_file(self.directory.path / "config.yaml", self.trust):
+            data = AtomicDataModule(job.data.accepted(), cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
+            data.setup()
+        if self.directory.read_json("provenance.json", ["data_hash"])["data_hash"] != data.data_hash:
+            raise DataError(
+                f"{said}: the data have changed since this run; restore them, or say with data.path= where they are."
+            )
+        if self.directory.read_json("splits.json") != data.splits:
+            raise DataError(f"{said}: the data are split differently than in splits.json; use the run's version.")
+        return data
+
+    def errors(self, data: AtomicDataModule) -> dict[str, Any]:
         """Test errors and those of a trivial predictor, under the names of summary.json."""
-        found = evaluate(self.potential, self.data.test_dataloader())
-        trivial = trivial_errors(self.data.train_graphs, self.data.test_graphs)
+        found = evaluate(self.potential, data.test_dataloader())
+        trivial = trivial_errors(data.train_graphs, data.test_graphs)
         return {f"test/{key}": value for key, value in found.items()} | {
             f"trivial/{key}": value for key, value in trivial.items()
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.box import HORIZONTALS
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -20,13 +22,13 @@ from scalarpath.artifacts.bench import Bench
 from scalarpath.artifacts.figures import drawn, save
 from scalarpath.artifacts.rows import Row
 from scalarpath.artifacts.suite import Outcome, run_suite
+from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign, write_json
+from scalarpath.core.terminal import table_console
 
 FOLDER = "artifacts"
 MIN_WIDTH_WITH_NOTES = 120
 """Columns below which the table leaves the notes to the files."""
-WIDTH_IN_FILES = 150
-"""Columns of the table where the output is no terminal."""
 
 
 def refuse_foreign_files(folder: Path, measures: Sequence[str]) -> None:
@@ -35,6 +37,18 @@ def refuse_foreign_files(folder: Path, measures: Sequence[str]) -> None:
     for name, key in keys.items():
         beside = [folder / f"{name}.{kind}" for kind in ("svg", "png")] if name in measures else []
         refuse_foreign("output_dir", folder / f"{name}.json", partial(_has_key, key), beside)
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make ``folder``; raises ConfigError where nothing can be written into it, before anything is measured."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} is not writable: {error.strerror}; say with output_dir= where results are to be written."
+        ) from error
 
 
 def _has_key(start: str, text: str) -> bool:
@@ -76,9 +90,10 @@ def measure_and_write(
             outcomes.append(outcome)
     write_json(folder / "summary.json", flat_summary(outcomes))
     title = f"{bench.material.name}, reference: {bench.reference_name.split(',')[0]}"
-    wide = Console(width=None if console.is_terminal else WIDTH_IN_FILES)
+    wide = table_console()
     wide.print(results_table(outcomes, title, notes=wide.width >= MIN_WIDTH_WITH_NOTES))
-    console.print(*written(outcomes, folder), sep="\n", highlight=False, soft_wrap=True)
+    written_to = f"Written: {folder} (a .json file per measure, most with a figure, and summary.json)"
+    console.print(written_to, highlight=False, markup=False, soft_wrap=True)
     return outcomes
 
 
@@ -130,16 +145,25 @@ def written(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
 
 
 def results_table(outcomes: Sequence[Outcome], title: str, *, notes: bool = True) -> Table:
-    """One line per quantity."""
+    """One line per quantity. Where there is too little room a name goes on in the next line; no number is cut."""
     table = Table(title=title, caption="interval: 95 %, of the error, or of the model's value where no error is given")
-    names = ("quantity", "reference", "model", "error", "interval", *(("note",) if notes else ()))
-    for name in names:
-        table.add_column(name, justify="left" if name in ("quantity", "note") else "right", no_wrap=name != "note")
+    table.box, table.padding, table.show_edge = HORIZONTALS, (0, 1, 0, 0), False
+    names = ("quantity", "reference", "model", "error", "interval", "note")
+    cells = {outcome.name: [_cells(row) for row in outcome.rows] for outcome in outcomes}
+    used = {name for rows in cells.values() for row in rows for name, cell in zip(names, row, strict=True) if cell}
+    if not all(cells.values()):
+        used.add("note")  # why a measure has no rows
+    shown = [i for i, name in enumerate(names) if i < 4 or (name in used and (notes or name != "note"))]
+    for name in (names[i] for i in shown):
+        is_text = name in ("quantity", "note")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
     for outcome in outcomes:
-        for row in outcome.rows:
-            table.add_row(*_cells(row)[: len(names)], end_section=row is outcome.rows[-1])
+        for row in cells[outcome.name]:
+            table.add_row(*(row[i] for i in shown), end_section=row is cells[outcome.name][-1])
         if not outcome.rows:
-            table.add_row(escape(f"{outcome.name}: {_state(outcome)}"), end_section=True)
+            state, _, reason = _state(outcome).partition(": ")
+            line = [f"{outcome.name}: {state}", "", "", "", "", reason]
+            table.add_row(*(escape(line[i]) for i in shown), end_section=True)
     return table
 
 

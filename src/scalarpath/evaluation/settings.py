@@ -5,53 +5,92 @@ Nothing heavy is imported before it is needed, so that a wrong setting is report
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from omegaconf import DictConfig
 
+from scalarpath.artifacts.ranges import refuse_empty_or_twice
 from scalarpath.artifacts.registry import MEASURES, measure_settings
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import WHOLE, Count, Device, read_settings
+from scalarpath.core.settings import WHOLE, Device, Text, Threads, checked, read_settings, refuse_unknown
+from scalarpath.data.config import PLACES, LabelSettings
 from scalarpath.runs.job import plain_config
+
+OF_FRAMES = ("index", *(field.name for field in fields(LabelSettings)), "on_suspicious")
+"""Settings of ``data`` that say how the labels of ``frames`` are read; the others say where the run's data are."""
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
     """conf/evaluate.yaml.
 
-    artifact: names of the measures; settings: theirs by section, as the measures declare them.
+    artifact: names of the measures; settings: theirs by section, as the measures declare them. data: the settings that
+    differ from those of the run.
     """
 
-    run: str | None
-    trust: list[str]
-    calculator: str | None
+    run: Text | None
+    trust: list[Text]
+    calculator: Text | None
     calculator_options: dict[str, Any] | None
     artifact: list[str]
-    material: str | None
+    material: Text | None
+    structure: Text | None
+    reference: Text | None
+    reference_options: dict[str, Any] | None
+    frames: Text | None
+    data: dict[str, Any]
     dtypes: list[Literal["float32", "float64"]]
     device: Device
     keep_trajectories: bool
-    output_dir: str | None
+    output_dir: Text | None
     settings: dict[str, Any]
-    threads: Count
+    threads: Threads
 
     def __post_init__(self) -> None:
         if (self.run is None) == (self.calculator is None):
             raise ConfigError("give either run=<directory of a finished run> or calculator=<package.module:factory>.")
-        if self.calculator is not None and self.material is None:
-            raise ConfigError("calculator= needs material=, for example material=si: what it is to be measured on.")
+        if self.material is not None and self.structure is not None:
+            raise ConfigError("material= and structure= are both given; measure on the one or on the other.")
+        if self.calculator is not None and self.material is None and self.structure is None:
+            raise ConfigError(
+                "calculator= needs material= or structure=, for example material=si or structure=crystal.cif: what it "
+                "is to be measured on."
+            )
+        for name in ("calculator", "reference"):
+            if getattr(self, name) is None and getattr(self, f"{name}_options") is not None:
+                raise ConfigError(f"{name}_options is given without {name}=; add it or leave the options out.")
         if self.calculator is not None and not self.artifact:
             raise ConfigError("artifact=null leaves nothing to do for calculator=; name a measure or all.")
-        if not self.dtypes:
-            raise ConfigError("dtypes is empty; name float64, float32 or both.")
+        if self.run is None and (self.frames is not None or self.data):
+            raise ConfigError("frames= and data.* belong to run=.")
+        refuse_unknown(self.data, (*PLACES, *OF_FRAMES), "data")
+        of_frames = [key for key in self.data if key in OF_FRAMES]
+        if self.frames is None and of_frames:
+            raise ConfigError(f"data.{of_frames[0]} belongs to frames=; the labels of a run are read as in training.")
+        on = [name for name in ("material", "structure", "reference") if getattr(self, name) is not None]
+        if self.frames is not None and on:
+            raise ConfigError(f"frames= measures errors, and no artifacts; leave {on[0]}= out, or frames=.")
+        if self.frames is not None and len(of_frames) < len(self.data):
+            raise ConfigError("frames= reads no data of the run; leave data.path= and the like out.")
+        refuse_empty_or_twice("dtypes", self.dtypes)
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Where the data of the run are now, as ``Job.of_run`` takes it."""
+        return {f"data.{key}": place for key, place in self.data.items() if key in PLACES}
 
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> EvaluationSettings:
         """Read a composed conf/evaluate.yaml; raises ConfigError."""
         config = plain_config(cfg, without=())
-        wanted = config.get("artifact")
+        wanted = checked(config.get("artifact"), Text | list[Text] | None, "artifact")
         if isinstance(wanted, str):
             wanted = list(MEASURES) if wanted == "all" else [wanted]
-        found = read_settings(cls, {**config, "artifact": wanted or []}, WHOLE)
+        if wanted is not None:
+            refuse_empty_or_twice("artifact", wanted)
+        data = config.get("data")
+        if isinstance(data, dict):
+            data = {key: value for key, value in data.items() if value is not None}
+        found = read_settings(cls, {**config, "artifact": wanted or [], "data": data}, WHOLE)
         return replace(found, settings=measure_settings(found.settings, found.artifact) if found.artifact else {})

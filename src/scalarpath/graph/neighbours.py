@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ from ase import Atoms
 from vesin import NeighborList
 
 from scalarpath.core.errors import GraphError
+from scalarpath.core.memory import memory_of_machine
+from scalarpath.core.settings import Cutoff, checked
 
 MIN_DISTANCE = 0.1  # Å; below it two atoms are one atom written twice, and 1/r breaks float32
 FARTHEST = 1e6  # Å from the origin; beyond it double precision no longer resolves 1e-10 Å
@@ -17,6 +20,7 @@ MOST_CELLS = (
     16_000  # from an atom to its periodic cell; differences of two such numbers fit the 16 bits they are stored in
 )
 MOST_NEIGHBOURS = 10_000  # of one atom, as the density tells: no potential of this kind is meant for more
+BYTES_PER_EDGE = 150  # of the arrays of a search
 
 
 class NeighbourList(NamedTuple):
@@ -36,9 +40,11 @@ class NeighbourList(NamedTuple):
 def neighbour_list(atoms: Atoms, cutoff: float, where: str = "the structure") -> NeighbourList:
     """All directed pairs closer than ``cutoff`` (Å), periodic images included; ``where`` names the frame in errors.
 
-    Atoms may lie outside of the periodic cell. Raises GraphError for positions or cells that are not finite, too large
-    or too flat to be meant, and for atoms closer than 0.1 Å.
+    Atoms may lie outside of the periodic cell. Raises ConfigError for a cutoff out of range, and GraphError for
+    positions or cells that are not finite, too large or too flat to be meant, for atoms closer than 0.1 Å, and for
+    more edges than can be meant or held.
     """
+    cutoff = checked(cutoff, Cutoff, "cutoff")
     positions, cell, pbc = atoms.get_positions(), atoms.cell.array, np.asarray(atoms.pbc, dtype=bool)
     if not np.isfinite(positions).all() or not np.isfinite(cell).all():
         raise GraphError(f"{where}: a position or cell vector is not finite; remove or repair this frame.")
@@ -48,9 +54,10 @@ def neighbour_list(atoms: Atoms, cutoff: float, where: str = "the structure") ->
         )
     # vesin wants a full cell even along non-periodic axes
     box = np.asarray(atoms.cell.complete()) if pbc.any() else np.zeros((3, 3))
-    _check_cell(box, pbc, len(atoms), cutoff, where)
+    _check_cell(box, pbc, where)
     points, cells = _wrapped(positions, box, pbc, where)
-    i, j, shift, distance = NeighborList(cutoff=float(cutoff), full_list=True).compute(
+    _check_density(points, box, pbc, cutoff, where)
+    i, j, shift, distance = NeighborList(cutoff=cutoff, full_list=True).compute(
         points=points, box=box, periodic=pbc, quantities="ijSd"
     )
     i, j = i.astype(np.int64), j.astype(np.int64)
@@ -67,12 +74,16 @@ def neighbour_list(atoms: Atoms, cutoff: float, where: str = "the structure") ->
 
 
 def cell_heights(cell: np.ndarray) -> np.ndarray:
-    """Distances between opposite faces of a cell (vectors as rows), Å: [3], one for every vector."""
-    return abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
+    """Distances between opposite faces of a cell (vectors as rows), Å: [3], one for every vector.
+
+    NaN for a cell without volume or of absurd size.
+    """
+    with np.errstate(all="ignore"):
+        return abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
 
 
-def _check_cell(box: np.ndarray, pbc: np.ndarray, n_atoms: int, cutoff: float, where: str) -> None:
-    """Raise GraphError for a periodic cell that is too flat, too long or too dense for a search to end."""
+def _check_cell(box: np.ndarray, pbc: np.ndarray, where: str) -> None:
+    """Raise GraphError for a periodic cell that is too flat or too long for a search to end."""
     if not pbc.any():
         return
     volume = abs(np.linalg.det(box))
@@ -89,11 +100,34 @@ def _check_cell(box: np.ndarray, pbc: np.ndarray, n_atoms: int, cutoff: float, w
             f"{where}: a cell vector is {lengths[pbc].max():.3g} Å long, more than {LARGEST_EXTENT:.0e} Å; "
             "repair the cell, or set pbc=False along it."
         )
-    neighbours = n_atoms / volume * 4 / 3 * np.pi * cutoff**3
-    if pbc.all() and neighbours > MOST_NEIGHBOURS:
+
+
+def expected_neighbours(points: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> float:
+    """Mean number of neighbours of an atom as the density tells it, without a search.
+
+    The cell repeats along its periodic axes; across them the atoms at ``points`` [N, 3] (Å) reach as far as they do.
+    """
+    along = cell[pbc]
+    across = np.linalg.svd(along, full_matrices=True)[2][len(along) :] if len(along) else np.eye(3)
+    reach = np.prod(np.maximum(np.ptp(points @ across.T, axis=0), 1.0)) if len(points) else 1.0
+    size = math.sqrt(np.linalg.det(along @ along.T)) if len(along) else 1.0
+    sphere = 4 / 3 * np.pi * cutoff**3
+    within = min(sphere, reach * (1.0, 2 * cutoff, np.pi * cutoff**2, sphere)[len(along)])
+    return float(len(points) / (size * reach) * within)
+
+
+def _check_density(points: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float, where: str) -> None:
+    """Raise GraphError where the density of the atoms tells that there are too many edges to search for."""
+    neighbours = expected_neighbours(points, box, pbc, cutoff)
+    if neighbours > MOST_NEIGHBOURS:
         raise GraphError(
-            f"{where}: within {cutoff:g} Å an atom of this cell has some {neighbours:.3g} neighbours, more than "
-            f"{MOST_NEIGHBOURS}; lower the cutoff (backbone.cutoff), or repair the cell (volume {volume:.3g} Å^3)."
+            f"{where}: within {cutoff:g} Å an atom has some {neighbours:.3g} neighbours, more than {MOST_NEIGHBOURS}; "
+            "lower the cutoff (backbone.cutoff), or repair cell and positions."
+        )
+    if len(points) * neighbours * BYTES_PER_EDGE > memory_of_machine():
+        raise GraphError(
+            f"{where}: {len(points)} atoms have some {len(points) * neighbours:.3g} edges within {cutoff:g} Å, more "
+            "than this machine has memory for; lower the cutoff (backbone.cutoff), or take a smaller structure."
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalarpath.core.settings import Count
+from scalarpath.core.settings import Width
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.heads.interface import Descriptors, LocalDescriptors, PathwayInputs, PathwayPart, PathwayShape
@@ -27,7 +27,7 @@ class ConstantDescriptors(NeighbourhoodDescriptors):
 
     constants: Tensor
 
-    def __init__(self, cutoff: float, n_species: int, shells: Count = 4):
+    def __init__(self, cutoff: float, n_species: int, shells: Width = 4):
         super().__init__(cutoff, n_species, shells)
         generator = torch.Generator().manual_seed(0)
         self.register_buffer("constants", torch.randn(n_species, self.size, generator=generator, dtype=torch.float64))
@@ -48,7 +48,7 @@ class ShuffledDescriptors(NeighbourhoodDescriptors):
 
     draws: Tensor
 
-    def __init__(self, cutoff: float, n_species: int, shells: Count = 4):
+    def __init__(self, cutoff: float, n_species: int, shells: Width = 4):
         super().__init__(cutoff, n_species, shells)
         self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
 
@@ -81,7 +81,7 @@ class MlpReadout(PathwayPart):
         pathway: PathwayShape,
         descriptors: Descriptors,
         generator: torch.Generator,
-        orders: Count = 4,
+        orders: Width = 4,
     ):
         super().__init__()
         self.layer = len(pathway.readout_channels) - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from scalarpath.core.settings import Count
+from scalarpath.core.settings import Width
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded_features_first
 from scalarpath.heads.interface import Descriptors, LocalDescriptors
@@ -42,7 +42,7 @@ class NeighbourhoodDescriptors(Descriptors):
     quadratic: Tensor
     mixed: Tensor
 
-    def __init__(self, cutoff: float, n_species: int, shells: Count = 4):
+    def __init__(self, cutoff: float, n_species: int, shells: Width = 4):
         super().__init__()
         self.shells = shells
         self.size = shells + 3

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalarpath.core.settings import Count, Positive
+from scalarpath.core.settings import Positive, Width
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import pairs_to_padded, to_padded
 from scalarpath.heads.interface import Descriptors, PathwayInputs, PathwayPart, PathwayShape
@@ -108,7 +108,7 @@ class NodeGate(LayerNetworks):
         pathway: PathwayShape,
         descriptors: Descriptors,
         generator: torch.Generator,
-        hidden: Count = 16,
+        hidden: Width = 16,
         strength: Positive = STRENGTH,
     ):
         super().__init__(pathway.n_species, descriptors, generator, hidden, pathway.pool_channels)
@@ -126,7 +126,7 @@ class NodeGate(LayerNetworks):
 class Injection(LayerNetworks):
     """m_i <- m_i + W2 (silu(W1 d_i + T_Zi) - silu(W1 d_isolated + T_Zi)): zero for an atom without neighbours."""
 
-    def __init__(self, pathway: PathwayShape, descriptors: Descriptors, generator: torch.Generator, hidden: Count = 16):
+    def __init__(self, pathway: PathwayShape, descriptors: Descriptors, generator: torch.Generator, hidden: Width = 16):
         super().__init__(pathway.n_species, descriptors, generator, hidden, pathway.pool_channels)
 
     def prepare(self, inputs: PathwayInputs) -> Sequence[Tensor]:
@@ -154,7 +154,7 @@ class EdgeGate(LayerNetworks):
         pathway: PathwayShape,
         descriptors: Descriptors,
         generator: torch.Generator,
-        hidden: Count = 16,
+        hidden: Width = 16,
         strength: Positive = STRENGTH,
     ):
         widths = [pathway.n_species * (1 + pathway.n_radial)] * len(pathway.edge_channels)

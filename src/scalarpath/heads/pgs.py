@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from scalarpath.core.settings import Count, Positive, Whole
+from scalarpath.core.settings import Positive, Range, Width
 from scalarpath.graph.geometry import EdgeDistances, EdgeGeometry
 from scalarpath.heads.descriptors import ENVELOPE_EXPONENT
 from scalarpath.heads.interface import Descriptors, PathwayInputs, PathwayPart, PathwayShape
@@ -57,9 +57,9 @@ class EdgeBand(PathwayPart):
         self,
         pathway: PathwayShape,
         generator: torch.Generator,
-        size: Count = 8,
-        first: Whole = 8,
-        rank: Count = 8,
+        size: Width = 8,
+        first: Annotated[int, Range(at_least=0, at_most=10_000)] = 8,
+        rank: Width = 8,
         beta: Positive = 4.0,
     ):
         super().__init__()
@@ -156,7 +156,7 @@ class EmbeddingReadout(PathwayPart):
         pathway: PathwayShape,
         descriptors: Descriptors,
         generator: torch.Generator,
-        orders: Count = 4,
+        orders: Width = 4,
         beta: Positive = 4.0,
     ):
         super().__init__()
@@ -186,8 +186,8 @@ class SpectralReadout(PathwayPart):
         self,
         pathway: PathwayShape,
         generator: torch.Generator,
-        channels: Count = 16,
-        orders: Count = 4,
+        channels: Width = 16,
+        orders: Width = 4,
         beta: Positive = 4.0,
     ):
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -9,12 +10,17 @@ from typing import Annotated, Any, Literal
 import torch
 from ase.data import chemical_symbols
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from scalarpath.backbones import Backbone, build_backbone
 from scalarpath.backbones.interface import option_names
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import Positive, Range
+from scalarpath.core.memory import memory_of_machine
+from scalarpath.core.settings import Cutoff, Range, checked
 from scalarpath.heads import ScalarPathway, build_head
+
+BYTES_PER_PARAMETER = 24  # in float32: itself, gradient, three moments of the optimizer, average
+_FACTORIES = (torch.randn, torch.rand, torch.empty, torch.zeros, torch.ones, torch.eye, torch.arange)
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
 
@@ -24,10 +30,10 @@ class PotentialSettings:
     """The keys of a potential's configuration, see ``build_potential``."""
 
     species: list[Annotated[int, Range(at_least=1, at_most=118)]]
-    cutoff: Positive
+    cutoff: Cutoff
     backbone: dict[str, Any]
     head: dict[str, Any]
-    pair_cutoffs: dict[str, Positive | dict[str, Positive]] | None = None
+    pair_cutoffs: dict[str, Cutoff | dict[str, Cutoff]] | None = None
     dtype: Literal["float32", "float64"] = "float32"
     repulsion: Literal["zbl"] | None = None
 
@@ -79,12 +85,32 @@ def build_networks(config: Mapping[str, Any], seed: int = 0) -> tuple[Backbone, 
     Raises ConfigError for a change to an option that the backbone does not have, and for unknown or impossible options.
     """
     head, options = dict(config["head"]), config["backbone"]
-    changes = head.pop("backbone", None) or {}
+    changes = checked(head.pop("backbone", None), dict[str, Any] | None, "head.backbone") or {}
     for name in changes:
         if name not in option_names(options.get("kind")):
             raise ConfigError(
                 f"head '{head.get('name')}' sets backbone.{name}, which backbone '{options.get('kind')}' does not "
                 "have; use this head with a backbone that has it."
             )
-    backbone = build_backbone({**options, **changes}, config["species"], float(config["cutoff"]), seed)
-    return backbone, build_head(head, backbone.pathway, seed)
+    with _Allocations():
+        backbone = build_backbone({**options, **changes}, config["species"], float(config["cutoff"]), seed)
+        return backbone, build_head(head, backbone.pathway, seed)
+
+
+class _Allocations(TorchFunctionMode):
+    """Adds up the sizes of the arrays that are asked for, and refuses the one with which no memory would be left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values, self.most = 0, memory_of_machine() // BYTES_PER_PARAMETER
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _FACTORIES:
+            sizes = args[0] if args and isinstance(args[0], Sequence) else args
+            self.values += math.prod(size for size in sizes if isinstance(size, int))
+            if self.values > self.most:
+                raise ConfigError(
+                    f"backbone and head would have more than {self.most:.2g} parameters, which this machine has no "
+                    "memory to train; lower their widths, layers or degrees."
+                )
+        return func(*args, **(kwargs or {}))

@@ -15,6 +15,7 @@ from scalarpath.core.settings import WHOLE, read_settings
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded
 from scalarpath.potential.configuration import DTYPES, PotentialSettings, build_networks
+from scalarpath.potential.device import usable_device
 from scalarpath.potential.widening import NEIGHBOURS, check_widening, resolved
 from scalarpath.potential.zbl import ZBL
 
@@ -157,7 +158,11 @@ class Potential(nn.Module):
         return self.e0.device
 
     def copy_to(self, *, dtype: str | None = None, device: str | torch.device = "cpu") -> Potential:
-        """An independent copy in evaluation mode, with network parameters of another precision or on another device."""
+        """An independent copy in evaluation mode, with network parameters of another precision or on another device.
+
+        Raises ConfigError for a device that is not there.
+        """
+        usable_device(device)
         copied = Potential({**self.config, "dtype": dtype or self.config.get("dtype", "float32")})
         copied.load_state_dict(self.state_dict())
         return copied.to(device).eval()

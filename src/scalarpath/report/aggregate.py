@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from scalarpath.core.quantities import PRIMARY_FIRST
+from scalarpath.report.answers import Answer, answers
 from scalarpath.report.artifact_rows import ArtifactLine, artifact_lines
 from scalarpath.report.cells import BASELINE, Cell, cells_of
 from scalarpath.report.costs import Cost, costs_of
-from scalarpath.report.effects import Effect, all_effects, comparisons
+from scalarpath.report.effects import ALL_DATA, Effect, all_effects, arms_by_effect, comparisons
 from scalarpath.report.runs import Run, Unfinished, find_runs
-from scalarpath.report.settings import ReportSettings
+from scalarpath.report.settings import PUBLISHED, ReportSettings
 from scalarpath.report.verdicts import Verdict, verdicts
 
 
@@ -18,12 +21,14 @@ from scalarpath.report.verdicts import Verdict, verdicts
 class Aggregate:
     """Runs, what they say, and what was left out.
 
-    ``cells`` are the comparable runs by data set and backbone. ``effects`` compare every arm with baseline, and panpgs
-    with its controls: each quantity, MAE and RMSE, each data set and the mean over data sets. ``costs``, ``artifacts``
-    and ``verdicts`` are by cell. ``unfinished`` are runs that cannot be compared. ``notes`` say what to know when
-    reading: seeds without a partner, missing files, mixed revisions.
+    ``answers`` say which arm is best. ``cells`` are the comparable runs by data set and backbone. ``effects`` compare
+    every arm with baseline, and panpgs with its controls: each quantity, MAE and RMSE, each data set and the mean over
+    data sets. ``costs``, ``artifacts`` and ``verdicts`` (on the claims that were asked for) are by cell. Arms are in
+    the order of their effects, the best first. ``unfinished`` are runs that cannot be compared. ``notes`` say what to
+    know when reading: seeds without a partner, missing files, mixed revisions.
     """
 
+    answers: tuple[Answer, ...]
     cells: tuple[Cell, ...]
     effects: tuple[Effect, ...]
     costs: tuple[Cost, ...]
@@ -46,18 +51,35 @@ def aggregate(settings: ReportSettings) -> Aggregate:
     finished, unfinished = find_runs(settings.runs, settings.where)
     cells = cells_of(finished)
     effects, missing = all_effects(cells, settings.bootstrap)
+    cells = [replace(cell, arms={arm: cell.arms[arm] for arm in arms_by_effect(cell, effects)}) for cell in cells]
+    effects = _in_order(effects, cells)
     costs = [cost for cell in cells for cost in costs_of(cell)]
     artifacts = [line for cell in cells for line in artifact_lines(cell)]
     notes = [note for cell in cells for note in _notes(cell)]
     return Aggregate(
+        answers=tuple(answers(cells, effects, costs)),
         cells=tuple(cells),
         effects=tuple(effects),
         costs=tuple(costs),
         artifacts=tuple(artifacts),
-        verdicts=tuple(verdicts(effects, costs, artifacts)),
+        verdicts=tuple(verdicts(effects, costs, artifacts)) if settings.claims == PUBLISHED else (),
         unfinished=tuple(unfinished),
         notes=(*notes, *missing),
     )
+
+
+def _in_order(effects: Sequence[Effect], cells: Sequence[Cell]) -> list[Effect]:
+    """By place; then against baseline before against controls, the best arm first."""
+    places = list(dict.fromkeys((effect.data, effect.backbone) for effect in effects))
+    order = {(cell.data, cell.backbone, arm): number for cell in cells for number, arm in enumerate(cell.arms)}
+    primary = (PRIMARY_FIRST[0].name, "mae")
+    means = {(e.backbone, e.arm): e.mean for e in effects if e.data == ALL_DATA and (e.prop, e.statistic) == primary}
+
+    def key(effect: Effect) -> tuple[float, ...]:
+        rank = order.get((effect.data, effect.backbone, effect.arm), means.get((effect.backbone, effect.arm), math.inf))
+        return places.index((effect.data, effect.backbone)), effect.reference != BASELINE, rank
+
+    return sorted(effects, key=key)
 
 
 def _notes(cell: Cell) -> list[str]:

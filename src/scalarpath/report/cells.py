@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from typing import Any
 
 from scalarpath.core.errors import ReportError
-from scalarpath.report.runs import Run, flat
+from scalarpath.core.settings import flat
+from scalarpath.report.runs import Run
+from scalarpath.runs.identity import NO_NUMBER
 
 BASELINE = "baseline"
 FREE = (
-    "head.*", "seed", "output_dir", "logger.*", "measure_overhead", "artifacts", "callbacks.progress.*",
-    "callbacks.step_timer.*", "trainer.threads", "data.path", "data.root", "data.download", "data.cache*",
+    "head.*", "seed", *NO_NUMBER, *(f"{group}.*" for group in NO_NUMBER), "trainer.threads", "data.path", "data.root",
     "data.eval_batch_size",
 )  # fmt: skip
 """Settings that may differ: the arm, the seed, where and how output is written, what is measured besides, and where the
@@ -74,14 +76,20 @@ def _same_terms(first: Run, other: Run) -> None:
 
 def _same_settings(first: Run, other: Run, is_free: Callable[[str], bool], both: str) -> None:
     """Refuse two runs that differ in a setting that is not free; absent and null both mean off."""
-    one, two = flat(first.config), flat(other.config)
-    for key in sorted(one.keys() | two.keys()):
-        if not is_free(key) and one.get(key) != two.get(key):
-            values = ["null" if settings.get(key) is None else str(settings[key]) for settings in (one, two)]
+    for key, pair in _differing(first, other).items():
+        if not is_free(key):
+            values = ["null" if value is None else str(value) for value in pair]
             raise ReportError(
                 f"{both} but differ in {key} ({' and '.join(values)} in config.yaml); "
                 f"choose with where={{{key}:{values[0]}}} or runs=[...]."
             )
+
+
+def _differing(first: Run, other: Run) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ, by dotted key, but for the place of output; absent and null both mean off."""
+    one, two = flat(first.config), flat(other.config)
+    keys = sorted((one.keys() | two.keys()) - {"output_dir"})
+    return {key: (one.get(key), two.get(key)) for key in keys if one.get(key) != two.get(key)}
 
 
 def _by_seed(runs: Iterable[Run]) -> dict[int, Run]:
@@ -89,9 +97,10 @@ def _by_seed(runs: Iterable[Run]) -> dict[int, Run]:
     found: dict[int, Run] = {}
     for run in runs:
         if run.seed in found:
+            keys = ", ".join(_differing(found[run.seed], run)) or "no setting"
             raise ReportError(
                 f"{found[run.seed].path} and {run.path} are both {run.data} × {run.backbone} × {run.arm} with seed "
-                f"{run.seed}; choose one with runs=[...]."
+                f"{run.seed}, and differ in {keys}; choose one with runs=[...]."
             )
         for earlier in found.values():
             both = f"{earlier.path} and {run.path} are both {run.data} × {run.backbone} × {run.arm}"

@@ -19,7 +19,9 @@ from rich.table import Table
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign, write_text
 from scalarpath.core.quantities import PRIMARY_FIRST
+from scalarpath.core.terminal import table_console
 from scalarpath.report.aggregate import Aggregate, aggregate
+from scalarpath.report.answers import BETTER, NO_HEAD
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.effects import Effect, percent
 from scalarpath.report.runs import Run
@@ -27,9 +29,7 @@ from scalarpath.report.settings import ReportSettings
 from scalarpath.report.tables import UNKNOWN, change
 from scalarpath.report.verdicts import NOT_REPLICATED, REPLICATED, UNDECIDED
 
-STYLES = {REPLICATED: "green", NOT_REPLICATED: "red", UNDECIDED: "yellow"}
-WIDTH_IN_FILES = 150
-"""Columns of the tables where the output is no terminal."""
+STYLES = {BETTER: "green", REPLICATED: "green", NO_HEAD: "red", NOT_REPLICATED: "red", UNDECIDED: "yellow"}
 _IN_RUNS = ("test/", "trivial/", "parameters/", "flops/", "overhead/", "time/", "best/", "artifact/")
 
 
@@ -121,33 +121,42 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _show(found: Aggregate, paths: Sequence[Path]) -> None:
-    console = Console()
-    wide = Console(width=None if console.is_terminal else WIDTH_IN_FILES)
+    console, wide = Console(), table_console()
+    for answer in found.answers:
+        word = f"[{STYLES[answer.word]}]{answer.word}[/]"
+        console.print(f"{escape(answer.name)}: {word}. [bold]{escape(answer.headline)}[/]", highlight=False)
+        for reason in answer.reasons:
+            console.print(f"  {reason}", highlight=False, markup=False)
     if found.effects:
-        wide.print(_effect_table(found.effects))
+        wide.print(_effect_table(found))
     if found.verdicts:
         wide.print(_verdict_table(found))
     for note in [*(f"{run.path}: {run.reason}." for run in found.unfinished), *found.notes]:
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
-    console.print(*paths, sep="\n", highlight=False, soft_wrap=True)
+    rest = f" and {len(paths) - 2} files beside them"
+    console.print(f"Written: {paths[0]}, {paths[1].name}{rest}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _effect_table(effects: Sequence[Effect]) -> Table:
+def _effect_table(found: Aggregate) -> Table:
     """One line per comparison, the properties side by side."""
     table = Table(title="Change of the test MAE in %, with 95 % t interval")
     shown = [quantity.name for quantity in PRIMARY_FIRST]
-    for column in ("data", "backbone", "arm", "against", "pairs", *shown):
-        table.add_column(column, justify="right" if column in ("pairs", *shown) else "left")
     lines: dict[tuple[str, ...], dict[str, Effect]] = {}
-    for effect in effects:
+    for effect in found.effects:
         if effect.statistic == "mae":
             key = (effect.data, effect.backbone, effect.arm, effect.reference)
             lines.setdefault(key, {})[effect.prop] = effect
+    # what is the same in all lines stands in the title, so that the table fits a terminal
+    several = len(found.cells) > 1
+    if not several:
+        table.title = f"{found.cells[0].name}: change of the test MAE in %, with 95 % t interval"
+    for column in (*(("data", "backbone") if several else ()), "arm", "against", "pairs", *shown):
+        table.add_column(column, justify="right" if column in ("pairs", *shown) else "left")
     for names, line in lines.items():
         pairs = str(max(len(effect.log_ratios) for effect in line.values()))
         cells = [change(line[prop]) if prop in line else UNKNOWN for prop in shown]
         style = None if names[-1] == BASELINE else "dim"
-        table.add_row(*(escape(text) for text in (*names, pairs, *cells)), style=style)
+        table.add_row(*map(escape, (*names[0 if several else 2 :], pairs, *cells)), style=style)
     return table
 
 

@@ -29,6 +29,9 @@ ARM = "panpgs"
 CONTROLS = ("ctrl_mlp", "wide_param", "wide_flop", "density", "panpgs_shuffle")
 ALL_DATA = "all data sets"
 FEW_GROUPS = 10
+NEEDED_SEEDS = 5
+"""Pairs from which an effect may decide anything."""
+MOST_SHOWN = 999  # percent
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,39 @@ class Effect:
 def percent(log_ratio: float) -> float:
     """Change in percent: 100 (e^l - 1)."""
     return 100 * math.expm1(log_ratio)
+
+
+def shown_effect(effect: Effect) -> str:
+    """Change in percent with its t interval and number of pairs."""
+    pairs = len(effect.log_ratios)
+    count = f"{pairs} seed{'s' if pairs > 1 else ''}"
+    if effect.data == ALL_DATA:
+        count = f"{pairs} pairs on {effect.data_sets} data sets"
+    return f"{shown_change(effect.mean, effect.low, effect.high)}, {count}"
+
+
+def shown_change(mean: float, low: float, high: float, unit: str = " %") -> str:
+    """A log-ratio in percent with its interval, where there is one."""
+    middle, *ends = (signed(percent(value)) for value in (mean, low, high))
+    return f"{middle}{unit}" + ("" if math.isnan(low) else f" [{', '.join(ends)}]")
+
+
+def arms_by_effect(cell: Cell, effects: Sequence[Effect]) -> list[str]:
+    """The arms of a cell, lowest error first; last those that baseline is not compared with."""
+    gains = {BASELINE: 0.0}
+    for quantity in reversed(PRIMARY_FIRST):  # the primary one decides where there is one
+        gains |= {
+            effect.arm: effect.mean
+            for effect in effects
+            if (effect.data, effect.backbone, effect.reference) == (cell.data, cell.backbone, BASELINE)
+            and (effect.prop, effect.statistic) == (quantity.name, "mae")
+        }
+    return sorted(cell.arms, key=lambda arm: (gains.get(arm, math.inf), arm))
+
+
+def signed(change: float) -> str:
+    """A change in percent with its sign, cut off where only its size counts."""
+    return f"{change:+.1f}" if change < MOST_SHOWN else f">{MOST_SHOWN}"
 
 
 def all_effects(cells: Sequence[Cell], settings: BootstrapSettings) -> tuple[list[Effect], list[str]]:

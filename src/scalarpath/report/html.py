@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from scalarpath.report.page import Page
+from scalarpath.report.pictures import Picture
 from scalarpath.report.tables import with_minus
 
 
@@ -19,5 +20,7 @@ def html(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["minus"] = with_minus
-    figures = [(picture, Markup(picture.inline())) for picture in page.pictures]
-    return environment.get_template("report.html.j2").render(page=page, figures=figures)
+    rows: dict[str, list[tuple[Picture, Markup]]] = {}
+    for picture in page.pictures:
+        rows.setdefault(picture.row, []).append((picture, Markup(picture.inline())))
+    return environment.get_template("report.html.j2").render(page=page, figures=rows)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scalarpath.report.aggregate import Aggregate
+from scalarpath.report.answers import Answer
 from scalarpath.report.cells import BASELINE
-from scalarpath.report.effects import ARM
-from scalarpath.report.tables import Table, run_table, tables
-from scalarpath.report.verdicts import NEEDED_CONTROL, NEEDED_SEEDS, RELEVANT_GAIN, Verdict
+from scalarpath.report.effects import ARM, NEEDED_SEEDS
+from scalarpath.report.tables import Table, rank_table, run_table, tables
+from scalarpath.report.verdicts import NEEDED_CONTROL, RELEVANT_GAIN, Verdict
 
 if TYPE_CHECKING:
     from scalarpath.report.pictures import Picture
@@ -24,19 +25,25 @@ RULE = (
     "Undecided: everything else; the reason is given.",
     "Over all data sets the exact sign-flip test must also give p < 0.05. On backbones other than MACE only the "
     "direction is claimed, and controls count where they were run.",
-    "Cost: operations of an inference at most 1.05 of baseline's. Artifacts: the 95 % t interval of the change in size "
-    f"lies below zero (replicated) or excludes a reduction (not replicated), with {NEEDED_SEEDS} paired seeds.",
+    "Few added operations: those of an inference are at most 1.05 of baseline's; times are told beside it.",
+    "Artifacts: the 95 % t interval of the change in size lies below zero (replicated) or excludes a reduction (not "
+    f"replicated), with {NEEDED_SEEDS} paired seeds.",
 )
 
 
 @dataclass(frozen=True)
 class Page:
-    """Content of a report; ``command`` made it, at revision ``revision`` of the program."""
+    """Content of a report; ``command`` made it, at revision ``revision`` of the program.
+
+    ``answers`` are those of the report, each with the table of its arms. ``verdicts`` are empty where none was asked
+    for.
+    """
 
     title: str
     subtitle: str
     command: str
     revision: str
+    answers: Sequence[tuple[Answer, Table | None]]
     verdicts: Sequence[Verdict]
     tables: list[Table]
     runs: Table
@@ -57,10 +64,11 @@ def page_of(found: Aggregate, pictures: list[Picture], command: str, revision: s
     places = ", ".join(cell.name for cell in found.cells)
     left_out = [f"{run.path}: {run.reason}." for run in found.unfinished]
     return Page(
-        title="Scalar pathways compared",
-        subtitle=f"{places}; {len(arms)} arms, {len(seeds)} seeds, {len(found.runs)} runs.",
+        title="Which head is best",
+        subtitle=f"Compared: {places}; {len(arms)} heads, {len(seeds)} seeds, {len(found.runs)} runs.",
         command=command,
         revision=revision,
+        answers=[(answer, rank_table(answer) if answer.ranks else None) for answer in found.answers],
         verdicts=found.verdicts,
         tables=tables(found),
         runs=run_table(found),

@@ -11,6 +11,7 @@ from typing import Any
 
 from scalarpath.core.errors import CheckpointError, ConfigError, ReportError
 from scalarpath.core.metrics import metric_name
+from scalarpath.core.settings import flat
 from scalarpath.runs.job import stored_config
 from scalarpath.runs.run_directory import RunDirectory
 
@@ -124,17 +125,6 @@ def find_runs(places: Sequence[str], where: Mapping[str, Any]) -> tuple[list[Run
     return finished, unfinished
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by dotted key."""
-    result: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            result |= flat(value, f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = value
-    return result
-
-
 def _run_directories(places: Sequence[str]) -> Iterator[Path]:
     """Every directory with a configuration and a status or summary, once, whatever its name."""
     seen = set()
@@ -154,7 +144,7 @@ def _why_unfinished(directory: RunDirectory) -> str | None:
     if not directory.is_finished:
         status = directory.read_json("status.json")
         error = status.get("error")
-        return f"{status.get('state')}: {error}" if error else str(status.get("state"))
+        return f"{directory.state}: {error}" if error else directory.state
     if directory.read_json("summary.json").get("stopped_by") == "max_time":
         return "stopped by trainer.max_time before its last epoch"
     return None

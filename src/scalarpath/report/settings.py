@@ -3,41 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import WHOLE, Count, Whole, read_settings
+from scalarpath.core.settings import WHOLE, Range, Seed, Text, read_settings
 from scalarpath.runs.job import plain_config
+
+PUBLISHED = "published"
+"""``claims``: also judge what arXiv:2606.15892 claims of panpgs."""
 
 
 @dataclass(frozen=True)
 class BootstrapSettings:
     """The section ``bootstrap``: number of resamples and seed of their generator."""
 
-    samples: Count
-    seed: Whole
+    samples: Annotated[int, Range(at_least=1, at_most=10**6)]
+    seed: Seed
 
 
 @dataclass(frozen=True)
 class DashboardSettings:
     """The section ``dashboard``: the W&B project whose dashboard ``wandb=true`` saves."""
 
-    project: str
-    entity: str | None
+    project: Text
+    entity: Text | None
 
 
 @dataclass(frozen=True)
 class ReportSettings:
     """conf/report.yaml; ``runs`` is a list and ``where`` a mapping whatever was given."""
 
-    runs: list[str]
+    runs: list[Text]
     where: dict[str, Any]
+    claims: Literal["published"] | None
     bootstrap: BootstrapSettings
     wandb: bool
     dashboard: DashboardSettings
-    output: str
+    output: Text
 
     def __post_init__(self) -> None:
         if not self.runs:

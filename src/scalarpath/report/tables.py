@@ -9,14 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scalarpath.core.quantities import PRIMARY_FIRST, QUANTITIES
+from scalarpath.core.quantities import PRIMARY_FIRST, QUANTITIES, Quantity
 from scalarpath.report.aggregate import Aggregate
+from scalarpath.report.answers import Answer, Rank, ratio_change
 from scalarpath.report.artifact_rows import ArtifactLine
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost, Ratio
-from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent
+from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent, shown_change, signed
 
 UNKNOWN = "–"
+_COSTS = ("training step, %", "inference, %", "operations, %", "parameters, %")
 _ALL_UNITS = ", ".join(quantity.shown_unit for quantity in PRIMARY_FIRST)
 
 
@@ -43,14 +45,48 @@ def tables(found: Aggregate) -> list[Table]:
     result += [
         _effect_table(f"{ARM} against its controls", controls, _ALL_UNITS),
         _cost_table(found.costs),
-        *_artifact_tables(found.artifacts),
+        *_artifact_tables(found),
     ]
     return [table for table in result if table.rows]
 
 
+def rank_table(answer: Answer) -> Table:
+    """The arms of an answer, the best first, with what each of them gains and costs."""
+    known = [quantity for quantity in PRIMARY_FIRST if any(quantity.name in rank.effects for rank in answer.ranks)]
+    rows = []
+    for rank in answer.ranks:
+        cells = [
+            change(rank.effects[quantity.name]) if quantity.name in rank.effects else _reference(answer, quantity)
+            for quantity in known
+        ]
+        pairs = max((len(effect.log_ratios) for effect in rank.effects.values()), default=None)
+        rows.append((rank.arm, *cells, *_costs_of(rank), UNKNOWN if pairs is None else str(pairs)))
+    names = ["head", *(f"{quantity.noun} MAE, %" for quantity in known), *_COSTS, "pairs"]
+    kept = [i for i, name in enumerate(names) if name not in _COSTS or any(row[i] != UNKNOWN for row in rows)]
+    note = "Change against baseline in percent with its 95 % t interval, over pairs of equal seed; baseline: its MAE."
+    if len(answer.ranks) > 2:
+        note += " The first of several heads looks a little better than it is, because it was chosen by this number."
+    columns = tuple(names[i] for i in kept)
+    return Table("", columns, [tuple(row[i] for i in kept) for row in rows], ("head",), note)
+
+
+def _reference(answer: Answer, quantity: Quantity) -> str:
+    """What the changes are changes of: baseline's error, from the pairs of the best arm."""
+    found = [rank.effects[quantity.name].reference_error for rank in answer.ranks if quantity.name in rank.effects]
+    return quantity.shown(found[0]) if found and math.isfinite(found[0]) else "0"
+
+
+def _costs_of(rank: Rank) -> list[str]:
+    if rank.cost is None or rank.arm == BASELINE:
+        return [UNKNOWN] * len(_COSTS)
+    cost = rank.cost
+    plain = [Ratio(value, math.nan, math.nan) for value in (cost.flops_ratio, cost.parameter_ratio)]
+    return [ratio_change(ratio).replace(" %", "") or UNKNOWN for ratio in (cost.train, cost.inference, *plain)]
+
+
 def change(effect: Effect) -> str:
     """Mean change in percent with its t interval, where there is one."""
-    return f"{percent(effect.mean):+.1f} {_interval(effect.low, effect.high)}".strip()
+    return shown_change(effect.mean, effect.low, effect.high, unit="")
 
 
 def p_value(p: float) -> str:
@@ -136,17 +172,28 @@ def _cost_table(costs: Sequence[Cost]) -> Table:
     return Table("Cost", columns, rows, ("data", "backbone", "arm"), note)
 
 
-def _artifact_tables(lines: Sequence[ArtifactLine]) -> Iterator[Table]:
-    for data, backbone in dict.fromkeys((line.data, line.backbone) for line in lines):
-        inside = [line for line in lines if (line.data, line.backbone) == (data, backbone)]
-        arms = sorted({arm for line in inside for arm in line.rows}, key=lambda name: (name != BASELINE, name))
+def _artifact_tables(found: Aggregate) -> Iterator[Table]:
+    for cell in found.cells:
+        inside = [line for line in found.artifacts if (line.data, line.backbone) == (cell.data, cell.backbone)]
+        arms = [arm for arm in cell.arms if any(arm in line.rows for line in inside)]
         rows = [
-            (line.measure, _quantity(line), _number(line.any_row.reference), *(_mean_and_sd(line, arm) for arm in arms))
+            (
+                _measure(line, inside),
+                _quantity(line),
+                _number(line.any_row.reference),
+                *(_mean_and_sd(line, arm) for arm in arms),
+            )
             for line in inside
         ]
-        title = f"Physical artifacts, {data} × {backbone}"
+        title = f"Physical artifacts, {cell.name}"
         note = "Value of the model, mean ± standard deviation over seeds (number of seeds where it is not the same)."
         yield Table(title, ("measure", "quantity", "reference", *arms), rows, ("measure", "quantity"), note)
+
+
+def _measure(line: ArtifactLine, all_lines: Sequence[ArtifactLine]) -> str:
+    """With the material, where the runs were measured on several."""
+    several = len({other.material for other in all_lines}) > 1
+    return f"{line.measure}, {line.material}" if several and line.material else line.measure
 
 
 def _quantity(line: ArtifactLine) -> str:
@@ -171,7 +218,7 @@ def _ratio(ratio: Ratio) -> str:
 
 
 def _interval(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f"[{percent(low):+.1f}, {percent(high):+.1f}]"
+    return "" if math.isnan(low) else f"[{signed(percent(low))}, {signed(percent(high))}]"
 
 
 def _number(value: float) -> str:

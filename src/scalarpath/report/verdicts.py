@@ -14,11 +14,10 @@ from scalarpath.core.quantities import QUANTITIES
 from scalarpath.report.artifact_rows import ArtifactLine
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost
-from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent
+from scalarpath.report.effects import ALL_DATA, ARM, NEEDED_SEEDS, Effect, percent, shown_effect
 from scalarpath.report.paired_tests import t_test
 
 REPLICATED, NOT_REPLICATED, UNDECIDED = "replicated", "not replicated", "undecided"
-NEEDED_SEEDS = 5
 RELEVANT_GAIN = 0.05
 """Smallest gain that counts, a fraction: an interval that leaves only smaller ones speaks against a claim."""
 NEEDED_CONTROL = "ctrl_mlp"
@@ -110,17 +109,6 @@ def state(effect: Effect) -> str:
     return "gain" if significant and all(high < 0 for _, high in effect.intervals) else "open"
 
 
-def shown_effect(effect: Effect) -> str:
-    """Change in percent with its t interval and number of pairs."""
-    pairs = len(effect.log_ratios)
-    count = f"{pairs} seed{'s' if pairs > 1 else ''}"
-    if effect.data == ALL_DATA:
-        count = f"{pairs} pairs on {effect.data_sets} data sets"
-    if math.isnan(effect.low):
-        return f"{percent(effect.mean):+.1f} %, {count}"
-    return f"{percent(effect.mean):+.1f} % [{percent(effect.low):+.1f}, {percent(effect.high):+.1f}], {count}"
-
-
 def _enough(effect: Effect) -> bool:
     return len(effect.seeds) >= NEEDED_SEEDS
 
@@ -142,14 +130,16 @@ def _doubt(name: str, effect: Effect, main: Effect) -> str | None:
 def _against_published(effect: Effect) -> str:
     low, high = PUBLISHED_PERCENT[effect.prop]
     change = percent(effect.mean)
+    if math.isnan(effect.low):
+        return "One seed has no interval to compare with the published range."
+    reaches = percent(effect.low) <= high and percent(effect.high) >= low
+    if reaches and effect.high >= 0:
+        return "The interval holds zero and the published range: it cannot tell one from the other."
     if change > 0:
         return "Opposite in sign to the published effect."
     if low <= change <= high:
         return "Within the published range."
     size = "Larger" if change < low else "Smaller"
-    if math.isnan(effect.low):
-        return f"{size} than published."
-    reaches = percent(effect.low) <= high and percent(effect.high) >= low
     return f"{size} than published; the interval {'reaches' if reaches else 'excludes'} the published range."
 
 
@@ -168,18 +158,18 @@ def _on_cost(costs: Sequence[Cost]) -> Iterator[Verdict]:
             for name, ratio in (("inference", cost.inference), ("training step", cost.train))
             if not math.isnan(ratio.value)
         ]
-        reason = f"Time: {', '.join(times)}." if times else "Times were not measured."
+        reason = f"Time, which is not claimed: {', '.join(times)}." if times else "Times were not measured."
         if math.isnan(cost.flops_ratio):
             word, found, reason = UNDECIDED, "", f"The operations were not counted, or not at one revision. {reason}"
         else:
             word = REPLICATED if cost.flops_ratio <= PUBLISHED_COST else NOT_REPLICATED
             found = f"{100 * (cost.flops_ratio - 1):+.1f} %"
-        yield Verdict("small cost", "about +5 % operations", cost.data, cost.backbone, word, found, reason)
+        yield Verdict("few added operations", "about +5 %", cost.data, cost.backbone, word, found, reason)
 
 
 def _on_artifacts(lines: Sequence[ArtifactLine]) -> Iterator[Verdict]:
-    for data, backbone in sorted({(line.data, line.backbone) for line in lines}):
-        inside = [line for line in lines if (line.data, line.backbone) == (data, backbone)]
+    for data, backbone, material in sorted({(line.data, line.backbone, line.material) for line in lines}):
+        inside = [line for line in lines if (line.data, line.backbone, line.material) == (data, backbone, material)]
         for measure in all_measures():
             claim = measure.claim
             if claim is None:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from scalarpath.runs.job import config_hash
+from scalarpath.runs.identity import config_hash
 
 PACKAGES = (
     "scalarpath", "torch", "pytorch-lightning", "torch-geometric", "torchmetrics", "e3nn", "hydra-core", "omegaconf",

@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import socket
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from scalarpath.core.errors import CheckpointError, ConfigError
 from scalarpath.core.files import write_json, write_text
+from scalarpath.core.overrides import setting
+from scalarpath.core.termination import is_alive
+from scalarpath.runs.lock import LOCK, unusable
 
-CONTENTS = {
-    "config.yaml": "resolved configuration",
-    "provenance.json": "versions, git revision, machine, hashes",
-    "splits.json": "frame indices of train, valid, test",
-    "label_audit.json": "which labels the data carry, their ranges and signs",
-    "statistics.json": "E0s, scale, shift, neighbours (train split)",
-    "metrics.csv": "one row per epoch",
-    "checkpoints/best.ckpt": "epoch with the best validation value",
-    "checkpoints/last.ckpt": "last epoch, for resume=",
-    "test_frames.csv": "errors of every test frame",
-    "artifacts": "physical artifacts: one JSON file and one figure per measure",
-    "logger.json": "W&B run id",
-    "wandb": "W&B files",
-    "tensorboard": "TensorBoard files",
-    "status.json": "running, failed or finished",
-    "summary.json": "test errors, cost, hashes; written when the run is finished",
-}
 # what evaluation and report read of a finished run: status.json keeps their checksums
 RESULTS = (
     "config.yaml", "provenance.json", "splits.json", "metrics.csv", "checkpoints/best.ckpt", "test_frames.csv",
     "summary.json",
 )  # fmt: skip
-LOCK = ".lock"
 MARK = {"program": "scalarpath", "schema": 1}  # in status.json: whose directory this is
-STATES = ("running", "failed", "finished")
+STATES = ("running", "interrupted", "failed", "finished")
 # what a run writes before the end of its first epoch, each perhaps half-written under its name with .part
 BEFORE_FIRST_EPOCH = (
     "status.json", "config.yaml", "provenance.json", "splits.json", "label_audit.json", "statistics.json",
@@ -50,43 +34,17 @@ BEFORE_FIRST_EPOCH = (
 KEPT_FOR_NEXT_START = ("logger.json", "wandb/*")  # the next start goes on with the same W&B run
 
 
-@contextmanager
-def sole_use(path: Path) -> Iterator[None]:
-    """Make ``path`` and keep all other jobs out of it; the lock ends with the process, however that ends.
-
-    On a file system without locks it keeps nobody out. Raises ConfigError when the place is in use or unusable.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        file = (path / LOCK).open("a+")
-    except OSError as error:
-        raise _unusable(path, error) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise ConfigError(f"{path} is in use by {file.read()}; wait until that is done, or end it.") from None
-        except OSError:
-            pass
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        try:
-            yield
-        finally:
-            (path / LOCK).unlink(missing_ok=True)
-
-
 class RunDirectory:
     """One run's directory.
 
     A run is finished when ``summary.json`` exists and ``status.json`` says so. Only files are ever removed that the
     program has written: in a directory whose status.json carries its mark, and under the names that it uses.
+    ``at_begin``: texts of files that ``begin`` writes.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.at_begin: dict[str, str] = {}
         self._has_begun = False
 
     @classmethod
@@ -102,24 +60,43 @@ class RunDirectory:
             directory.begin()
             directory.checkpoints.mkdir(exist_ok=True)
         except OSError as error:
-            raise _unusable(path, error) from error
+            raise unusable(path, error) from error
         return directory
 
     @classmethod
-    def reopen(cls, path: Path) -> RunDirectory:
+    def reopen(cls, path: Path, *, more_epochs: bool = False) -> RunDirectory:
         """Open the directory of an unfinished run to continue it; nothing in it changes until ``begin``.
 
-        A run that ended at ``trainer.max_time`` counts as unfinished. Raises CheckpointError when there is nothing to
-        continue.
+        A run that ended at ``trainer.max_time`` counts as unfinished; with ``more_epochs`` a finished one can be
+        continued too. Raises CheckpointError when there is nothing to continue.
         """
         directory = cls(path)
         if not (path / "config.yaml").is_file():
             raise CheckpointError(f"resume={path}: there is no run in this directory (no config.yaml).")
         if not directory.has_epoch:
             raise CheckpointError(f"resume={path}: no epoch of this run was finished (no checkpoints/last.ckpt).")
-        if directory.is_complete:
-            raise CheckpointError(f"resume={path}: this run is finished, there is nothing to continue.")
+        if directory.is_complete and not more_epochs:
+            raise CheckpointError(
+                f"resume={path}: this run is finished, there is nothing to continue; for more epochs give a larger "
+                "trainer.max_epochs too."
+            )
+        if directory.is_complete and directory.read_json("summary.json").get("stopped_by") == "early_stopping":
+            raise CheckpointError(
+                f"resume={path}: early stopping ended this run and would end it again at once; start a new run."
+            )
         directory.failure.unlink(missing_ok=True)  # of the last job; it stands in status.json too
+        return directory
+
+    @classmethod
+    def finished(cls, path: Path) -> RunDirectory:
+        """The directory of a finished run; raises CheckpointError where there is none."""
+        directory = cls(path)
+        if not (path / "config.yaml").is_file():
+            raise CheckpointError(f"run={path}: there is no run in this directory (no config.yaml).")
+        if not directory.is_finished:
+            raise CheckpointError(
+                f"run={path}: this run is not finished (no summary.json); use {setting('resume', path)} first."
+            )
         return directory
 
     @property
@@ -131,6 +108,14 @@ class RunDirectory:
     def failure(self) -> Path:
         """What the first process to fail in a distributed job has said."""
         return self.path / "failure.txt"
+
+    @property
+    def state(self) -> str:
+        """What status.json says, or ``died``: it says that the run goes on, but on this machine its process is gone."""
+        status = self.read_json("status.json", ["state"])
+        if status["state"] == "running" and status.get("host") == socket.gethostname() and not is_alive(status["pid"]):
+            return "died"
+        return str(status["state"])
 
     @property
     def is_finished(self) -> bool:
@@ -188,33 +173,34 @@ class RunDirectory:
         """Mark the run as running. When one is continued this comes with its first step: until then nothing changes."""
         self._has_begun = True
         self._set_status("running")
+        for name, text in self.at_begin.items():
+            self.write_text(name, text)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, in place of that of an earlier end, and mark the run as finished."""
         self.write_json("summary.json", summary)
         there = [name for name in RESULTS if (self.path / name).is_file()]
         self._set_status("finished", sha256={name: _sha256(self.path / name) for name in there})
+        self._has_begun = False
 
-    def fail(self, error: str) -> None:
-        """Mark the run as failed, or remove it when it has not finished a single epoch.
+    def fail(self, error: str, state: str = "failed") -> None:
+        """Mark the run as failed or interrupted, or remove it when it has not finished a single epoch.
 
-        A run that was to be continued and never began stays as it was.
+        A run that was to be continued and never began stays as it was, and so does one that has been finished.
         """
         if not self._has_begun:
             return
         if (self.checkpoints / "last.ckpt").exists():
-            self._set_status("failed", error)
+            with suppress(OSError):  # on a full disk
+                self._set_status(state, error)
         else:
             with suppress(OSError, CheckpointError):  # what has ended the run is said, and nothing else
                 self._remove(wandb=True)
 
-    def tree(self) -> list[tuple[str, str]]:
-        """What the directory holds now: (name, meaning)."""
-        return [(name, meaning) for name, meaning in CONTENTS.items() if (self.path / name).exists()]
-
     def _set_status(self, state: str, error: str | None = None, **more: Any) -> None:
         """Write status.json: what this run is doing, or what ended it."""
-        self.write_json("status.json", {**MARK, "state": state, "pid": os.getpid(), "error": error, **more})
+        process = {"pid": os.getpid(), "host": socket.gethostname()}
+        self.write_json("status.json", {**MARK, "state": state, **process, "error": error, **more})
 
     def _take_over(self) -> None:
         """Clear a directory of what a run left that was killed in its first epoch; raises ConfigError for any other."""
@@ -225,9 +211,8 @@ class RunDirectory:
             if self.is_finished:
                 raise ConfigError(f"output_dir = {self.path} holds a finished run; choose another one.")
             if self.has_epoch:
-                raise ConfigError(
-                    f"output_dir = {self.path} holds an unfinished run; use resume={self.path} or another one."
-                )
+                resume = setting("resume", self.path)
+                raise ConfigError(f"output_dir = {self.path} holds an unfinished run; use {resume} or another one.")
             names: tuple[str, ...] = (*BEFORE_FIRST_EPOCH, *KEPT_FOR_NEXT_START)
         else:
             names = ("status.json.part",) if self._was_killed_at_once() else ()
@@ -288,7 +273,3 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _unusable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"output_dir = {path} cannot be used: {error.strerror}; choose another one.")

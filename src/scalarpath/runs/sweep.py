@@ -5,33 +5,41 @@ Nothing heavy is imported here: a sweep of finished jobs is over at once.
 
 from __future__ import annotations
 
+import glob
+import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import joblib
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from scalarpath.core.errors import ConfigError, ScalarPathError, TrainingError
+from scalarpath.core.errors import ConfigError, InUseError, ScalarPathError, TrainingError
 from scalarpath.core.files import write_json, write_text
 from scalarpath.core.imports import locations
-from scalarpath.runs.job import NOT_HASHED, Job, config_hash, plain_config
-from scalarpath.runs.processes import is_first_process, run_in_own_process
+from scalarpath.core.termination import is_interrupt, name_of
+from scalarpath.runs.identity import NO_NUMBER, config_hash, differing
+from scalarpath.runs.job import Job, plain_config, stored_config
+from scalarpath.runs.lock import sole_use
+from scalarpath.runs.processes import run_in_own_process
+from scalarpath.runs.ranks import is_first_process, settle_ranks
 from scalarpath.runs.run_directory import RunDirectory
+from scalarpath.runs.sweep_table import print_progress, test_errors
 
-RECORDS = "SCALARPATH_SWEEP_RECORDS"  # environment of all jobs of one launch: the folder of what became of them
+# environment of all jobs of one launch: the folder of what became of them, and how many jobs there are
+RECORDS, JOBS = "SCALARPATH_SWEEP_RECORDS", "SCALARPATH_SWEEP_JOBS"
 
 
 def _job_hash(*, _root_: DictConfig) -> str:
-    settings = {str(key): _root_[key] for key in _root_ if key not in ("hydra", *NOT_HASHED)}
-    plain = {k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for k, v in settings.items()}
-    return config_hash(plain)[:8]
+    return config_hash(plain_config(_root_, ("hydra", *NO_NUMBER)))[:8]
 
 
 # ${job_hash:} in hydra.sweep.subdir: the first digits of hash/config in summary.json
@@ -45,9 +53,11 @@ class SweepStart(Callback):
         """Say where jobs leave their records, and let no more jobs run at a time than there are cores for."""
         launch = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{os.getpid()}"
         os.environ[RECORDS] = str(Path(config.hydra.sweep.dir).absolute() / ".jobs" / launch)
+        os.environ[JOBS] = str(_jobs(config.hydra.sweeper, config.hydra.overrides.task))
         launcher = config.hydra.launcher
         if "n_jobs" not in launcher:
             return
+        print(f"What jobs print: {os.environ[RECORDS]}/*.log")
         per_job = (config.trainer.threads or 1) * config.trainer.devices
         limit = max(1, joblib.cpu_count() // per_job)
         if not 0 < launcher.n_jobs <= limit:
@@ -57,6 +67,16 @@ class SweepStart(Callback):
                 )
             with read_write(launcher):
                 launcher.n_jobs = limit
+
+
+def _jobs(sweeper: Mapping[str, Any], arguments: Sequence[str]) -> int:
+    """Number of jobs that the command line asks for."""
+    if "n_trials" in sweeper:
+        return int(sweeper["n_trials"])
+    in_config = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    overrides = parser.parse_overrides([*in_config, *arguments])
+    return math.prod(len(list(item.sweep_iterator())) for item in overrides if item.is_discrete_sweep())
 
 
 def threads_per_process(launcher: Mapping[str, Any], devices: int) -> int:
@@ -76,35 +96,47 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
     Returns the best validation value (callbacks.checkpoint.monitor), which Optuna minimises; None from a failed job,
     which does not stop the others, and from all but the first of several processes that a cluster starts for a job.
     """
+    settle_ranks(cfg.trainer.devices, cfg.trainer.num_nodes)
     hydra_config = HydraConfig.get()
     directory = RunDirectory(Path(hydra_config.runtime.output_dir))
     overrides = list(hydra_config.overrides.task)
-    record = _Record(Path(os.environ[RECORDS]) / str(hydra_config.job.num), directory.path, overrides)
+    record = _Record(Path(os.environ[RECORDS]) / str(hydra_config.job.num), directory, overrides)
     record.write("running")
     try:
         job = _read_job(cfg, overrides, directory)
+        directory = record.directory = _found_again(directory, job)
         outcome = "skipped" if directory.is_complete else "resumed" if directory.has_epoch else "finished"
         if outcome != "skipped":
             _train(job, directory, record, resume=outcome == "resumed")
+    except KeyboardInterrupt as interrupt:
+        record.write("interrupted", message=name_of(interrupt))
+        raise
+    except InUseError as error:
+        record.write("elsewhere", message=str(error))
+        return None
     except ScalarPathError as error:
         print(f"error: {error}", file=sys.stderr)
-        record.write("failed", message=str(error))
+        record.write("interrupted" if isinstance(error, _InterruptedError) else "failed", message=str(error))
         with suppress(OSError):
             directory.path.rmdir()  # made by Hydra, and still empty
         return None
     if not is_first_process():
         return None
-    value = float(directory.read_json("summary.json")[f"best/{job.callbacks.checkpoint.monitor}"])
-    record.write(outcome, monitor=job.callbacks.checkpoint.monitor, value=value)
+    summary, monitor = directory.read_json("summary.json"), job.callbacks.checkpoint.monitor
+    value = float(summary[f"best/{monitor}"])
+    record.write(outcome, monitor=monitor, value=value, errors=test_errors(summary))
     return value
+
+
+class _InterruptedError(TrainingError):
+    """A signal has ended the process of the job, and of no other one."""
 
 
 class _Record:
     """What becomes of one job in one launch: ``<path>.json``, beside its settings and its log."""
 
-    def __init__(self, path: Path, directory: Path, overrides: list[str]) -> None:
-        self.path = path
-        self.job = {"directory": str(directory), "overrides": overrides}
+    def __init__(self, path: Path, directory: RunDirectory, overrides: list[str]) -> None:
+        self.path, self.directory, self.overrides = path, directory, overrides
         self._start = time.monotonic()
         path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -114,7 +146,10 @@ class _Record:
     def write(self, state: str, **details: Any) -> None:
         if is_first_process():
             minutes = (time.monotonic() - self._start) / 60
-            write_json(self.file(".json"), {**self.job, "state": state, "minutes": minutes, **details})
+            job = {"directory": str(self.directory.path), "overrides": self.overrides}
+            write_json(self.file(".json"), {**job, "state": state, "minutes": minutes, **details})
+            if state != "running":
+                print_progress(self.file(".json"), int(os.environ.get(JOBS, 0)))
 
 
 def _read_job(cfg: DictConfig, overrides: list[str], directory: RunDirectory) -> Job:
@@ -124,17 +159,42 @@ def _read_job(cfg: DictConfig, overrides: list[str], directory: RunDirectory) ->
     return Job.read({**plain_config(cfg), "output_dir": str(directory.path)})
 
 
+def _found_again(directory: RunDirectory, job: Job) -> RunDirectory:
+    """The directory of the job: ``directory``, or one beside it that an earlier version has named by another hash.
+
+    Raises ConfigError where the run in ``directory`` is another one by now.
+    """
+    path = directory.path
+    if directory.has_epoch:
+        if others := differing(stored_config(path), job.config):
+            said = ", ".join(f"{key} ({there}, not {here})" for key, (there, here) in others.items())
+            raise ConfigError(f"{path} holds a run with other settings by now: {said}; move it away, or change these.")
+        return directory
+    for other in sorted(path.parent.glob(f"{glob.escape(path.name.rpartition('_')[0])}_*")):
+        if RunDirectory(other).has_epoch and not differing(stored_config(other), job.config):
+            with suppress(OSError):
+                path.rmdir()  # made by Hydra, and still empty
+            return RunDirectory(other)
+    return directory
+
+
 def _train(job: Job, directory: RunDirectory, record: _Record, *, resume: bool) -> None:
+    if is_first_process():
+        with sole_use(directory.path):  # else a second sweep is at it, which is no failure
+            pass
     # the settings were typed for this launch, so what they name is trusted
     settings = {"resume": str(directory.path), "trust": locations(job.config)} if resume else job.config
     write_text(record.file(".yaml"), OmegaConf.to_yaml(OmegaConf.create(settings)))
     launcher = HydraConfig.get().launcher
+    print(f"started: {directory.path.name}", flush=True)
     status = run_in_own_process(
         record.file(".yaml"),
         record.file(".log"),
         threads=job.trainer.threads or threads_per_process(launcher, job.trainer.devices),
         quiet=not launcher["_target_"].endswith("BasicLauncher"),
     )
+    if is_interrupt(status):
+        raise _InterruptedError(f"{directory.path} was interrupted; the sweep started again goes on with it.")
     if status != 0:
         raise TrainingError(_last_words(record.file(".log"), status))
 

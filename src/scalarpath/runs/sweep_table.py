@@ -1,20 +1,46 @@
-"""The table that ends a sweep: what became of every job, and how to go on."""
+"""What a sweep shows: a line when a job begins or ends, and at its end what became of every job, and how to go on."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-STYLES = {"finished": "green", "resumed": "green", "skipped": "dim", "failed": "red", "cut off": "red"}
+from scalarpath.core.metrics import metric_name
+from scalarpath.core.overrides import setting
+from scalarpath.core.quantities import QUANTITIES
+from scalarpath.core.terminal import table_console
+
+STYLES = {
+    "finished": "green", "resumed": "green", "skipped": "dim", "failed": "red", "interrupted": "red", "cut off": "red",
+    "elsewhere": "yellow",
+}  # fmt: skip
 IN_NAME = ("data", "backbone", "head", "seed")  # settings that the name of a job tells
-PROBLEMS = ("failed", "cut off")
+PROBLEMS = ("failed", "interrupted", "cut off", "elsewhere")
+
+
+def test_errors(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Test MAEs by property in the shown units, from summary.json; a property without labels is absent."""
+    keys = {name: f"test/{metric_name(name)}" for name in QUANTITIES}
+    return {name: summary[key] for name, key in keys.items() if key in summary}
+
+
+def print_progress(record: Path, total: int) -> None:
+    """Say how the job with the record ``record``, one of ``total``, has ended."""
+    job = json.loads(record.read_text())
+    name = Path(job["directory"]).name
+    others = [json.loads(file.read_text()) for file in record.parent.glob("*.json")]
+    done = sum(other["state"] != "running" for other in others)
+    errors = ", ".join(QUANTITIES[prop].shown(value) for prop, value in job.get("errors", {}).items())
+    print(f"{done} of {max(total, len(others))}: {name} {job['state']}, {job.get('message') or errors}", flush=True)
 
 
 def print_sweep(records: Path, arguments: Sequence[str] = tuple(sys.argv)) -> bool:
@@ -30,7 +56,7 @@ def print_sweep(records: Path, arguments: Sequence[str] = tuple(sys.argv)) -> bo
         return False
     sweep = _shown(records.parents[1])
     console = Console()
-    console.print(_table(list(jobs.values()), sweep))
+    table_console().print(_table(list(jobs.values()), sweep))
     for file, job in jobs.items():
         log = file.with_suffix(".log")
         if job["state"] in PROBLEMS:
@@ -48,18 +74,27 @@ def _table(jobs: Sequence[dict[str, Any]], sweep: str) -> Table:
     monitors = dict.fromkeys(job["monitor"] for job in jobs if "monitor" in job)
     counts = ", ".join(f"{states.count(state)} {state}" for state in STYLES if state in states)
     others = [_other_settings(job, jobs) for job in jobs]
-    table = Table(title=f"{sweep}: {counts}")
-    table.add_column("job", no_wrap=True)
+    labelled = [quantity for name, quantity in QUANTITIES.items() if any(name in job.get("errors", {}) for job in jobs)]
+    table = Table(title=f"{sweep}: {counts}", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.title_justify = "left"
+    table.add_column("job", overflow="fold")
     if any(others):
         table.add_column("other settings", overflow="fold")
     table.add_column("state", no_wrap=True)
-    table.add_column(f"best {', '.join(monitors)}", justify="right")
-    table.add_column("minutes", justify="right")
+    for quantity in labelled:
+        table.add_column(f"{quantity.name}\n{quantity.shown_unit}", justify="right", no_wrap=True)
+    table.add_column(f"best\n{', '.join(monitors)}", justify="right", overflow="fold")
+    table.add_column("min", justify="right", no_wrap=True)
     for job, other in zip(jobs, others, strict=True):
         value = f"{job['value']:.4g}" if "value" in job else ""
         name, state = Path(job["directory"]).name, job["state"]
+        known = job.get("errors", {})
+        errors = [f"{known[quantity.name]:.4g}" if quantity.name in known else "" for quantity in labelled]
         settings = [other] if any(others) else []
-        table.add_row(name, *settings, state, value, f"{job['minutes']:.1f}", style=STYLES[state])
+        row = [name, *settings, state, *errors, value, f"{job['minutes']:.1f}"]
+        table.add_row(*map(escape, row), style=STYLES[state])
+    if names := ", ".join(quantity.name for quantity in labelled):
+        table.caption, table.caption_justify = f"{names}: MAE on the test set", "left"
     return table
 
 
@@ -78,4 +113,4 @@ def _again(arguments: Sequence[str], sweep: str) -> str:
     """The command line with the directory of the sweep, in which finished jobs are found."""
     program = ["python", arguments[0]] if arguments[0].endswith(".py") else [Path(arguments[0]).name]
     others = [text for text in arguments[1:] if not text.startswith("hydra.sweep.dir=")]
-    return shlex.join([*program, *others, f"hydra.sweep.dir={sweep}"])
+    return f"{shlex.join([*program, *others])} {setting('hydra.sweep.dir', sweep)}"

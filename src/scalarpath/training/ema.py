@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from scalarpath.potential import to_checkpoint
-from scalarpath.runs.job import EmaSettings
+from scalarpath.runs.sections import EmaSettings
 
 
 class Ema(pl.Callback):

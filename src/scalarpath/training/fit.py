@@ -19,19 +19,22 @@ from scalarpath.potential import read_checkpoint
 from scalarpath.potential.backend import PotentialBackend
 from scalarpath.potential.compiled import CompiledPotential
 from scalarpath.potential.cuequivariance import CuequivariancePotential
-from scalarpath.runs.job import Job, TrainerSettings
+from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
+from scalarpath.runs.sections import TrainerSettings
 from scalarpath.training.callbacks.checkpoints import LAST, BestAndLast
 from scalarpath.training.callbacks.early_stopping import EarlyStopping
 from scalarpath.training.callbacks.finite_guard import FiniteGuard
 from scalarpath.training.callbacks.first_failure import FirstFailure
 from scalarpath.training.callbacks.max_time import MaxTime
 from scalarpath.training.callbacks.metrics_csv import MetricsCsv
+from scalarpath.training.callbacks.own_signals import OwnSignals
 from scalarpath.training.callbacks.padding import UnlabelledPadding
 from scalarpath.training.callbacks.progress import Progress
 from scalarpath.training.callbacks.run_status import RunStatus
 from scalarpath.training.callbacks.step_timer import StepTimer
 from scalarpath.training.ema import Ema
+from scalarpath.training.launch import source_of_processes
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.module import PotentialModule
 
@@ -73,8 +76,8 @@ def fit(
         trainer = _trainer(job.trainer, list(callbacks.values()), loggers)
         try:
             trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True if resume else None)
-        except Exception:
-            callbacks["first_failure"].end_all(trainer)
+        except Exception as error:
+            callbacks["first_failure"].end_all(trainer, error)
             raise
     return _result(trainer, callbacks)
 
@@ -90,6 +93,7 @@ def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
     """Callbacks in the order in which they act: measure, guard, average, decide, report, save."""
     section = job.callbacks
     chosen: dict[str, pl.Callback | None] = {
+        "own_signals": OwnSignals(),
         "first_failure": FirstFailure(directory),
         "run_status": RunStatus(directory),
         "padding": UnlabelledPadding(),
@@ -105,12 +109,17 @@ def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
     return {name: callback for name, callback in chosen.items() if callback is not None}
 
 
-def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
+def check_accelerator(settings: TrainerSettings) -> None:
+    """Raise ConfigError where there are not as many GPUs as are asked for."""
     if settings.accelerator == "gpu" and settings.devices > torch.cuda.device_count():
         raise ConfigError(
             f"trainer asks for {settings.devices} GPU(s) but {torch.cuda.device_count()} can be used; take trainer=cpu "
             "or lower trainer.devices."
         )
+
+
+def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
+    check_accelerator(settings)
     return pl.Trainer(
         accelerator=settings.accelerator,
         strategy=settings.strategy,
@@ -122,6 +131,7 @@ def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: l
         accumulate_grad_batches=settings.accumulate_batches,
         callbacks=callbacks,
         logger=loggers or False,
+        plugins=source_of_processes(settings),
         log_every_n_steps=1,
         num_sanity_val_steps=0,
         # the data module shares frames out itself; forces need gradients outside of training too
@@ -135,7 +145,7 @@ def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: l
 
 @contextmanager
 def _interrupt_passed_on() -> Iterator[None]:
-    """Let Ctrl-C end the whole command: Lightning turns it into an exit and from then on ignores the key."""
+    """Let Ctrl-C and signals end the whole command: Lightning turns them into an exit, and then ignores the key."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
@@ -143,7 +153,7 @@ def _interrupt_passed_on() -> Iterator[None]:
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise
         signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from stop
+        raise stop.__context__ from None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch_geometric.data import Batch
 
 from scalarpath.core.quantities import QUANTITIES
-from scalarpath.runs.job import LossSettings
+from scalarpath.runs.sections import LossSettings
 from scalarpath.training.residuals import residual
 
 

@@ -13,7 +13,7 @@ from torch_geometric.data import Batch
 
 from scalarpath.potential import to_checkpoint
 from scalarpath.potential.backend import PotentialBackend, verify
-from scalarpath.runs.job import OptimizerSettings, SchedulerSettings
+from scalarpath.runs.sections import OptimizerSettings, SchedulerSettings
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.metrics import EpochErrors
 from scalarpath.training.optimizers import build_optimizer
@@ -47,6 +47,7 @@ class PotentialModule(pl.LightningModule):
         self.scheduler_settings = scheduler
         self.train_errors = EpochErrors(loss, sharded=True)
         self.valid_errors = EpochErrors(loss)
+        self._steps_of_checkpoint: int | None = None
         self.gradient_norms: list[Tensor] = []  # before clipping, of the optimiser steps of this epoch
 
     @property
@@ -125,6 +126,20 @@ class PotentialModule(pl.LightningModule):
         self._factor = LearningRateFactor(self.scheduler_settings, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, [self._factor] * len(optimizer.param_groups))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let the schedule span the epochs of this launch, which may be more than those of the one before."""
+        for schedule in checkpoint["lr_schedulers"]:
+            for factor in schedule["lr_lambdas"]:
+                self._steps_of_checkpoint = factor.pop("total_steps", None)
+
+    def on_train_start(self) -> None:
+        """Begin with the rate of the longer schedule, if it is that; the optimizer has the rate of the shorter one."""
+        if self._steps_of_checkpoint in (None, self._factor.total_steps):
+            return
+        schedule: Any = self.lr_schedulers()
+        for group, rate in zip(schedule.optimizer.param_groups, schedule.base_lrs, strict=True):
+            group["lr"] = rate * self._factor(schedule.last_epoch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the potential in its own format, unless the weight average has put its own there."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from scalarpath.runs.job import OptimizerSettings
+from scalarpath.runs.sections import OptimizerSettings
 from scalarpath.training.soap import Soap
 
 

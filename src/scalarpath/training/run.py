@@ -19,31 +19,36 @@ from scalarpath.core.imports import names_from_file
 from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential, build_potential, check_settings, potential_config, read_checkpoint
-from scalarpath.runs.job import Job
-from scalarpath.runs.processes import is_first_process, shared_directory
+from scalarpath.runs.continuation import changed_files, check_unchanged, notes
+from scalarpath.runs.job import Job, stored_config
+from scalarpath.runs.processes import shared_directory
 from scalarpath.runs.provenance import provenance
+from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import evaluate, trivial_errors
-from scalarpath.training.fit import FitResult, fit
+from scalarpath.training.fit import FitResult, check_accelerator, fit
 from scalarpath.training.frame_errors import FrameErrors
+from scalarpath.training.launch import check_launch
 from scalarpath.training.loggers import build_loggers, finish_loggers
 from scalarpath.training.summary import build_summary, print_summary
 
 
-def run(job: Job, *, resume: Path | None = None, trust: Collection[str] = ()) -> dict[str, Any]:
+def run(job: Job, *, resume: Path | None = None, trust: Collection[str] = (), unnamed: bool = False) -> dict[str, Any]:
     """Train, test and describe one potential as ``job`` says; returns the content of summary.json.
 
     ``resume``: the directory of the unfinished run that ``job`` was read from, to continue it; ``trust``: the packages
-    of others that its settings may name. Processes of a
-    distributed job other than the first return an empty dictionary after training. Raises a ScalarPathError for
-    anything the user can mend; a run that fails before the end of its first epoch leaves no directory behind.
+    of others that its settings may name; ``unnamed``: nobody has chosen ``output_dir``, see ``shared_directory``.
+    Processes of a distributed job other than the first return an empty dictionary after training. Raises a
+    ScalarPathError for anything the user can mend; a run that fails before the end of its first epoch leaves no
+    directory behind.
     """
     with nullcontext() if resume is None else names_from_file(resume / "config.yaml", trust):
-        return _run(job, resume)
+        return _run(job, resume, unnamed)
 
 
-def _run(job: Job, resume: Path | None) -> dict[str, Any]:
+def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
     started = time.perf_counter()
+    check_launch(job.trainer)
     if job.artifacts is not None:
         from scalarpath.evaluation.command import bench_of_training, measure_trained  # here: others need no phonopy
 
@@ -51,9 +56,20 @@ def _run(job: Job, resume: Path | None) -> dict[str, Any]:
     configuration = partial(
         potential_config, backbone=job.backbone, head=job.head, dtype=job.dtype, repulsion=job.repulsion
     )
+    check_accelerator(job.trainer)
     check_settings(configuration([]))  # before the data are read, which may take minutes
-    with shared_directory(resume or Path(job.output_dir), resume=resume is not None) as directory:
-        data = AtomicDataModule(job.data, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
+    before = job.trainer.max_epochs if resume is None else stored_config(resume)["trainer"]["max_epochs"]
+    more_epochs = job.trainer.max_epochs > before
+    with shared_directory(
+        resume or Path(job.output_dir),
+        resume=resume is not None,
+        more_epochs=more_epochs,
+        unnamed=unnamed and resume is None,
+    ) as directory:
+        if resume is not None and is_first_process():
+            check_unchanged(directory)
+        config = job.data if resume is None else job.data.accepted()
+        data = AtomicDataModule(config, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
         job.check_monitors(data.labelled)
         potential = build_potential(
@@ -63,6 +79,8 @@ def _run(job: Job, resume: Path | None) -> dict[str, Any]:
         loggers = []
         if is_first_process():
             _describe(directory, job, data, resume=resume is not None)
+            for note in notes(job, before) if more_epochs else ():
+                Console().print(note, highlight=False)
             loggers = build_loggers(job.logger, directory, job.config)
         try:
             result = fit(potential, data, job, directory, loggers, resume=resume is not None)
@@ -75,8 +93,8 @@ def _run(job: Job, resume: Path | None) -> dict[str, Any]:
         except BaseException:
             finish_loggers(loggers, None)
             raise
+        directory.finish(summary)  # first, so that W&B can take nothing from it
         finish_loggers(loggers, summary)
-        directory.finish(summary)
     print_summary(summary, directory)
     return summary
 
@@ -101,9 +119,20 @@ def _describe(directory: RunDirectory, job: Job, data: AtomicDataModule, *, resu
     Console().print(data.audit.render())
     if resume:
         if directory.read_json("provenance.json", ["data_hash"])["data_hash"] != data.data_hash:
-            raise DataError(f"resume={directory.path}: the data have changed since this run began; start a new run.")
+            raise DataError(
+                f"resume={directory.path}: the data have changed since this run began; start a new run, or say with "
+                "data.path= where they are as they were."
+            )
+        if directory.read_json("splits.json") != data.splits:
+            raise DataError(
+                f"resume={directory.path}: the data are split differently than in splits.json; restore that file, use "
+                "the version of the run, or start a new run."
+            )
+        directory.at_begin = changed_files(directory, job)
         return
-    directory.write_text("config.yaml", OmegaConf.to_yaml(OmegaConf.create(job.config)))
+    directory.write_text(
+        "config.yaml", OmegaConf.to_yaml(OmegaConf.create({**job.config, "output_dir": str(directory.path)}))
+    )
     directory.write_json("provenance.json", provenance(job.config, data.data_hash))
     directory.write_json("splits.json", data.splits)
     directory.write_json("label_audit.json", data.audit.to_json())
@@ -125,7 +154,8 @@ def _tested(
     directory.write_text("test_frames.csv", frame_errors.to_csv(data.splits["test"], data.test_groups))
     batch = next(iter(data.in_order(data.train_graphs, data.config.batch_size))).to(result.device)
     cost: dict[str, float] = {f"flops/{kind}": count for kind, count in step_flops(potential, batch).items()}
-    if job.measure_overhead:
+    # the cost of baseline against itself would be noise
+    if job.measure_overhead and any(value for key, value in job.head.items() if key != "name"):
         cost |= {f"overhead/{key}": value for key, value in head_overhead(potential, batch).items()}
     record = directory.read_json("provenance.json")
     return build_summary(

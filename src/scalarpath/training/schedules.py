@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scalarpath.runs.job import Plateau, SchedulerSettings
+from scalarpath.runs.sections import Plateau, SchedulerSettings
 
 
 class LearningRateFactor:

@@ -1,19 +1,23 @@
-"""summary.json, and the tables that end a run."""
+"""summary.json, and what ends a run on the screen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import nn
 
 from scalarpath.core.metrics import labels_name, metric_name
+from scalarpath.core.overrides import next_command
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.fit import FitResult
+
+ROUNDING = 1e-6  # a trivial error smaller than this part of the test error is rounding
 
 
 def parameter_counts(potential: Any) -> dict[str, int]:
@@ -61,19 +65,22 @@ def build_summary(
 
 
 def print_summary(summary: Mapping[str, Any], directory: RunDirectory) -> None:
-    """Show test errors, the overhead of the head, and what was written."""
-    parts: list[Any] = [error_table(summary)]
-    if any(key.startswith("overhead/") for key in summary):
-        parts.append(_overhead_table(summary))
-    files = Table.grid(padding=(0, 2))
-    for name, meaning in directory.tree():
-        files.add_row(f"  {name}", meaning, style=None if name != "summary.json" else "bold")
-    Console().print(Group(*parts, f"\n{directory.path}", files))
+    """Show test errors, the overhead of the head, where all of it is, and how to go on."""
+    console = Console()
+    console.print(error_table(summary))
+    if sentence := worse_than_trivial(summary):
+        console.print(Text(sentence, style="bold red"))
+    for line in (
+        *_overhead(summary),
+        f"Finished: {directory.path} (its numbers: summary.json)",
+        f"Go on with: {next_command('evaluate', 'run', directory.path)}",
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def error_table(summary: Mapping[str, Any]) -> Table:
+def error_table(summary: Mapping[str, Any], what: str = "Test errors") -> Table:
     """Test errors beside those of a trivial predictor, from the keys of summary.json."""
-    table = Table(title=f"Test errors of epoch {summary['best_epoch']} ({summary['backbone']} x {summary['head']})")
+    table = Table(title=f"{what} of epoch {summary['best_epoch']} ({summary['backbone']} x {summary['head']})")
     for column in ("property", "MAE", "RMSE", "unit", "labels", "RMSE of trivial predictor"):
         table.add_column(column, justify="left" if column in ("property", "unit") else "right")
     for prop, quantity in QUANTITIES.items():
@@ -85,15 +92,33 @@ def error_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def _overhead_table(summary: Mapping[str, Any]) -> Table:
-    table = Table(title="Cost of the head: ratio to baseline")
-    for column in ("", "ratio", "low", "high"):
-        table.add_column(column, justify="left" if not column else "right")
-    for name in ("train", "inference", "flops"):
-        keys = [f"overhead/{name}_ratio{suffix}" for suffix in ("", "_low", "_high")]
-        if keys[0] in summary:
-            table.add_row(name, *(f"{summary[key]:.3f}" if key in summary else "" for key in keys))
-    return table
+def worse_than_trivial(summary: Mapping[str, Any]) -> str | None:
+    """A sentence on the quantities whose test RMSE is not below that of the trivial predictor; None if all are."""
+    worse = []
+    for name, quantity in QUANTITIES.items():
+        key = metric_name(name, "rmse")
+        test, trivial = summary.get(f"test/{key}"), summary.get(f"trivial/{key}")
+        # labels that are all the same leave the trivial predictor nothing but rounding
+        if test is not None and trivial is not None and test >= trivial > ROUNDING * test:
+            worse.append(f"{name} ({test:.4g} instead of {trivial:.4g} {quantity.shown_unit})")
+    if not worse:
+        return None
+    return (
+        f"Nothing was learned about {' and '.join(worse)}: the test RMSE is no better than that of one energy per "
+        "element, no forces and the mean stress. Train longer, or look at the units of the labels and at optimizer.lr."
+    )
+
+
+def _overhead(summary: Mapping[str, Any]) -> Iterator[str]:
+    """One line, where it was measured."""
+    parts = []
+    for name, key in (("training step", "train"), ("inference", "inference"), ("operations", "flops")):
+        value, low, high = (summary.get(f"overhead/{key}_ratio{end}") for end in ("", "_low", "_high"))
+        if value is not None:
+            interval = "" if low is None else f" [{low:.2f}, {high:.2f}]"
+            parts.append(f"{name} {value:.{2 if interval else 3}f}{interval}")
+    if parts:
+        yield f"Cost, ratio to baseline: {', '.join(parts)}"
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:

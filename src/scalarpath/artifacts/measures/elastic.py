@@ -1,4 +1,7 @@
-"""Equation of state and elastic constants of cubic crystals: another place where a model can be too soft."""
+"""Equation of state and elastic constants of cubic crystals: another place where a model can be too soft.
+
+Any other crystal: ``elastic_tensor.py``.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,10 @@ from numpy.polynomial import Polynomial
 from scalarpath.artifacts.bench import Bench
 from scalarpath.artifacts.materials import Material
 from scalarpath.artifacts.measure import Measure, Measurement, Progress
+from scalarpath.artifacts.ranges import ForceLeft, RelaxationSteps
 from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
 from scalarpath.artifacts.stored_values import Reference, StoredValues
-from scalarpath.core.settings import Count, Positive, Range
+from scalarpath.core.settings import Range
 
 _OF_THE_STATE = ("lattice_constant_A", "energy_eV_atom", "bulk_modulus_GPa")
 SCALES = (0.96, 0.98, 0.99, 1.0, 1.01, 1.02, 1.04)
@@ -31,12 +35,14 @@ class ElasticSettings:
 
     strain: size of the strains of both signs, whose square the constants contain as a relative error;
     relaxation_fmax_eV_A: largest force left when the atoms of a strained cell are relaxed; relaxation_steps: at most, a
-    cell that needs more gives NaN and a note.
+    cell that needs more gives NaN and a note; cell_relaxation_steps: of a structure of one's own, whose cell is relaxed
+    first.
     """
 
-    strain: Annotated[float, Range(above=0.0, below=0.1)]
-    relaxation_fmax_eV_A: Positive
-    relaxation_steps: Count
+    strain: Annotated[float, Range(at_least=1e-5, below=0.1)]
+    relaxation_fmax_eV_A: ForceLeft
+    relaxation_steps: RelaxationSteps
+    cell_relaxation_steps: RelaxationSteps
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,10 @@ class Elastic(Measure[ElasticSettings]):
     name = "elastic"
     settings = ElasticSettings
     for_molecules = False
+
+    def unsuitable(self, bench: Bench, settings: ElasticSettings) -> str:
+        """See ``Measure``."""
+        return super().unsuitable(bench, settings) or ("" if bench.material.is_prototype else "it may not be cubic")
 
     def measure(
         self, bench: Bench, settings: ElasticSettings, progress: Progress, trajectories: Path | None
@@ -194,19 +204,19 @@ def elastic_constants(calculator: Calculator, cell: Atoms, settings: ElasticSett
     axial, shear = np.zeros((3, 3)), np.zeros((3, 3))
     axial[0, 0] = settings.strain
     shear[1, 2] = shear[2, 1] = settings.strain / 2
-    along = _stress_per_strain(calculator, cell, axial, settings, relaxed=False)
+    along = stress_per_strain(calculator, cell, axial, settings, relaxed=False)
     return {
         "c11": along[0],
         "c12": (along[1] + along[2]) / 2,
-        "c44": _stress_per_strain(calculator, cell, shear, settings, relaxed=True)[3],
-        "c44_clamped": _stress_per_strain(calculator, cell, shear, settings, relaxed=False)[3],
+        "c44": stress_per_strain(calculator, cell, shear, settings, relaxed=True)[3],
+        "c44_clamped": stress_per_strain(calculator, cell, shear, settings, relaxed=False)[3],
     }
 
 
-def _stress_per_strain(
+def stress_per_strain(
     calculator: Calculator, cell: Atoms, strain: np.ndarray, settings: ElasticSettings, *, relaxed: bool
 ) -> list[float]:
-    """Central difference of the stress (Voigt order) over the strain, GPa."""
+    """Central difference of the stress (Voigt order) over the strain, GPa; NaN where the atoms did not relax."""
     stresses = []
     for sign in (1, -1):
         atoms = cell.copy()

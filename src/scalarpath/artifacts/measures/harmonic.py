@@ -16,9 +16,10 @@ from scalarpath.artifacts.bench import Bench
 from scalarpath.artifacts.figures import MODEL, blank
 from scalarpath.artifacts.materials import Material
 from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
+from scalarpath.artifacts.ranges import Displacement, ForceLeft, RelaxationSteps, Threshold
 from scalarpath.artifacts.rows import Row, compared
 from scalarpath.artifacts.stored_values import Reference, StoredValues
-from scalarpath.core.settings import Count, NonNegative, Positive
+from scalarpath.core.settings import Count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,10 +35,10 @@ class HarmonicSettings:
     alone.
     """
 
-    displacement_A: Positive
-    relaxation_fmax_eV_A: Positive
-    relaxation_steps: Count
-    imaginary_threshold_THz: NonNegative
+    displacement_A: Displacement
+    relaxation_fmax_eV_A: ForceLeft
+    relaxation_steps: RelaxationSteps
+    imaginary_threshold_THz: Threshold
     top_modes: Count
 
 
@@ -93,9 +94,11 @@ class Harmonic(Measure[HarmonicSettings]):
         yield compared("rms_shift_percent", "shift of all modes", "%", rms, 0.0, note="root mean square")
         yield compared("imaginary_modes", "imaginary modes", "", float(result.imaginary_modes), 0.0)
 
-    def figure(self, measurement: Measurement) -> Figure:
+    def figure(self, measurement: Measurement) -> Figure | None:
         """The shift of every frequency."""
         result: HarmonicResult = measurement.results["model"]
+        if not np.isfinite(result.relative_shift).any():
+            return None
         figure = blank(4.6, 3.2)
         axis = figure.subplots()
         axis.axhline(0.0, color="0.6", lw=0.8)

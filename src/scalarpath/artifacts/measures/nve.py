@@ -34,9 +34,21 @@ from scalarpath.artifacts.dynamics import (
 from scalarpath.artifacts.figures import REFERENCE, SERIES, panels
 from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
 from scalarpath.artifacts.measures.drift import NveLine, NveScaling, drift_line, drift_scaling
+from scalarpath.artifacts.ranges import (
+    MAX_RECORDS,
+    MAX_RESAMPLED,
+    Beyond,
+    CellEdge,
+    Friction,
+    Samples,
+    Temperature,
+    TimeStep,
+    refuse_empty_or_twice,
+    refuse_endless,
+)
 from scalarpath.artifacts.rows import Row, compared
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import Count, NonNegative, Positive, Whole
+from scalarpath.core.settings import NonNegative, Positive, Whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,28 +67,37 @@ class NveSettings:
     failed; min_cell_A: smallest edge of the supercell.
     """
 
-    temperatures_K: tuple[Positive, ...]
-    time_steps_fs: tuple[Positive, ...]
+    temperatures_K: tuple[Temperature, ...]
+    time_steps_fs: tuple[TimeStep, ...]
     durations_ps: tuple[Positive, ...]
     seeds: tuple[Whole, ...]
     thermostat_ps: NonNegative
-    thermostat_time_step_fs: Positive
-    thermostat_friction_per_ps: NonNegative
+    thermostat_time_step_fs: TimeStep
+    thermostat_friction_per_ps: Friction
     sample_interval_fs: Positive
     block_ps: Positive
-    bootstrap_samples: Count
-    explosion_factor: Positive
-    evaporation_factor: Positive
-    min_cell_A: Positive
+    bootstrap_samples: Samples
+    explosion_factor: Beyond
+    evaporation_factor: Beyond
+    min_cell_A: CellEdge
 
     def __post_init__(self) -> None:
         for name in ("temperatures_K", "time_steps_fs", "seeds"):
-            if not getattr(self, name):
-                raise ConfigError(f"settings.nve.{name} is empty; give one value or more.")
+            refuse_empty_or_twice(f"settings.nve.{name}", getattr(self, name))
         if len(self.durations_ps) != len(self.time_steps_fs):
             raise ConfigError(
                 f"settings.nve has {len(self.time_steps_fs)} time steps but {len(self.durations_ps)} durations; "
                 "give one duration for each time step."
+            )
+        refuse_endless("settings.nve.thermostat_ps", self.thermostat_ps, self.thermostat_time_step_fs)
+        for step, duration in zip(self.time_steps_fs, self.durations_ps, strict=True):
+            refuse_endless("settings.nve.durations_ps", duration, step)
+            refuse_endless("settings.nve.durations_ps", duration, self.sample_interval_fs, MAX_RECORDS)
+        resampled = self.bootstrap_samples * len(self.seeds) * max(self.durations_ps) * 1e3 / self.sample_interval_fs
+        if resampled > MAX_RESAMPLED:
+            raise ConfigError(
+                f"settings.nve.bootstrap_samples = {self.bootstrap_samples} of so many records take "
+                f"{8e-9 * resampled:.0f} GB; lower it or raise sample_interval_fs."
             )
         for step in self.time_steps_fs:
             ratio = self.sample_interval_fs / step

@@ -7,13 +7,13 @@ between them are interpolated and need force constants that end within the super
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from scalarpath.artifacts.bench import Bench
@@ -21,38 +21,25 @@ from scalarpath.artifacts.figures import MODEL, REFERENCE, blank, legend
 from scalarpath.artifacts.materials import Material
 from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
 from scalarpath.artifacts.measures.elastic import equation_of_state
+from scalarpath.artifacts.measures.force_constants import (
+    PhononSettings,
+    band_path,
+    crystal_modes,
+    crystal_phonons,
+    imaginary_modes,
+    path_axis,
+)
 from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
 from scalarpath.artifacts.stored_values import Reference, StoredValues
-from scalarpath.core.settings import Count, NonNegative, Positive, Range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from phonopy import Phonopy
-
-_CONVENTIONAL = np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]])  # cubic axes in the primitive ones of ase.build.bulk
-_X_POINT = (0.5, 0.5, 0.0)
-_ACOUSTIC = 3
-_BAND_PATH = "GXWKGL"
-
-
-@dataclass(frozen=True)
-class PhononSettings:
-    """What is displaced.
-
-    displacement_A: of one atom, to both sides; supercell_repeat: conventional cells along each axis; band_points: on
-    the path through the Brillouin zone; imaginary_threshold_THz: frequencies below minus this are imaginary modes.
-    """
-
-    displacement_A: Positive
-    supercell_repeat: Count
-    band_points: Annotated[int, Range(at_least=2)]
-    imaginary_threshold_THz: NonNegative
 
 
 @dataclass(frozen=True)
 class ModeResult:
-    """One mode: ``Gamma_O``, ``Gamma_TO``, ``X_L`` or ``X_T``.
+    """One mode, ``Gamma_O``, ``Gamma_TO``, ``X_L`` or ``X_T``; of a structure of one's own see ``crystal_modes``.
 
     reference_THz, frequency_THz: at the lattice constant of the material, negative where the mode is imaginary;
     relative_shift: model over reference minus one, negative: red-shifted; own_lattice_frequency_THz: at
@@ -77,7 +64,7 @@ class PhononResult:
     latter is unknown, the model's equilibrium; band_distance: along the path, 1/Å; band_frequency_THz: branches at each
     point ``[points][branches]``; band_tick_distance, band_tick_labels: corners of the path; imaginary_modes,
     counted_modes: over the wave vectors that fit the supercell, without the three at rest; lowest_band_frequency_THz:
-    along the (interpolated) path; notes: what could not be measured, and why.
+    along the (interpolated) path; cell: its size in words; notes: what could not be measured, and why.
     """
 
     material: str
@@ -94,6 +81,7 @@ class PhononResult:
     counted_modes: int
     imaginary_threshold_THz: float
     lowest_band_frequency_THz: float
+    cell: str
     notes: list[str]
 
 
@@ -117,7 +105,9 @@ class Phonons(Measure[PhononSettings]):
     ) -> Measurement:
         """See ``Measure``."""
         progress("phonons", 0, 0)
-        results = {"model": measure_phonons(bench.calculator, bench.material, settings, bench.reference)}
+        told = partial(progress, "phonons")
+        model = measure_phonons(bench.calculator, bench.material, settings, bench.reference, progress=told)
+        results = {"model": model}
         if bench.reference_calculator is not None:
             results["reference"] = measure_phonons(bench.reference_calculator, bench.material, settings)
         return Measurement(results, {"material": bench.material.name, **asdict(settings)})
@@ -131,9 +121,10 @@ class Phonons(Measure[PhononSettings]):
             if mode.name in spread:
                 note = f"reference moves by {spread[mode.name]:.2f} THz with its amplitude"
             expected = mode.reference_THz
-            yield compared(f"{mode.name}_THz", mode.name, "THz", mode.frequency_THz, expected, relative=True, note=note)
-            own = f"lattice constant {result.own_lattice_constant_A:.3f} Å"
-            found, quantity = mode.own_lattice_frequency_THz, f"{mode.name}, own lattice"
+            shown = mode.name if bench.material.is_prototype else mode.name.replace("_", " ")
+            yield compared(f"{mode.name}_THz", shown, "THz", mode.frequency_THz, expected, relative=True, note=note)
+            own = f"at {bench.material.size_in_words(result.own_lattice_constant_A)}"
+            found, quantity = mode.own_lattice_frequency_THz, f"{shown}, own lattice"
             yield compared(f"{mode.name}_own_lattice_THz", quantity, "THz", found, expected, relative=True, note=own)
         note = f"of {result.counted_modes} modes; lowest of the bands {result.lowest_band_frequency_THz + 0.0:.1f} THz"
         yield compared("imaginary_modes", "imaginary modes", "", float(result.imaginary_modes), 0.0, note=note)
@@ -147,7 +138,7 @@ class Phonons(Measure[PhononSettings]):
         if reference is not None:
             _bands(axis, reference, color=REFERENCE, lw=1.0, ls="--", label="reference")
         _bands(axis, result, color=MODEL, label="model")
-        labels = ["Γ" if text == "G" else text for text in result.band_tick_labels]
+        labels = [text.replace("G", "Γ") for text in result.band_tick_labels]
         style: dict[str, Any] = {"marker": "o", "ms": 5, "ls": "none", "color": REFERENCE, "zorder": 3}
         for mode in result.modes:
             point = "Γ" if mode.name.startswith("Gamma") else mode.name[0]
@@ -159,29 +150,36 @@ class Phonons(Measure[PhononSettings]):
         axis.axhline(0.0, color="0.6", lw=0.8, zorder=0)
         axis.set(xlim=(0, result.band_distance[-1]), ylabel="frequency (THz), imaginary below 0")
         axis.set_xticks(result.band_tick_distance, labels)
-        axis.set_title(f"{result.material} at a = {result.lattice_constant_A:.3f} Å")
+        axis.set_title(f"{result.material} at {result.cell}")
         legend(figure, np.array([axis]))
         return figure
 
 
 def _bands(axis: Axes, result: PhononResult, *, label: str, **style: Any) -> None:
-    lines = axis.plot(result.band_distance, result.band_frequency_THz, **style)
+    distance, frequency = np.array(result.band_distance), np.array(result.band_frequency_THz)
+    jumps = np.flatnonzero(np.diff(distance) == 0) + 1  # the path goes on elsewhere: no line between
+    lines = axis.plot(np.insert(distance, jumps, np.nan), np.insert(frequency, jumps, np.nan, axis=0), **style)
     lines[0].set_label(label)
 
 
 def measure_phonons(
-    calculator: Calculator, crystal: Material, settings: PhononSettings, reference: Reference | None = None
+    calculator: Calculator,
+    crystal: Material,
+    settings: PhononSettings,
+    reference: Reference | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
 ) -> PhononResult:
     """Phonons at the lattice constant of the material and at the model's own. Without a reference, shifts are NaN.
 
-    Raises ArtifactError for a molecule.
+    progress is called with displacements done and in all. Raises ArtifactError for a molecule.
     """
-    phonon = crystal_phonons(calculator, crystal.primitive_cell(), settings)
+    phonon = crystal_phonons(calculator, crystal, settings, progress=progress)
     found = crystal_modes(phonon, crystal)
     expected, own_lattice, notes = _reference_and_own_lattice(calculator, crystal, settings, reference)
     own = dict.fromkeys(found, np.nan)
     if np.isfinite(own_lattice):
-        own = crystal_modes(crystal_phonons(calculator, crystal.primitive_cell(own_lattice), settings), crystal)
+        own = crystal_modes(crystal_phonons(calculator, crystal, settings, own_lattice, progress=progress), crystal)
     modes = [
         ModeResult(
             name=name,
@@ -193,10 +191,10 @@ def measure_phonons(
         )
         for name in found
     ]
-    path = crystal.primitive_cell().cell.bandpath(_BAND_PATH, npoints=settings.band_points)
-    distance, ticks, labels = path.get_linear_kpoint_axis()
+    path = band_path(phonon, crystal, settings.band_points)
+    distance, ticks, labels = path_axis(path)
     bands = phonon.run_qpoints(path.kpts).frequencies
-    imaginary, counted = _imaginary_modes(phonon, settings.imaginary_threshold_THz)
+    imaginary, counted = imaginary_modes(phonon, settings.imaginary_threshold_THz)
     return PhononResult(
         material=crystal.name,
         modes=modes,
@@ -212,51 +210,9 @@ def measure_phonons(
         counted_modes=counted,
         imaginary_threshold_THz=settings.imaginary_threshold_THz,
         lowest_band_frequency_THz=float(bands.min()),
+        cell=crystal.size_in_words(crystal.lattice_constant_A),
         notes=notes,
     )
-
-
-def crystal_phonons(calculator: Calculator, primitive: Atoms, settings: PhononSettings) -> Phonopy:
-    """Force constants of a face-centred crystal in a supercell of conventional cells.
-
-    Both signs of every displacement are computed, so that cubic anharmonicity cancels.
-    """
-    from phonopy import Phonopy
-    from phonopy.structure.atoms import PhonopyAtoms
-
-    cell = PhonopyAtoms(
-        symbols=primitive.get_chemical_symbols(),
-        cell=primitive.cell.array,
-        scaled_positions=primitive.get_scaled_positions(),
-        masses=primitive.get_masses(),
-    )
-    supercell = settings.supercell_repeat * _CONVENTIONAL
-    phonon = Phonopy(cell, supercell_matrix=supercell, primitive_matrix=np.eye(3), log_level=0)
-    phonon.generate_displacements(distance=settings.displacement_A, is_plusminus=True)
-    phonon.forces = [
-        calculator.get_forces(Atoms(item.symbols, scaled_positions=item.scaled_positions, cell=item.cell, pbc=True))
-        for item in phonon.supercells_with_displacements or []
-    ]
-    phonon.produce_force_constants(show_drift=False)
-    phonon.symmetrize_force_constants(show_drift=False)
-    return phonon
-
-
-def crystal_modes(phonon: Phonopy, crystal: Material) -> dict[str, float]:
-    """Frequencies (THz) of the modes that symmetry determines.
-
-    The optical modes at Gamma of diamond (all degenerate) and rocksalt (transverse: short-ranged force constants do not
-    split longitudinal from transverse); the longitudinal and transverse modes at X of fcc, which has no optical branch.
-    """
-    if crystal.structure == "fcc":
-        frequencies, vectors = phonon.get_frequencies_with_eigenvectors(_X_POINT)
-        direction = np.linalg.inv(phonon.primitive.cell) @ np.array(_X_POINT)
-        along = np.abs(direction / np.linalg.norm(direction) @ vectors)
-        longitudinal = int(np.argmax(along))
-        return {"X_L": float(frequencies[longitudinal]), "X_T": float(np.delete(frequencies, longitudinal).mean())}
-    frequencies = np.asarray(phonon.get_frequencies([0, 0, 0]))
-    optical = frequencies[np.argsort(np.abs(frequencies))[_ACOUSTIC:]]
-    return {"Gamma_O" if crystal.structure == "diamond" else "Gamma_TO": float(optical.mean())}
 
 
 def _reference_and_own_lattice(
@@ -273,19 +229,11 @@ def _reference_and_own_lattice(
         expected = reference.modes_THz
         equilibrium = reference.equation_of_state.get("lattice_constant_A", np.nan)
     else:
-        expected = crystal_modes(crystal_phonons(reference, crystal.primitive_cell(), settings), crystal)
+        expected = crystal_modes(crystal_phonons(reference, crystal, settings), crystal)
         equilibrium = equation_of_state(reference, crystal).lattice_constant_A
     if np.isnan(equilibrium):
         return expected, own, [*notes, "the reference's equilibrium is unknown: own lattice is the model's equilibrium"]
     return expected, own * crystal.lattice_constant_A / equilibrium, notes
-
-
-def _imaginary_modes(phonon: Phonopy, threshold_THz: float) -> tuple[int, int]:
-    from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
-
-    points = get_commensurate_points(np.rint(phonon.supercell_matrix).astype(int))
-    frequencies = phonon.run_qpoints(points).frequencies
-    return int((frequencies < -threshold_THz).sum()), frequencies.size - _ACOUSTIC
 
 
 def _rms(shifts: list[float]) -> float:

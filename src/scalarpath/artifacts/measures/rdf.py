@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 from ase import Atoms, units
@@ -46,13 +46,27 @@ from scalarpath.artifacts.measures.rdf_comparison import (
     RdfResult,
     compare_rdf,
 )
+from scalarpath.artifacts.pair_search import heights
+from scalarpath.artifacts.ranges import (
+    Beyond,
+    CellEdge,
+    Friction,
+    Samples,
+    Temperature,
+    TimeStep,
+    refuse_empty_or_twice,
+    refuse_endless,
+)
 from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
 from scalarpath.core.errors import ArtifactError, ConfigError
-from scalarpath.core.settings import Count, NonNegative, Positive, Whole
+from scalarpath.core.settings import NonNegative, Positive, Range, Whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_ROUNDING = 1e-6
+MAX_FRAMES = 10**5
+MAX_BINS = 10_000
 TEMPERATURE_TOLERANCE = 0.1
 LIQUID_DISPLACEMENT = 0.3  # of the first peak: root mean square that atoms of a liquid pass while it is sampled
 # key of a row, what it shows, its change in a comparison, note
@@ -71,26 +85,33 @@ class RdfSettings:
     smallest edge of the supercell, of which r_max_A is at most the half.
     """
 
-    temperature_K: Positive | None
-    melt_factor: Positive
+    temperature_K: Temperature | None
+    melt_factor: Annotated[float, Range(above=0.0, at_most=100.0)]
     melt_ps: NonNegative
     equilibrate_ps: NonNegative
     duration_ps: Positive
-    time_step_fs: Positive
-    friction_per_ps: NonNegative
+    time_step_fs: TimeStep
+    friction_per_ps: Friction
     seeds: tuple[Whole, ...]
     snapshot_interval_fs: Positive
     bin_A: Positive
     r_max_A: Positive
     block_ps: Positive
-    bootstrap_samples: Count
-    explosion_factor: Positive
-    evaporation_factor: Positive
-    min_cell_A: Positive
+    bootstrap_samples: Samples
+    explosion_factor: Beyond
+    evaporation_factor: Beyond
+    min_cell_A: CellEdge
 
     def __post_init__(self) -> None:
-        if not self.seeds:
-            raise ConfigError("settings.rdf.seeds is empty; give one seed or more.")
+        refuse_empty_or_twice("settings.rdf.seeds", self.seeds)
+        for name in ("melt_ps", "equilibrate_ps", "duration_ps"):
+            refuse_endless(f"settings.rdf.{name}", getattr(self, name), self.time_step_fs)
+        refuse_endless("settings.rdf.duration_ps", self.duration_ps, self.snapshot_interval_fs, MAX_FRAMES)
+        if self.snapshot_interval_fs < self.time_step_fs:
+            raise ConfigError(
+                f"settings.rdf.snapshot_interval_fs = {self.snapshot_interval_fs:g} is less than time_step_fs = "
+                f"{self.time_step_fs:g}; raise it."
+            )
         if self.r_max_A > self.min_cell_A / 2:
             raise ConfigError(
                 f"settings.rdf.r_max_A = {self.r_max_A} is more than half of min_cell_A = {self.min_cell_A}; use a "
@@ -98,6 +119,11 @@ class RdfSettings:
             )
         if self.bin_A > self.r_max_A:
             raise ConfigError(f"settings.rdf.bin_A = {self.bin_A} is more than r_max_A = {self.r_max_A}; lower it.")
+        if self.bin_A < self.r_max_A / MAX_BINS:
+            raise ConfigError(
+                f"settings.rdf.bin_A = {self.bin_A} makes more than {MAX_BINS} bins up to r_max_A = {self.r_max_A}; "
+                "raise it."
+            )
         if not self.snapshot_interval_fs <= self.block_ps * 1e3 <= self.duration_ps * 1e3 / 2:
             raise ConfigError(
                 f"settings.rdf.block_ps = {self.block_ps} does not lie between snapshot_interval_fs and half of "
@@ -120,15 +146,22 @@ class LiquidStructure(Measure[RdfSettings]):
     )
     charts = (("liquid: failed runs", "failed_liquids"),)
 
+    def unsuitable(self, bench: Bench, settings: RdfSettings) -> str:
+        """See ``Measure``."""
+        if reason := super().unsuitable(bench, settings):
+            return reason
+        if bench.material.liquid is None and settings.temperature_K is None:
+            return "at which temperature it is molten is not known; set settings.rdf.temperature_K"
+        return ""
+
     def measure(
         self, bench: Bench, settings: RdfSettings, progress: Progress, trajectories: Path | None
     ) -> Measurement:
-        """See ``Measure``. Raises ArtifactError for a crystal whose liquid is not known."""
+        """See ``Measure``."""
         liquid = bench.material.liquid
-        if liquid is None:
-            raise ArtifactError(f"material '{bench.material.name}' has no liquid; add it to artifacts/materials.py.")
-        used = replace(settings, temperature_K=settings.temperature_K or liquid.temperature_K)
-        atoms = bench.material.supercell(settings.min_cell_A, liquid.lattice_constant_A)
+        known = (None, None) if liquid is None else (liquid.temperature_K, liquid.lattice_constant_A)
+        used = replace(settings, temperature_K=settings.temperature_K or known[0])
+        atoms = bench.material.supercell(settings.min_cell_A, known[1])  # of one's own: at the density of the file
         forces = next(iter(bench.dynamics.values()))
         folder = None if trajectories is None else trajectories / "liquid"
         model = measure_rdf(forces, atoms, used, progress=partial(progress, "liquid"), trajectories=folder)
@@ -240,8 +273,8 @@ def _edges(atoms: Atoms, settings: RdfSettings) -> np.ndarray:
     """Bin edges from 0 to r_max_A, [bins + 1]. Raises ArtifactError for an unsuitable cell."""
     if not atoms.pbc.all():
         raise ArtifactError("the liquid needs a cell that is periodic in all directions; set pbc and a cell.")
-    height = 1 / np.linalg.norm(atoms.cell.reciprocal().array, axis=1).max()
-    if settings.r_max_A > height / 2:
+    height = heights(atoms).min()
+    if settings.r_max_A > (1 + _ROUNDING) * height / 2:
         raise ArtifactError(
             f"r_max_A = {settings.r_max_A} is more than half the height of the cell, {height / 2:.2f} Å; "
             "use a larger supercell or a smaller r_max_A."

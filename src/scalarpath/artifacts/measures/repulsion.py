@@ -24,10 +24,11 @@ from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
 from scalarpath.artifacts.measures.softening import TopForceResult, softening_of_top_forces, softening_slope
 from scalarpath.artifacts.measures.wall_comparison import WallResult, compare_wall, forces_at_reference
 from scalarpath.artifacts.measures.walls import EQUILIBRIUM_FRACTIONS, CompressedCrystal, Scan, wall_curve, wall_scans
+from scalarpath.artifacts.ranges import refuse_empty_or_twice
 from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
 from scalarpath.artifacts.stored_values import Reference, StoredValues, WallCurve
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import Count, Fraction, Positive, Range
+from scalarpath.core.settings import Range
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,13 +50,13 @@ class RepulsionSettings:
     the pair in the crystal, with one the pair would meet its own images.
     """
 
-    lowest_fraction: Fraction
-    crystal_lowest_fraction: Fraction
+    lowest_fraction: Annotated[float, Range(at_least=0.1, below=1.0)]
+    crystal_lowest_fraction: Annotated[float, Range(at_least=0.3, below=1.0)]
     wall_fraction: Annotated[float, Range(above=0.0, at_most=1.0)]
-    points: Annotated[int, Range(at_least=10)]
-    consistency_points: Count
-    levels_eV: tuple[Positive, ...]
-    bulk_repeat: Annotated[int, Range(at_least=2)]
+    points: Annotated[int, Range(at_least=10, at_most=10_000)]
+    consistency_points: Annotated[int, Range(at_least=1, at_most=10_000)]
+    levels_eV: tuple[Annotated[float, Range(above=0.0, at_most=1e4)], ...]
+    bulk_repeat: Annotated[int, Range(at_least=2, at_most=8)]
 
     def __post_init__(self) -> None:
         lowest = max(self.lowest_fraction, self.crystal_lowest_fraction)
@@ -64,8 +65,7 @@ class RepulsionSettings:
                 f"settings.repulsion.wall_fraction = {self.wall_fraction:g} leaves no wall beyond the lowest fraction, "
                 f"{lowest:g}; raise the one or lower the other."
             )
-        if not self.levels_eV:
-            raise ConfigError("settings.repulsion.levels_eV is empty; give an energy, for example 5.0.")
+        refuse_empty_or_twice("settings.repulsion.levels_eV", self.levels_eV)
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,9 @@ class Repulsion(Measure[RepulsionSettings]):
         result: RepulsionResult = measurement.results["model"]
         top: TopForceResult | None = measurement.results.get("top_forces")
         known = any(wall.reference is not None for wall in result.walls)
-        pooled = "all scans; below 1 is too soft" if known else NO_REFERENCE
-        yield compared("softening_slope", "softening slope, walls", "", result.softening_slope, 1.0, note=pooled)
+        if known:
+            note = "all scans; below 1 is too soft"
+            yield compared("softening_slope", "softening slope, walls", "", result.softening_slope, 1.0, note=note)
         if top is not None:
             note = f"{top.atoms} atoms with forces above {top.smallest_top_force_eV_A:.3g} eV/Å"
             slope = top.softening_slope

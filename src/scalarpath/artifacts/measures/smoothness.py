@@ -21,9 +21,10 @@ from scalarpath.artifacts.figures import MODEL, panels
 from scalarpath.artifacts.materials import Material
 from scalarpath.artifacts.measure import Measure, Measurement, Progress
 from scalarpath.artifacts.measures.walls import PairScan, bond_scan, energy_slope, free_pair
+from scalarpath.artifacts.ranges import Cells
 from scalarpath.artifacts.rows import Row, compared
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import Count, NonNegative, Positive, Range
+from scalarpath.core.settings import Positive, Range
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,22 +44,26 @@ class SmoothnessSettings:
     minimum, in ranges of the curve, below which it is noise.
     """
 
-    points: Annotated[int, Range(at_least=20)]
+    points: Annotated[int, Range(at_least=20, at_most=100_000)]
     pair_range: tuple[Positive, Positive]
-    highest_pair_distance_A: Positive
-    atom_range_A: Positive
-    bulk_repeat: Count
-    prominence: NonNegative
+    highest_pair_distance_A: Annotated[float, Range(at_least=5.0, at_most=10.0)]  # beyond any bond, within the box
+    atom_range_A: Annotated[float, Range(above=0.0, at_most=5.0)]
+    bulk_repeat: Cells
+    prominence: Annotated[float, Range(at_least=0.0, below=1.0)]
 
     def __post_init__(self) -> None:
         low, high = self.pair_range
         if not low < high:
             raise ConfigError(f"settings.smoothness.pair_range = [{low:g}, {high:g}] does not rise; swap the two.")
+        if not 0.1 <= low <= 1.0:
+            raise ConfigError(
+                f"settings.smoothness.pair_range begins at {low:g} usual distances; begin between 0.1 and 1."
+            )
 
 
 @dataclass(frozen=True)
 class LineResult:
-    """One scan, ``dimer_...``, ``bond_...`` or ``atom_in_crystal``.
+    """One scan: ``dimer_...``, ``bond_...``, ``atom_in_crystal`` or ``atom_in_structure``.
 
     position_A, energy_eV, force_eV_A: the curve, the force is that along the line, positive towards its end;
     energy_jump, force_jump: largest change of the second difference between neighbouring points, in ranges (largest
@@ -133,18 +138,18 @@ class Smoothness(Measure[SmoothnessSettings]):
             force_axis.plot(line.position_A, line.force_eV_A, color=MODEL)
             force_axis.axhline(0.0, color="0.85", lw=0.8, zorder=0)
             energy_axis.set(title=line.name.replace("_", " "))
-            force_axis.set(xlabel="displacement (Å)" if line.name == "atom_in_crystal" else "distance (Å)")
+            force_axis.set(xlabel="displacement (Å)" if line.name.startswith("atom_in") else "distance (Å)")
         axes[0, 0].set(ylabel="energy less that of the end (eV)")
         axes[1, 0].set(ylabel="force along the line (eV/Å)")
         return figure
 
 
 @dataclass(frozen=True)
-class AtomInCrystal:
-    """The first atom of a perfect crystal moved along a line of no symmetry."""
+class MovedAtom:
+    """The first atom of a structure moved along a line of no symmetry."""
 
     perfect: Atoms
-    name: str = "atom_in_crystal"
+    name: str
 
     def energy(self, calculator: Calculator, position_A: float) -> float:
         """Energy with the atom at a distance from its site."""
@@ -182,18 +187,19 @@ def measure_smoothness(calculator: Calculator, material: Material, settings: Smo
     )
 
 
-def _scans(item: Material, settings: SmoothnessSettings) -> list[tuple[PairScan | AtomInCrystal, float, float]]:
+def _scans(item: Material, settings: SmoothnessSettings) -> list[tuple[PairScan | MovedAtom, float, float]]:
     """Scans, each with its first and last position."""
     pairs = [free_pair(*symbols, length, _BOX_A) for symbols, length in item.dimers.items()]
     pairs += [bond_scan(item, symbols, bond) for symbols, bond in item.bonds.items()]
     low, high = settings.pair_range
-    scans: list[tuple[PairScan | AtomInCrystal, float, float]] = []
+    scans: list[tuple[PairScan | MovedAtom, float, float]] = []
     for pair in pairs:
         end = min(high * pair.usual_distance, settings.highest_pair_distance_A)
         scans.append((pair, low * pair.usual_distance, end))
-    if item.is_crystal:
-        crystal = AtomInCrystal(item.conventional_cell().repeat(settings.bulk_repeat))
-        scans.append((crystal, -settings.atom_range_A, settings.atom_range_A))
+    if not item.bonds:
+        name = "atom_in_crystal" if item.is_crystal else "atom_in_structure"
+        atom = MovedAtom(item.repeated(settings.bulk_repeat), name)
+        scans.append((atom, -settings.atom_range_A, settings.atom_range_A))
     return scans
 
 

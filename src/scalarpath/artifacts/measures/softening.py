@@ -37,7 +37,8 @@ def softening_of_top_forces(
 ) -> TopForceResult:
     """Softening slope on labelled frames, over the share of their atoms with the largest labelled forces.
 
-    Raises ArtifactError where there is no frame, a frame has no forces, or the share is not in (0, 1].
+    Atoms whose label is NaN are left out. Raises ArtifactError where there is no frame, a frame has no forces, or the
+    share is not in (0, 1].
     """
     if not frames or not 0 < top_fraction <= 1:
         raise ArtifactError(
@@ -50,6 +51,8 @@ def softening_of_top_forces(
         labels.append(atoms.calc.results["forces"])
     expected = np.concatenate(labels)
     found = np.concatenate([calculator.get_forces(atoms.copy()) for atoms in frames])
+    known = np.isfinite(expected).all(axis=1)  # others have no label
+    expected, found = expected[known], found[known]
     size = np.linalg.norm(expected, axis=1)
     top = np.argsort(-size)[: max(1, round(top_fraction * len(size)))]
     return TopForceResult(

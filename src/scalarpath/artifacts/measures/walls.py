@@ -9,13 +9,16 @@ from ase.calculators.calculator import Calculator
 from scipy.interpolate import CubicHermiteSpline
 
 from scalarpath.artifacts.materials import Bond, Material, pair_name
+from scalarpath.artifacts.pair_search import nearest_distances
 from scalarpath.artifacts.stored_values import WallCurve
 from scalarpath.core.errors import ArtifactError
 
 _DENSE_POINTS = 4000
+_SAME_DIGITS = 4  # of distances in Å that symmetry makes equal
 DIFFERENCE_STEP_A = 1e-3
 DIMER_BOX_A = (7.0, 7.0, 9.0)
 """Box of the labelled dimers."""
+_MINIMUM_FRACTIONS = np.linspace(1.4, 0.6, 41)
 EQUILIBRIUM_FRACTIONS = (0.9, 1.1)
 """Where the minimum of a curve is looked for, in usual distances: outside any hole."""
 
@@ -64,7 +67,7 @@ class PairScan:
 
 @dataclass(frozen=True)
 class CompressedCrystal:
-    """A cubic crystal scaled as a whole; the distance is that of nearest neighbours, energies are per atom."""
+    """A crystal scaled as a whole; the distance is that of nearest neighbours, energies are per atom."""
 
     material: Material
     name: str = "crystal"
@@ -98,7 +101,7 @@ class CompressedCrystal:
 
 
 def crystal_force(stress_eV_A3: np.ndarray, atoms: Atoms, distance_A: float) -> float:
-    """Generalised force per atom (eV/Å) on the nearest-neighbour distance of a cubic crystal; stress in Voigt order."""
+    """Generalised force per atom (eV/Å) on the nearest-neighbour distance when all is scaled; stress in Voigt order."""
     return float(-stress_eV_A3[:3].sum() * atoms.get_volume() / (distance_A * len(atoms)))
 
 
@@ -127,6 +130,14 @@ def free_pair(
     return PairScan(f"dimer_{pair}", pair, usual_distance, atoms, (0,), (1,))
 
 
+def minimum_distance(calculator: Calculator, first: str, second: str, near: float) -> float:
+    """Distance (Å) of the outermost energy minimum of a free pair from 1.4 to 0.6 times ``near``; else ``near``."""
+    scan, inwards = free_pair(first, second, near), near * _MINIMUM_FRACTIONS
+    energies = np.array([scan.energy(calculator, distance) for distance in inwards])
+    lower = (energies[1:-1] < energies[:-2]) & (energies[1:-1] <= energies[2:])
+    return float(inwards[1:-1][np.argmax(lower)]) if lower.any() else near
+
+
 def pair_in_crystal(material: Material, repeat: int) -> PairScan:
     """Two nearest neighbours in a perfect crystal whose other atoms stay where they are.
 
@@ -134,11 +145,10 @@ def pair_in_crystal(material: Material, repeat: int) -> PairScan:
     """
     if repeat < 2:
         raise ArtifactError(f"bulk_repeat = {repeat} lets the pair meet its own images; use 2 or more.")
-    atoms = material.conventional_cell().repeat(repeat)
-    distances = atoms.get_distances(0, range(len(atoms)), mic=True)
-    distances[0] = np.inf
-    neighbour = int(np.argmin(distances))
-    return PairScan("pair_in_crystal", _nearest_pair_name(material), distances[neighbour], atoms, (0,), (neighbour,))
+    atoms = material.repeated(repeat)
+    first, second, distance = _closest_pair(atoms)
+    name = pair_name(atoms[first].symbol, atoms[second].symbol)
+    return PairScan("pair_in_crystal", name, distance, atoms, (first,), (second,))
 
 
 def bond_scan(material: Material, symbols: tuple[str, str], bond: Bond) -> PairScan:
@@ -197,7 +207,15 @@ def wall_distances(curve: WallCurve, usual_distance: float, levels_eV: Sequence[
 
 
 def _nearest_pair_name(material: Material) -> str:
-    cell = material.conventional_cell()
-    distances = cell.get_distances(0, range(len(cell)), mic=True)
-    distances[0] = np.inf
-    return pair_name(cell[0].symbol, cell[int(np.argmin(distances))].symbol)
+    atoms = material.repeated(2)
+    first, second, _ = _closest_pair(atoms)
+    return pair_name(atoms[first].symbol, atoms[second].symbol)
+
+
+def _closest_pair(atoms: Atoms) -> tuple[int, int, float]:
+    """Two atoms and their distance (Å), the shortest that there is; of several such pairs one of the first atom."""
+    first = int(np.argmin(nearest_distances(atoms).round(_SAME_DIGITS)))
+    distances = atoms.get_distances(first, range(len(atoms)), mic=True)
+    distances[first] = np.inf
+    second = int(np.argmin(distances))
+    return first, second, float(distances[second])

@@ -11,7 +11,8 @@ from typing import Any
 import pytorch_lightning as pl
 
 from scalarpath.core.errors import TrainingError
-from scalarpath.runs.job import CheckpointSettings
+from scalarpath.core.files import removed_on_failure
+from scalarpath.runs.sections import CheckpointSettings
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 
@@ -40,14 +41,15 @@ class BestAndLast(pl.callbacks.Checkpoint):
         improved = value < self.best
         if improved:
             self.best, self.best_epoch = value, trainer.current_epoch + 1
-        partial = self.directory / f"{LAST}.part"
-        trainer.save_checkpoint(partial)
-        if trainer.is_global_zero:
-            # the best one first: after a crash in between, resuming comes to the same best epoch again
-            if improved:
-                shutil.copyfile(partial, self.directory / f"{BEST}.part")
-                os.replace(self.directory / f"{BEST}.part", self.directory / BEST)
-            os.replace(partial, self.directory / LAST)
+        last, best = self.directory / f"{LAST}.part", self.directory / f"{BEST}.part"
+        with removed_on_failure(last, best):
+            trainer.save_checkpoint(last)
+            if trainer.is_global_zero:
+                # the best one first: after a crash in between, resuming comes to the same best epoch again
+                if improved:
+                    shutil.copyfile(last, best)
+                    os.replace(best, self.directory / BEST)
+                os.replace(last, self.directory / LAST)
 
     def state_dict(self) -> dict[str, Any]:
         """What exact resuming needs."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from scalarpath.runs.job import EarlyStoppingSettings
+from scalarpath.runs.sections import EarlyStoppingSettings
 
 
 class EarlyStopping(pl.Callback):

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from scalarpath.data.timed_loader import TimedLoader
-from scalarpath.runs.job import StepTimerSettings
+from scalarpath.runs.sections import StepTimerSettings
 
 
 class StepTimer(pl.Callback):

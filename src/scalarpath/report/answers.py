@@ -1,0 +1,193 @@
+"""Which head is best here, by how much, how sure, at what cost: the answer of a report, for any data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalarpath.core.quantities import PRIMARY_FIRST, QUANTITIES
+from scalarpath.report.cells import BASELINE, Cell
+from scalarpath.report.costs import Cost, Ratio
+from scalarpath.report.effects import ALL_DATA, NEEDED_SEEDS, Effect, shown_change, shown_effect
+from scalarpath.report.paired_tests import t_test
+
+BETTER, NO_HEAD, UNDECIDED = "better than baseline", "no head is better", "undecided"
+_MOST_RIVALS = 3  # named in a sentence
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One arm in the order of the answer: ``effects`` against baseline by quantity (none for baseline itself)."""
+
+    arm: str
+    effects: dict[str, Effect]
+    cost: Cost | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer for one data set and backbone, or for ALL_DATA of a backbone.
+
+    ``word`` is BETTER, NO_HEAD or UNDECIDED. ``headline`` names the best arm and by how much, ``reasons`` say how sure
+    that is and what it costs, in sentences. ``ranks`` are the arms, the best first.
+    """
+
+    data: str
+    backbone: str
+    word: str
+    headline: str
+    reasons: tuple[str, ...]
+    ranks: tuple[Rank, ...]
+
+    @property
+    def name(self) -> str:
+        """Shown."""
+        return f"{self.data} × {self.backbone}"
+
+
+def answers(cells: Sequence[Cell], effects: Sequence[Effect], costs: Sequence[Cost]) -> list[Answer]:
+    """One answer per cell, after those over all data sets of a backbone; arms of cells and effects are in order."""
+    chosen = [effect for effect in effects if effect.statistic == "mae"]
+    found = []
+    for backbone in dict.fromkeys(cell.backbone for cell in cells):
+        inside = [cell for cell in cells if cell.backbone == backbone]
+        pooled = [effect for effect in chosen if (effect.data, effect.backbone) == (ALL_DATA, backbone)]
+        if pooled:
+            found.append(_answer(ALL_DATA, inside, pooled, []))
+        for cell in inside:
+            own = [effect for effect in chosen if (effect.data, effect.backbone) == (cell.data, backbone)]
+            found.append(_answer(cell.data, [cell], own, [cost for cost in costs if _is_of(cost, cell)]))
+    return found
+
+
+def _is_of(cost: Cost, cell: Cell) -> bool:
+    return (cost.data, cost.backbone) == (cell.data, cell.backbone)
+
+
+def _answer(data: str, cells: Sequence[Cell], effects: Sequence[Effect], costs: Sequence[Cost]) -> Answer:
+    against = [effect for effect in effects if effect.reference == BASELINE]
+    prop = next((quantity.name for quantity in PRIMARY_FIRST if any(e.prop == quantity.name for e in against)), None)
+    if prop is None:
+        return Answer(data, cells[0].backbone, UNDECIDED, *_nothing_to_compare(cells[0]), ())
+    gains = {effect.arm: effect.mean for effect in against if effect.prop == prop}
+    arms = sorted([BASELINE, *gains], key=lambda arm: gains.get(arm, 0.0))
+    ranks = [
+        Rank(
+            arm,
+            {effect.prop: effect for effect in against if effect.arm == arm},
+            next((cost for cost in costs if cost.arm == arm), None),
+        )
+        for arm in arms
+    ]
+    word, headline, reasons = (_for_baseline if arms[0] == BASELINE else _for_head)(ranks, prop, cells)
+    reasons += [*_other_quantities(ranks, prop), *_cost(ranks[0])]
+    return Answer(data, cells[0].backbone, word, headline, tuple(reasons), tuple(ranks))
+
+
+def _nothing_to_compare(cell: Cell) -> tuple[str, tuple[str, ...]]:
+    if len(cell.arms) == 1:
+        return f"Only {next(iter(cell.arms))} was run.", ("With baseline and the same seeds it can be compared.",)
+    if BASELINE not in cell.arms:
+        return "Heads were run without baseline.", ("Train head=baseline with the same seeds to compare them.",)
+    return "No head shares a seed with baseline.", ("Train the missing seeds to compare them.",)
+
+
+def _for_head(ranks: Sequence[Rank], prop: str, cells: Sequence[Cell]) -> tuple[str, str, list[str]]:
+    best, effect = ranks[0].arm, ranks[0].effects[prop]
+    noun = QUANTITIES[prop].noun
+    headline = f"{best} has the lowest {noun} MAE; against baseline: {shown_effect(effect)}."
+    doubts = list(_doubts(effect))
+    if doubts:
+        return UNDECIDED, headline, [f"Not sure that it is better than baseline: {'; '.join(doubts)}."]
+    reasons = [f"Sure against baseline: every 95 % interval lies below zero, with {len(effect.seeds)} seeds."]
+    rivals = []
+    for rank in ranks[1:]:
+        if rank.arm == BASELINE:
+            continue
+        mean, low, high = _paired(cells, best, rank.arm, prop)
+        if not high < 0:
+            change = "no common seed" if math.isnan(mean) else f"{shown_change(mean, low, high)} against it"
+            rivals.append(f"{rank.arm} ({change})")
+    if rivals:
+        more = f" and {len(rivals) - _MOST_RIVALS} more" if len(rivals) > _MOST_RIVALS else ""
+        reasons.append(f"Not told apart from {', '.join(rivals[:_MOST_RIVALS])}{more}: take the cheapest.")
+    elif len(ranks) > 2:
+        reasons.append("Sure against every other head that was run, each with its own 95 % interval.")
+    return BETTER, headline, reasons
+
+
+def _for_baseline(ranks: Sequence[Rank], prop: str, cells: Sequence[Cell]) -> tuple[str, str, list[str]]:
+    noun = QUANTITIES[prop].noun
+    second = ranks[1]
+    shown = shown_effect(second.effects[prop])
+    headline = f"No head has a lower {noun} MAE than baseline; next is {second.arm}: {shown}."
+    few = min(len(rank.effects[prop].seeds) for rank in ranks[1:])
+    open_ = [rank.arm for rank in ranks[1:] if not rank.effects[prop].low > 0]
+    doubts = [f"{few} of {NEEDED_SEEDS} seeds"] if few < NEEDED_SEEDS else []
+    doubts += [f"the interval of {', '.join(open_)} reaches below zero"] if open_ else []
+    if doubts:
+        return UNDECIDED, headline, [f"Not sure: {'; '.join(doubts)}."]
+    return NO_HEAD, headline, ["Sure: every 95 % interval lies above zero."]
+
+
+def _doubts(effect: Effect) -> Iterator[str]:
+    if len(effect.seeds) < NEEDED_SEEDS:
+        yield f"{len(effect.seeds)} of {NEEDED_SEEDS} seeds"
+    if any(high >= 0 for _, high in effect.intervals):
+        which = "interval" if effect.high >= 0 else "bootstrap interval (resampled test frames)"
+        yield f"the {which} reaches above zero"
+
+
+def _paired(cells: Sequence[Cell], arm: str, other: str, prop: str) -> tuple[float, float, float]:
+    """Mean log-ratio of two arms over seeds (and data sets) with its t interval."""
+    strata = []
+    for cell in cells:
+        if arm in cell.arms and other in cell.arms:
+            seeds = cell.common_seeds(arm, other)
+            pairs = [[cell.arms[name][seed].test_error(prop) for name in (arm, other)] for seed in seeds]
+            ratios = [math.log(a / b) for a, b in pairs if a > 0 and b > 0]
+            if ratios:
+                strata.append(np.array(ratios))
+    if not strata:
+        return math.nan, math.nan, math.nan
+    return t_test(strata)[:3]
+
+
+def _other_quantities(ranks: Sequence[Rank], prop: str) -> Iterator[str]:
+    """Where another arm comes first by another quantity."""
+    for quantity in PRIMARY_FIRST:
+        known = [rank.effects[quantity.name] for rank in ranks if quantity.name in rank.effects]
+        if quantity.name == prop or not known:
+            continue
+        first = min(known, key=lambda effect: effect.mean)
+        name = first.arm if first.mean < 0 else BASELINE
+        if name != ranks[0].arm:
+            tail = f": {shown_effect(first)}" if name == first.arm else ""
+            yield f"By {quantity.noun} MAE {name} comes first{tail}."
+
+
+def _cost(rank: Rank) -> Iterator[str]:
+    if rank.arm == BASELINE or rank.cost is None:
+        return
+    cost = rank.cost
+    parts = [
+        f"{name} {text}"
+        for name, text in (
+            ("training step", ratio_change(cost.train)), ("inference", ratio_change(cost.inference)),
+            ("operations", ratio_change(Ratio(cost.flops_ratio, math.nan, math.nan))),
+            ("parameters", ratio_change(Ratio(cost.parameter_ratio, math.nan, math.nan))),
+        )
+        if text
+    ]  # fmt: skip
+    yield f"It costs, against baseline: {', '.join(parts)}." if parts else "Its cost was not measured."
+
+
+def ratio_change(ratio: Ratio) -> str:
+    """A ratio to baseline as a change in percent with its interval; empty where it is unknown."""
+    if math.isnan(ratio.value):
+        return ""
+    ends = "" if math.isnan(ratio.low) else f" [{100 * (ratio.low - 1):+.1f}, {100 * (ratio.high - 1):+.1f}]"
+    return f"{100 * (ratio.value - 1):+.1f} %{ends}"
