@@ -41,7 +41,7 @@ class Soap(torch.optim.Optimizer):
         self._stacks: list[_Stack] | None = None
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; a parameter without a gradient counts as one whose gradient is zero."""
         loss = None
         if closure is not None:
@@ -87,7 +87,8 @@ class _Stack:
     """
 
     def __init__(self, group: dict[str, Any], shape: tuple[int, ...], params: list[nn.Parameter], state: Any) -> None:
-        self.group, self.shape, self.params = group, shape, params
+        self.group, self.shape = group, shape
+        self.params: list[Tensor] = list(params)
         self._counts = [p.numel() // math.prod(shape) for p in params]
 
         def stacked(name: str, *sizes: int) -> Tensor:
