@@ -72,10 +72,13 @@ def uneven_frames(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_give_gradients_weights_and_errors_of_one_on_uneven_batches(tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["adamw", "soap"])
+def test_two_processes_give_gradients_weights_and_errors_of_one_on_uneven_batches(
+    tmp_path: Path, optimizer: str
+) -> None:
     """9 train frames in batches of 4: the last batch is one frame for two processes."""
     uneven_frames(tmp_path / "frames.extxyz")
-    data = ("data=extxyz", "data.path=frames.extxyz", "data.train_size=9")
+    data = ("data=extxyz", "data.path=frames.extxyz", "data.train_size=9", f"optimizer={optimizer}")
     for name, trainer in (("one", "cpu"), ("two", "ddp_cpu")):
         (tmp_path / f"gradients_{name}").mkdir()
         gradients = {"PROBE_GRADIENTS": f"gradients_{name}"}

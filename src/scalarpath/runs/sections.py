@@ -72,14 +72,23 @@ class LossSettings(LossWeights):
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """The section ``optimizer``."""
+    """The section ``optimizer``; ``basis_...`` belong to SOAP alone."""
 
-    kind: Literal["adam", "adamw"]
+    kind: Literal["adam", "adamw", "soap"]
     amsgrad: bool
     lr: Positive
     weight_decay: NonNegative
     beta1: Annotated[float, Range(at_least=0.0, below=1.0)]
     beta2: Annotated[float, Range(at_least=0.0, below=1.0)]
+    basis_interval: Count | None = None
+    basis_max_size: Count | None = None
+
+    def __post_init__(self) -> None:
+        of_soap = self.kind == "soap"
+        if (self.basis_interval is not None) != of_soap or (self.basis_max_size is not None) != of_soap:
+            raise ConfigError("optimizer.basis_interval and basis_max_size belong to optimizer=soap and to no other.")
+        if of_soap and self.amsgrad:
+            raise ConfigError("optimizer.amsgrad=true belongs to adam and adamw; soap keeps no largest moment.")
 
 
 @dataclass(frozen=True)

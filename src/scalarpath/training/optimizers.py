@@ -1,4 +1,4 @@
-"""Optimisers: Adam and AdamW with parameter groups for backbone and head."""
+"""Optimisers with parameter groups for backbone and head."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from scalarpath.runs.sections import OptimizerSettings
+from scalarpath.training.soap import Soap
 
 
 def build_optimizer(
     settings: OptimizerSettings, backbone: Iterable[nn.Parameter], head: Iterable[nn.Parameter]
 ) -> torch.optim.Optimizer:
-    """Adam (decay inside the gradient) or AdamW (decoupled) over all trainable parameters.
+    """Adam (decay inside the gradient), AdamW (decoupled) or SOAP (decoupled) over all trainable parameters.
 
     Only the backbone decays: the head starts at zero, where decay would hold it back.
     """
@@ -21,11 +22,9 @@ def build_optimizer(
         {"params": [p for p in backbone if p.requires_grad], "weight_decay": settings.weight_decay, "name": "backbone"},
         {"params": [p for p in head if p.requires_grad], "weight_decay": 0.0, "name": "head"},
     ]
+    groups = [group for group in groups if group["params"]]
+    betas = (settings.beta1, settings.beta2)
+    if settings.basis_interval is not None and settings.basis_max_size is not None:
+        return Soap(groups, settings.lr, betas, interval=settings.basis_interval, max_size=settings.basis_max_size)
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
-    return kind(
-        [group for group in groups if group["params"]],
-        lr=settings.lr,
-        betas=(settings.beta1, settings.beta2),
-        amsgrad=settings.amsgrad,
-        fused=True,
-    )
+    return kind(groups, lr=settings.lr, betas=betas, amsgrad=settings.amsgrad, fused=True)
