@@ -222,12 +222,16 @@ def _changed_on_resume(cfg: DictConfig) -> list[str]:
     return changed
 
 
-def _job_of_sweep(config_file: str) -> None:
-    """``python -m scalarpath.cli FILE``: one job of a sweep, whose settings (or ``resume``) stand in FILE."""
+def _job_of_sweep(config_file: str, program: str) -> None:
+    """``python -m scalarpath.cli FILE PROGRAM``: one job of a sweep, whose settings (or ``resume``) stand in FILE.
+
+    PROGRAM: what the user has called, after which the commands that are printed are called too.
+    """
+    sys.argv[0] = program
     threading.Thread(target=end_with_parent, daemon=True).start()
     _prepare()
     _with_errors_as_lines(_run)(DictConfig(OmegaConf.load(config_file)))
 
 
 if __name__ == "__main__":
-    _job_of_sweep(sys.argv[1])
+    _job_of_sweep(*sys.argv[1:3])

@@ -50,6 +50,7 @@ def test_what_is_no_path_keeps_its_meaning() -> None:
         "job",
     ]
     assert as_meant(kept) == kept
+    assert as_meant(["seed=0", "-m", "head=pan", "--cfg", "job"]) == ["-m", "seed=0", "head=pan", "--cfg", "job"]
     assert as_meant(["-m", "data.path=a,b"]) == ["-m", "data.path=a,b"], "a sweep over two files"
     assert read("logger.wandb.name=größe (1)") == "größe (1)", "what cannot be read otherwise is a text"
 

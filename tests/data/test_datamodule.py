@@ -10,6 +10,7 @@ from scalarpath.core.errors import ConfigError
 from scalarpath.data import datamodule, labelled
 from scalarpath.data.batches import EpochSampler
 from scalarpath.data.datamodule import AtomicDataModule
+from scalarpath.data.split_report import read_split
 from scalarpath.training.evaluation import trivial_errors
 
 
@@ -181,6 +182,7 @@ def test_isolated_atoms_set_e0s_and_stay_in_train(write, make_silicon, settings,
         data.setup()
         assert 9 in data.splits["train"]
         assert data.statistics.e0s == {14: -0.8}
+        assert read_split(data.config, 5.0).splits == data.splits
         assert any("without a neighbour" in text for text in data.audit.warnings)
         assert any("1 frames hold one isolated atom (Si; first" in text for text in data.audit.warnings)
 

@@ -134,7 +134,12 @@ def test_all_nine_numbers_of_a_stress_are_kept(write, make_silicon):
 
 
 @pytest.mark.parametrize(
-    ("symbol", "message"), [("X", "ghost atom X is no element"), ("D", "'D' is an isotope, .* write H"), ("Qq", "Qq")]
+    ("symbol", "message"),
+    [
+        ("X", "ghost atom X is no element"),
+        ("D", "'D' is an isotope, .* write H"),
+        ("Qq", "'Qq' is no element; repair or remove this frame"),
+    ],
 )
 def test_atoms_that_are_no_element_are_named(write, make_silicon, symbol, message):
     lines = Path(write(make_silicon(3))).read_text().splitlines(keepends=True)

@@ -84,6 +84,7 @@ def test_place_logging_and_measuring_may_differ(tmp_path: Path) -> None:
     write_run(tmp_path / "a", "baseline")
     free = {"logger.kind": "wandb", "measure_overhead": True, "artifacts": "smoke", "callbacks.progress.style": "bar"}
     write_run(tmp_path / "b", "panpgs", settings={**free, "data.path": "elsewhere/si.extxyz", "trainer.threads": 2})
+    write_run(tmp_path / "c", "pan", settings={"data.test_path": ["test.extxyz"], "data.split_file": "split.json"})
     assert len(cells(tmp_path)) == 1
 
 

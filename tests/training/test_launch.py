@@ -90,6 +90,9 @@ def test_another_number_of_processes_than_the_job_has_is_refused(
     settle_ranks(settings.devices, settings.num_nodes)
     with pytest.raises(ConfigError, match=words):
         check_launch(settings)
+    if launcher == "nonsense":  # asked before everything else
+        with pytest.raises(ConfigError, match=words):
+            is_first_process()
 
 
 def test_the_processes_that_lightning_starts_pass(alone: pytest.MonkeyPatch) -> None:

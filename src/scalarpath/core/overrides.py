@@ -46,11 +46,13 @@ def as_meant(arguments: Sequence[str]) -> list[str]:
     """The arguments of a command, each in a form that Hydra reads as it was meant.
 
     A path is what was typed, with the home folder for ``~``; another value that the grammar does not know is a text.
+    ``-m`` comes first: between two settings Hydra takes no option.
     """
     if any(text.startswith("hydra.job.name=train_ddp_process_") for text in arguments):
         # a process that Lightning has started: it ends the command with settings of Hydra's, which have no effect here
         arguments = [text for text in arguments if not text.startswith(_ADDED_BY_LIGHTNING)]
     multirun = any(text in _MULTIRUN for text in arguments)
+    arguments = sorted(arguments, key=lambda text: text not in _MULTIRUN[:2])
     before = ("", *arguments[:-1])
     return [
         text if text.startswith("-") or last in _TAKE_A_VALUE else _as_meant(text, multirun)

@@ -112,6 +112,7 @@ Depth = Annotated[int, Range(at_least=0, at_most=100)]  # layers of a network
 Layers = Annotated[int, Range(at_least=1, at_most=100)]
 Cutoff = Annotated[float, Range(at_least=0.1, at_most=100.0)]  # Å
 Text = Annotated[str, NotEmpty()]
+Name = Annotated[str, Matching(r"[^/]*[^/\s][^/]*", "a name without /")]  # of a part of a directory's name
 Device = Annotated[str, Matching(r"cpu|mps|cuda(:\d+)?", "cpu, mps, cuda or cuda:<number>")]
 
 

@@ -16,7 +16,19 @@ from omegaconf import OmegaConf
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR, cache_root
-from scalarpath.core.settings import MISSING, Among, Count, Fraction, Matching, Range, Seed, Text, Whole, read_settings
+from scalarpath.core.settings import (
+    MISSING,
+    Among,
+    Count,
+    Fraction,
+    Matching,
+    Name,
+    Range,
+    Seed,
+    Text,
+    Whole,
+    read_settings,
+)
 from scalarpath.core.units import ENERGY_TO_EV, FORCE_TO_EV_A, STRESS_ORDERS, STRESS_SIGNS, STRESS_TO_EV_A3
 
 Energy = Annotated[float, Range(at_least=-1e7, at_most=1e7)]  # eV, of an atom
@@ -61,7 +73,7 @@ class LabelSettings:
 class DataConfig(LabelSettings):
     """The section ``data``."""
 
-    name: Text
+    name: Name
     source: Annotated[str, Among(SOURCES)] | Annotated[str, Matching(r"[\w.]+:\w+", "package.module:function")]
     path: Text | Sequence[Text] | None = None  # mandatory in extxyz.yaml (???), so it has no default there
     index: Text

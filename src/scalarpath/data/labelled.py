@@ -40,7 +40,7 @@ def read_labelled(config: DataConfig, required: frozenset[str] | None = None) ->
         required = frozenset(name for name in QUANTITIES if any(label.has(name) for label in labels))
     audit = audit_labels(loaded.frames, labels, keys, config, required, loaded.notes)
     if odd := odd_cells(loaded.frames):
-        audit.suspect(odd, weighed=True)
+        audit.suspicions.insert(0, odd)  # first: a stress may look wrong because of it
     _check_order(audit, loaded.frames, labels, config.order_of_six, weighed="stress" in required)
     return LabelledFrames(loaded, labels, audit)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import re
 import shutil
 import tempfile
 import zlib
@@ -223,6 +224,9 @@ def _selected(items: Iterator[T], wanted: slice) -> Iterator[tuple[int, T]]:
 
 def _reason(error: Exception) -> str:
     """Why a frame cannot be read, in a few words."""
-    if isinstance(error, KeyError) and str(error.args[0]) in ISOTOPES:
-        return f"'{error.args[0]}' is an isotope, which is the same element to a potential: write H"
+    name = str(error.args[0]) if isinstance(error, KeyError) else ""
+    if name in ISOTOPES:
+        return f"'{name}' is an isotope, which is the same element to a potential: write H"
+    if re.fullmatch(r"[A-Z]\w{0,3}", name):  # ASE has looked it up
+        return f"'{name}' is no element"
     return f"cut short or malformed ({' '.join(f'{type(error).__name__}: {error}'.split())[:160]})"

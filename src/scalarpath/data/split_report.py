@@ -48,7 +48,7 @@ class SplitData:
 def read_split(config: DataConfig, cutoff: float) -> SplitData:
     """Read a data set and split it as a training with this ``cutoff`` (Å) does; errors as in training."""
     loaded = load_dataset(config)
-    reserved = isolated_atom_frames(loaded.frames, cutoff) if config.e0s == "isolated_atoms" else []
+    reserved = isolated_atom_frames(loaded.frames, cutoff)
     splits, groups = split_frames(config, loaded, reserved)
     bare = replace(config, merge_near_duplicates=False)
     keys = frame_groups(bare, loaded.frames, reserved) if config.group_key else groups

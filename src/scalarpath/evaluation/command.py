@@ -98,6 +98,8 @@ def measure_trained(
 def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
     given = _subject(settings)
     found = FinishedRun.load(run_path, settings.device, settings.trust, settings.changes)
+    if given is None and settings.artifact and (name := bench_name(found.job.config["data"])) is not None:
+        given = _subject(replace(settings, material=name))
     directory = Path(settings.output_dir) if settings.output_dir is not None else found.directory.path
     if settings.frames is not None:
         evaluate_frames(found, settings.frames, settings.data, directory / FOLDER)
@@ -110,8 +112,6 @@ def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
     Console().print(error_table({**found.summary, **errors}))
     if not settings.artifact:
         return []
-    if given is None and (name := bench_name(found.job.config["data"])) is not None:
-        given = _subject(replace(settings, material=name))
     if given is None:
         Console().print(
             f"No artifacts: the data set '{found.job.config['data'].get('name')}' belongs to no material of the bench. "

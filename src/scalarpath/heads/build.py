@@ -13,7 +13,7 @@ from torch import nn
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.imports import class_named
-from scalarpath.core.settings import read_settings
+from scalarpath.core.settings import Name, read_settings
 from scalarpath.heads.controls import ConstantDescriptors, MlpReadout, ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.heads.interface import Descriptors, PathwayPart, PathwayShape, ScalarPathway
@@ -43,7 +43,7 @@ DESCRIPTORS: dict[str, type[Descriptors]] = {
 class HeadSettings:
     """The section ``head``. The options of parts and descriptors are those of their constructors, and ``kind``."""
 
-    name: str | None = None
+    name: Name | None = None
     parts: dict[str, dict[str, Any] | None] | None = None
     descriptors: dict[str, Any] | None = None
 

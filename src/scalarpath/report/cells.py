@@ -9,13 +9,14 @@ from typing import Any
 
 from scalarpath.core.errors import ReportError
 from scalarpath.core.settings import flat
+from scalarpath.data.config import PLACES
 from scalarpath.report.runs import Run
 from scalarpath.runs.identity import NO_NUMBER
 
 BASELINE = "baseline"
 FREE = (
-    "head.*", "seed", *NO_NUMBER, *(f"{group}.*" for group in NO_NUMBER), "trainer.threads", "data.path", "data.root",
-    "data.eval_batch_size",
+    "head.*", "seed", *NO_NUMBER, *(f"{group}.*" for group in NO_NUMBER), "trainer.threads",
+    *(f"data.{place}" for place in PLACES), "data.eval_batch_size",
 )  # fmt: skip
 """Settings that may differ: the arm, the seed, where and how output is written, what is measured besides, and where the
 data lie (what they are is compared by their hash and split)."""

@@ -111,7 +111,7 @@ def find_runs(places: Sequence[str], where: Mapping[str, Any]) -> tuple[list[Run
                 files = (directory.read_json(f"{name}.json", keys) for name, keys in NEEDED.items())
                 finished.append(Run(path, config, *files))
         except CheckpointError as error:
-            reason = str(error)
+            reason = str(error).removesuffix(".")
         if reason is not None:
             unfinished.append(Unfinished(path, reason))
     if known and (unknown := [key for key in wanted if key not in known]):

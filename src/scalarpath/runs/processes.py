@@ -88,7 +88,7 @@ def run_in_own_process(config_file: Path, log: Path, *, threads: int, quiet: boo
     are appended to ``log``. The process ends when this one does, even if this one is killed: see ``end_with_parent``.
     """
     environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
-    command = [sys.executable, "-m", "scalarpath.cli", str(config_file)]
+    command = [sys.executable, "-m", "scalarpath.cli", str(config_file), sys.argv[0]]
     with log.open("a") as file:
         output = file if quiet else None
         process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=file)

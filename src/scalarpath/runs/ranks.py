@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from scalarpath.core.errors import ConfigError
+
 RANKS = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
 # all that makes Lightning or torch look for other processes, but for what SLURM says of the whole allocation
 _OF_A_GROUP = (
@@ -18,7 +20,21 @@ _OF_A_GROUP = (
 
 def is_first_process() -> bool:
     """Whether this is the process that writes files (also before torch.distributed is initialised)."""
-    return all(int(os.environ.get(name) or 0) == 0 for name in RANKS)
+    return not any(number(name) for name in RANKS)
+
+
+def number(name: str) -> int | None:
+    """A variable of the environment as a whole number; None where it is not set or empty.
+
+    Raises ConfigError where it is something else.
+    """
+    text = os.environ.get(name)
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"{name}={text} in the environment is not a whole number; unset it.") from None
 
 
 def settle_ranks(devices: Any, num_nodes: Any) -> None:

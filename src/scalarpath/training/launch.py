@@ -12,7 +12,7 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.runs.ranks import RANKS
+from scalarpath.runs.ranks import RANKS, number
 from scalarpath.runs.sections import TrainerSettings
 
 _LAUNCHERS = (TorchElasticEnvironment, SLURMEnvironment, LSFEnvironment, MPIEnvironment)
@@ -58,7 +58,7 @@ def _check_number(settings: TrainerSettings) -> None:
     job = f"trainer.devices={settings.devices} and trainer.num_nodes={settings.num_nodes} make {wanted} processes"
     torchrun = TorchElasticEnvironment.detect()
     if SLURMEnvironment.detect() and not torchrun:
-        tasks, per_node = _number("SLURM_NTASKS"), _number("SLURM_NTASKS_PER_NODE")
+        tasks, per_node = number("SLURM_NTASKS"), number("SLURM_NTASKS_PER_NODE")
         if tasks != wanted or per_node not in (None, settings.devices):
             raise ConfigError(
                 f"{job}, but SLURM has {tasks} tasks for them; start them with srun --nodes={settings.num_nodes} "
@@ -67,8 +67,8 @@ def _check_number(settings: TrainerSettings) -> None:
         if per_node is None:
             raise ConfigError(f"{job}: give SLURM --ntasks-per-node={settings.devices} in place of --ntasks.")
         return
-    ranks = {name: _number(name) for name in RANKS}
-    started = _number("WORLD_SIZE")
+    ranks = {name: number(name) for name in RANKS}
+    started = number("WORLD_SIZE")
     if torchrun and started != wanted:
         raise ConfigError(f"{job}, but torchrun has started {started}; make the numbers equal.")
     # processes that Lightning starts, or somebody by hand, are told how many they are
@@ -79,14 +79,3 @@ def _check_number(settings: TrainerSettings) -> None:
             f"{job}, and {name}={ranks[name]} says that this is not the first, but WORLD_SIZE is "
             f"{'not set' if started is None else started}; unset {name}, or start all processes with torchrun or srun."
         )
-
-
-def _number(name: str) -> int | None:
-    """A variable of the environment as a whole number; None where it is not set or empty."""
-    text = os.environ.get(name)
-    if not text:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(f"{name}={text} in the environment is not a whole number; unset it.") from None

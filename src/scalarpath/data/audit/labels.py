@@ -64,6 +64,7 @@ def audit_labels(
     if audit.suspicions:  # of a unit, which would make outliers of frames that are none
         return audit
     outliers.check_forces(audit, frames, facts, weighed=weighed["forces"])
+    outliers.check_balance(audit, frames, facts, weighed=weighed["forces"])
     outliers.check_stress(audit, frames, facts, weighed=weighed["stress"])
     outliers.check_energies(audit, frames, facts, weighed=weighed["energy"])
     right = [facts.files.index(file) for file, fit in fits.items() if forces_agree(fit)]

@@ -31,6 +31,8 @@ STRANGE_ENERGY = 2.0  # eV/atom away from similar frames
 STRANGE_MOLECULE = 10.0  # eV/atom; bonds may be broken
 SPREADS = 10.0  # times the usual deviation
 MANY = 0.05  # of the frames, from which a wrong unit is more likely than damage
+BALANCED, UNBALANCED = 0.1, 1.0  # eV/Å, sum of the forces of most frames, and of one that stands out
+LEFT_OVER = 0.1  # of the largest force, likewise
 MISFIT, STRANGE_MISFIT = 0.02, 0.3  # eV/atom that energy and forces of close frames do not explain
 MISFITS = 60.0  # times the usual misfit; frames far up the wall reach 30
 
@@ -54,6 +56,29 @@ def check_forces(audit: LabelAudit, frames: Sequence[Frame], facts: Facts, *, we
             f"{frames[worst].where}: a force of {facts['largest_force'][worst]:.3g} eV/Å, where atoms so close "
             f"give at most about {found[worst]:.2g} and half of the frames have at most {usual:.2g}"
             f"{_others(found)}; {_damaged(facts, found)}, {OVERRULE}.",
+            weighed=weighed,
+        )
+
+
+def check_balance(audit: LabelAudit, frames: Sequence[Frame], facts: Facts, *, weighed: bool) -> None:
+    """Suspect forces that do not add up to zero where those of most frames with the same atoms do: shifted columns.
+
+    Where all frames are like that, atoms were held fast.
+    """
+    net, kinds = facts["net_force"], facts["composition"]
+    strange = net > np.maximum(UNBALANCED, LEFT_OVER * facts["largest_force"])
+    found = {}
+    for kind in np.unique(kinds[strange]):
+        alike = (kinds == kind) & np.isfinite(net)
+        usual = float(np.median(net[alike]))
+        if alike.sum() >= FEWEST_SIMILAR and usual < BALANCED:
+            found |= dict.fromkeys(np.flatnonzero(alike & strange).tolist(), usual)
+    if found:
+        worst = max(found, key=lambda i: net[i])
+        audit.suspect(
+            f"{frames[worst].where}: the forces add up to {net[worst]:.3g} eV/Å, where those of half of the frames "
+            f"with the same atoms add up to at most {found[worst]:.1g}{_others(found)}; {_damaged(facts, found)}, "
+            f"{OVERRULE}.",
             weighed=weighed,
         )
 
