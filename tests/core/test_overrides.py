@@ -55,6 +55,10 @@ def test_what_is_no_path_keeps_its_meaning() -> None:
     assert read("logger.wandb.name=größe (1)") == "größe (1)", "what cannot be read otherwise is a text"
 
 
+def test_a_command_without_settings_takes_the_defaults() -> None:
+    assert check_overrides("train", as_meant([])) == []
+
+
 def test_a_sweep_has_one_directory() -> None:
     assert as_meant(["-m", "hydra.sweep.dir=sw ö,(1)"]) == ["-m", "hydra.sweep.dir='sw ö,(1)'"]
 

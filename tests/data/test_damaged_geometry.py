@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scalarpath.core.errors import DataError
@@ -44,3 +45,14 @@ def test_volumes_that_differ_on_purpose_are_no_damage(write, make_silicon):
     for atoms in frames[:5]:
         atoms.set_cell(atoms.cell * 3, scale_atoms=True)
     assert read(DataConfig.read({"path": write(frames)})).audit.suspicions == []
+
+
+def test_a_damaged_cell_is_said_before_what_follows_from_it(write, make_silicon):
+    frames = make_silicon(10)
+    for atoms in frames:
+        atoms.calc.results["stress"] = np.full(6, 0.1)
+    frames[3].cell[0] *= 100.0
+    first, second = read(DataConfig.read({"path": write(frames)})).audit.suspicions
+    assert "frame 3: the cell has" in first
+    assert "frame 3: a stress of 0.1 eV/Å^3" in second
+    assert "remove or repair this frame" in second, "one frame of ten is no unit"

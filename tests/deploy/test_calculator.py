@@ -140,3 +140,7 @@ def test_unusable_sources_and_elements_are_named(tmp_path):
     gold.calc = ScalarPathCalculator(make_potential("baseline"))
     with pytest.raises(DataError, match="atomic number 79"):
         gold.get_potential_energy()
+    for number in (-106, 200):  # -106 is where silicon is, counted from the end of the table
+        gold.numbers[0] = number
+        with pytest.raises(DataError, match=f"atomic number {number} occurs"):
+            gold.get_potential_energy()

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import joblib
 import pytest
@@ -21,8 +22,10 @@ from omegaconf import OmegaConf
 
 from scalarpath import cli
 from scalarpath.core.errors import ConfigError, InUseError
+from scalarpath.core.overrides import next_command
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.termination import Terminated
+from scalarpath.runs import processes
 from scalarpath.runs import sweep as sweep_module
 from scalarpath.runs.identity import config_hash
 from scalarpath.runs.job import Job, plain_config
@@ -326,6 +329,7 @@ def test_a_second_sweep_leaves_a_job_in_use_to_the_first(trainings, monkeypatch,
 def test_a_killed_process_leaves_the_directory_free(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
+from types import SimpleNamespace
 from time import sleep
 from scalarpath.runs.lock import new_directory, sole_use
 with sole_use(Path({str(tmp_path)!r})):
@@ -354,3 +358,22 @@ def test_a_run_killed_in_its_first_epoch_is_begun_anew_with_the_same_wandb_run(t
         assert directory.read_json("logger.json") == {"wandb_id": "abc"}
         assert not (directory.path / "config.yaml").exists()
         assert not list(directory.checkpoints.iterdir())
+
+
+def test_a_job_prints_commands_in_the_form_in_which_the_sweep_was_called(monkeypatch, tmp_path: Path, capsys) -> None:
+    class Process:
+        def __init__(self, command: list[str], **_: object) -> None:
+            monkeypatch.setattr(sys, "argv", ["/somewhere/scalarpath/cli.py", *command[3:]])
+            cli._job_of_sweep(*command[3:])
+
+        def wait(self) -> int:
+            return 0
+
+    monkeypatch.setattr(cli.threading, "Thread", lambda **_: SimpleNamespace(start=lambda: None))
+    monkeypatch.setattr(cli, "_prepare", lambda: None)
+    monkeypatch.setattr(cli, "_run", lambda cfg: print(next_command("evaluate", "run", cfg.output_dir)))
+    monkeypatch.setattr(processes.subprocess, "Popen", Process)
+    monkeypatch.setattr(sys, "argv", ["/checkout/train.py", "-m"])
+    (tmp_path / "job.yaml").write_text("output_dir: r\n")
+    processes.run_in_own_process(tmp_path / "job.yaml", tmp_path / "log", threads=1, quiet=False)
+    assert capsys.readouterr().out == "python /checkout/evaluate.py run=r\n"

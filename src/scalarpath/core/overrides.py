@@ -11,6 +11,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,9 @@ def as_meant(arguments: Sequence[str]) -> list[str]:
         arguments = [text for text in arguments if not text.startswith(_ADDED_BY_LIGHTNING)]
     multirun = any(text in _MULTIRUN for text in arguments)
     arguments = sorted(arguments, key=lambda text: text not in _MULTIRUN[:2])
-    before = ("", *arguments[:-1])
     return [
         text if text.startswith("-") or last in _TAKE_A_VALUE else _as_meant(text, multirun)
-        for last, text in zip(before, arguments, strict=True)
+        for last, text in pairwise(["", *arguments])
     ]
 
 
@@ -90,7 +90,7 @@ def check_overrides(config_name: str, arguments: Sequence[str]) -> list[str]:
     """
     multirun = any(text in _MULTIRUN for text in arguments)
     groups, roots, kept = _groups(config_name), [CONF_DIR], []
-    for last, text in zip(("", *arguments[:-1]), arguments, strict=True):
+    for last, text in pairwise(["", *arguments]):
         if last in ("--config-dir", "-cd"):
             roots.append(Path(text))
         if text.startswith("--config-dir="):

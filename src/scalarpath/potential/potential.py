@@ -120,7 +120,8 @@ class Potential(nn.Module):
 
     def species_of(self, z: Tensor) -> Tensor:
         """Species indices of atomic numbers [N]; raises DataError for an element that the potential does not know."""
-        species = self.species_index[z]
+        # numbers outside of the table would count from its end, or be no index at all
+        species = self.species_index[torch.where((z > 0) & (z < len(self.species_index)), z, 0)]
         if bool((species < 0).any()):
             unknown = sorted(set(z[species < 0].tolist()))
             raise DataError(

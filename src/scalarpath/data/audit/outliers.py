@@ -199,6 +199,6 @@ def _others(found: dict[int, float] | dict[int, int]) -> str:
 
 
 def _damaged(facts: Facts, found: dict[int, float] | dict[int, int]) -> str:
-    if len(found) > MANY * len(facts.frames):
+    if len(found) > max(1, MANY * len(facts.frames)):
         return "check the units"
     return "remove or repair this frame" if len(found) == 1 else "remove or repair these frames"
