@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
+from command_line import ROOT
 
 from scalarpath.cli import train
 
@@ -204,3 +207,12 @@ def test_settings_of_the_potential_are_refused_before_the_data_are_opened(
     assert expected in message
     assert "\n" not in message
     assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_that_has_gone_ends_a_command_without_a_traceback() -> None:
+    read, write_end = os.pipe()
+    os.close(read)
+    command = [sys.executable, str(ROOT / "train.py"), "--help"]
+    done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")

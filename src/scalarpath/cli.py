@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -89,6 +90,9 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
         _end(error)
     except KeyboardInterrupt as interrupt:
         _end_interrupted(interrupt)
+    except BrokenPipeError:  # somebody reads on no longer: train.py --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
         if as_it_comes:
             raise

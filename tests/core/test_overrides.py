@@ -113,6 +113,22 @@ def test_an_error_of_the_command_line_names_what_was_meant(override: str, messag
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("=3", "=3 names no setting; settings are key=value"),
+        ("-m output_dir=runs", r"output_dir cannot be set for a sweep \(-m\): its directory is hydra.sweep.dir"),
+        ("-m resume=run", "resume cannot be set for a sweep"),
+        ("-m --cfg job", "-m starts jobs and --cfg or --info print settings; take one"),
+        ("+given_paths.path=x", r"given_paths cannot be set: config\.yaml says there"),
+        ("+earlier_max_epochs=[1]", "earlier_max_epochs cannot be set"),
+    ],
+)
+def test_what_would_break_a_command_is_refused_at_once(arguments: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_overrides("train", arguments.split())
+
+
 @pytest.mark.parametrize("override", ["experiment=null", "debug=null"])
 def test_no_option_where_none_is_the_default_changes_nothing(override: str) -> None:
     assert check_overrides("train", [override, "seed=3"]) == ["seed=3"]

@@ -203,9 +203,10 @@ def test_a_wrong_setting_fails_its_job_before_a_process_starts_and_leaves_no_fol
 
 
 def test_a_multirun_names_its_directories_itself(trainings, monkeypatch, capsys) -> None:
-    assert train(monkeypatch, "seed=0,1", "output_dir=here") == 1
+    assert train(monkeypatch, "seed=0,1", "output_dir=here") == 2
     assert trainings.started == []
-    assert "set hydra.sweep.dir, not output_dir or resume" in capsys.readouterr().err
+    assert not Path("sweep").exists()
+    assert "its directory is hydra.sweep.dir" in capsys.readouterr().err
 
 
 def test_a_job_that_ended_without_a_word_is_listed_as_cut_off(tmp_path: Path, capsys) -> None:

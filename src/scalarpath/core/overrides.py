@@ -35,11 +35,14 @@ REFUSED = {
     "hydra.job.chdir": "paths are relative to the folder in which the command is started",
     "hydra.output_subdir": "the settings of a run are in its config.yaml",
     "hydra.sweep.subdir": "a job is found again by the name of its folder; only hydra.sweep.dir can be chosen",
+    "given_paths": "config.yaml says there what was typed as data.path",
+    "earlier_max_epochs": "config.yaml says there how a run was continued",
 }
-"""Settings of Hydra that would be ignored or break a run, and what to use in their place."""
+"""Settings that would be ignored or break a run, and what to use in their place or why."""
 SCRIPTS = ("train.py", "evaluate.py", "benchmark.py", "report.py")
 _ADDED_BY_LIGHTNING = ("hydra.run.dir=", "hydra.job.name=", "hydra.output_subdir=")
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+_ASK = ("--cfg", "-c", "--info", "-i")  # print something in place of a job
 _TAKE_A_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p")
 
 
@@ -89,6 +92,8 @@ def check_overrides(config_name: str, arguments: Sequence[str]) -> list[str]:
     Hydra that would be ignored.
     """
     multirun = any(text in _MULTIRUN for text in arguments)
+    if multirun and any(text.partition("=")[0] in _ASK for text in arguments):
+        raise ConfigError("-m starts jobs and --cfg or --info print settings; take one of them.")
     groups, roots, kept = _groups(config_name), [CONF_DIR], []
     for last, text in pairwise(["", *arguments]):
         if last in ("--config-dir", "-cd"):
@@ -98,8 +103,13 @@ def check_overrides(config_name: str, arguments: Sequence[str]) -> list[str]:
     for text in arguments:
         parsed = None if text.startswith("-") else _parsed(text)
         key = "" if parsed is None else parsed.key_or_group
-        if key in REFUSED:
-            raise ConfigError(f"{key} cannot be set: {REFUSED[key]}.")
+        if parsed is not None and not key:
+            raise ConfigError(f"{text} names no setting; settings are key=value.")
+        for name in (key, key.partition(".")[0]):
+            if name in REFUSED:
+                raise ConfigError(f"{name} cannot be set: {REFUSED[name]}.")
+        if key in ("output_dir", "resume") and multirun and config_name == "train":
+            raise ConfigError(f"{key} cannot be set for a sweep (-m): its directory is hydra.sweep.dir.")
         if key == "hydra.sweep.dir" and not multirun:
             raise ConfigError("hydra.sweep.dir belongs to a sweep (-m); the directory of a single run is output_dir=.")
         if parsed is not None and parsed.is_sweep_override() and not multirun:

@@ -103,7 +103,7 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
     record = _Record(Path(os.environ[RECORDS]) / str(hydra_config.job.num), directory, overrides)
     record.write("running")
     try:
-        job = _read_job(cfg, overrides, directory)
+        job = Job.read({**plain_config(cfg), "output_dir": str(directory.path)})
         directory = record.directory = _found_again(directory, job)
         outcome = "skipped" if directory.is_complete else "resumed" if directory.has_epoch else "finished"
         if outcome != "skipped":
@@ -150,13 +150,6 @@ class _Record:
             write_json(self.file(".json"), {**job, "state": state, "minutes": minutes, **details})
             if state != "running":
                 print_progress(self.file(".json"), int(os.environ.get(JOBS, 0)))
-
-
-def _read_job(cfg: DictConfig, overrides: list[str], directory: RunDirectory) -> Job:
-    """The job with its directory; raises ConfigError for a setting that is wrong, before any process is started."""
-    if any(text.lstrip("+").split("=")[0] in ("output_dir", "resume") for text in overrides):
-        raise ConfigError("a multirun names its directories itself; set hydra.sweep.dir, not output_dir or resume.")
-    return Job.read({**plain_config(cfg), "output_dir": str(directory.path)})
 
 
 def _found_again(directory: RunDirectory, job: Job) -> RunDirectory:

@@ -67,7 +67,7 @@ def check_balance(audit: LabelAudit, frames: Sequence[Frame], facts: Facts, *, w
     """
     net, kinds = facts["net_force"], facts["composition"]
     strange = net > np.maximum(UNBALANCED, LEFT_OVER * facts["largest_force"])
-    found = {}
+    found: dict[int, float] = {}
     for kind in np.unique(kinds[strange]):
         alike = (kinds == kind) & np.isfinite(net)
         usual = float(np.median(net[alike]))
