@@ -43,6 +43,14 @@ def test_symmetric_cells_tell_the_order(write, written, read):
         assert f"set data.stress_order={written}," in found[0]
 
 
+def test_a_shear_in_one_plane_leaves_two_orders_that_fit(write):
+    path = write(sheared("vasp")[2:3] * 2)
+    found = read_labelled(DataConfig.read({"path": path, "stress_key": "virial_stress"})).audit.suspicions
+    assert "set data.stress_order=vasp or lammps, or data.on_suspicious=warn" in found[-1]
+    audit = read_labelled(DataConfig.read({"path": path, "stress_key": "virial_stress", "stress_order": "vasp"})).audit
+    assert not any("stress_order" in text for text in audit.suspicions + audit.warnings)
+
+
 def test_frames_without_symmetry_tell_nothing_and_that_is_said(write):
     path = write(sheared("vasp", rattle=0.05))
     config = DataConfig.read({"path": path, "stress_key": "virial_stress"})

@@ -327,6 +327,16 @@ def test_a_second_sweep_leaves_a_job_in_use_to_the_first(trainings, monkeypatch,
     assert f"is in use by process {os.getpid()} on" in shown
 
 
+def test_a_job_that_a_second_sweep_has_finished_meanwhile_is_skipped(trainings, monkeypatch, capsys) -> None:
+    def too_late(config_file: Path, *rest: object, **named: object) -> int:
+        trainings(config_file, *rest, **named)
+        return 2  # "holds a finished run"
+
+    monkeypatch.setattr(sweep_module, "run_in_own_process", too_late)
+    assert train(monkeypatch, "seed=0") == 0
+    assert "sweep: 1 skipped" in capsys.readouterr().out
+
+
 def test_a_killed_process_leaves_the_directory_free(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path

@@ -16,7 +16,7 @@ from scalarpath.data.labels import Labels, extract_labels, find_keys
 from scalarpath.data.lazy import PackedItems
 from scalarpath.data.reading import Frame
 from scalarpath.data.sources import LoadedFrames, load_dataset
-from scalarpath.data.stress_order import fitting_order
+from scalarpath.data.stress_order import fitting_orders
 from scalarpath.graph.neighbours import neighbour_list
 
 
@@ -51,16 +51,17 @@ def _check_order(
     first = next((frame for frame, label in zip(frames, labels, strict=True) if label.ordered_stress), None)
     if first is None:
         return
-    fitting = fitting_order(frames, labels, order)
-    if fitting is None:
+    fitting = fitting_orders(frames, labels, order)
+    if not fitting:
         audit.warnings.append(
             f"{first.where}: the six numbers of the stress are read in the order {STRESS_ORDERS[order]}; no frame has "
             "the symmetry that would tell whether it is right, so compare it with your code (data.stress_order)."
         )
-    elif fitting != order:
+    elif order not in fitting:
+        orders, settings = (" or ".join(each) for each in ([STRESS_ORDERS[name] for name in fitting], fitting))
         audit.suspect(
             f"{first.file}: six numbers of the stress in the order {STRESS_ORDERS[order]} break the symmetry of the "
-            f"structures, and fit it in the order {STRESS_ORDERS[fitting]}; set data.stress_order={fitting}, or "
+            f"structures, and fit it in the order {orders}; set data.stress_order={settings}, or "
             "data.on_suspicious=warn if it is right.",
             weighed=weighed,
         )

@@ -24,10 +24,11 @@ MOST_FRAMES = 500
 BROKEN, KEPT = 0.3, 0.1
 
 
-def fitting_order(frames: Sequence[Frame], labels: Sequence[Labels], order: str) -> str | None:
-    """One of STRESS_ORDERS that the symmetry of the frames fits, ``order`` itself if it does; None if it tells nothing.
+def fitting_orders(frames: Sequence[Frame], labels: Sequence[Labels], order: str) -> list[str]:
+    """Those of STRESS_ORDERS that fit the symmetry of the frames; none if it tells nothing about ``order``.
 
-    ``order`` is the one in which the stresses of ``labels`` have been read.
+    ``order`` is the one in which the stresses of ``labels`` have been read. Two may fit, where all frames are sheared
+    in the same plane.
     """
     broken, shear = dict.fromkeys(STRESS_ORDERS, 0.0), 0.0
     ordered = [i for i, label in enumerate(labels) if label.ordered_stress and len(frames[i].atoms) <= MOST_ATOMS]
@@ -44,10 +45,8 @@ def fitting_order(frames: Sequence[Frame], labels: Sequence[Labels], order: str)
             allowed = np.mean([operation @ stress @ operation.T for operation in operations], axis=0)
             broken[name] += float(((stress - allowed) ** 2).sum()) / 2
     share = {name: np.sqrt(value / shear) if shear > 0 else np.nan for name, value in broken.items()}
-    if share[order] < KEPT and max(share.values()) > BROKEN:
-        return order
-    fitting = [name for name, value in share.items() if value < KEPT]
-    return fitting[0] if share[order] > BROKEN and len(fitting) == 1 else None
+    told = share[order] > BROKEN or (share[order] < KEPT and max(share.values()) > BROKEN)
+    return [name for name, value in share.items() if told and value < KEPT]
 
 
 def is_sound(atoms: Atoms) -> bool:

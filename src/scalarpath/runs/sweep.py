@@ -106,8 +106,8 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
         job = Job.read({**plain_config(cfg), "output_dir": str(directory.path)})
         directory = record.directory = _found_again(directory, job)
         outcome = "skipped" if directory.is_complete else "resumed" if directory.has_epoch else "finished"
-        if outcome != "skipped":
-            _train(job, directory, record, resume=outcome == "resumed")
+        if outcome != "skipped" and not _train(job, directory, record, resume=outcome == "resumed"):
+            outcome = "skipped"
     except KeyboardInterrupt as interrupt:
         record.write("interrupted", message=name_of(interrupt))
         raise
@@ -171,7 +171,8 @@ def _found_again(directory: RunDirectory, job: Job) -> RunDirectory:
     return directory
 
 
-def _train(job: Job, directory: RunDirectory, record: _Record, *, resume: bool) -> None:
+def _train(job: Job, directory: RunDirectory, record: _Record, *, resume: bool) -> bool:
+    """Whether this launch has finished the job, and not another one since it was looked at."""
     if is_first_process():
         with sole_use(directory.path):  # else a second sweep is at it, which is no failure
             pass
@@ -189,7 +190,11 @@ def _train(job: Job, directory: RunDirectory, record: _Record, *, resume: bool) 
     if is_interrupt(status):
         raise _InterruptedError(f"{directory.path} was interrupted; the sweep started again goes on with it.")
     if status != 0:
+        with sole_use(directory.path):  # a second sweep may have been faster while this process was starting
+            if directory.is_complete:
+                return False
         raise TrainingError(_last_words(record.file(".log"), status))
+    return True
 
 
 def _last_words(log: Path, status: int) -> str:
