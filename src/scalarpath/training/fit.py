@@ -22,6 +22,7 @@ from scalarpath.potential.cuequivariance import CuequivariancePotential
 from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.runs.sections import TrainerSettings
+from scalarpath.training.averaged import ScheduleFreeAverage
 from scalarpath.training.callbacks.checkpoints import LAST, BestAndLast
 from scalarpath.training.callbacks.early_stopping import EarlyStopping
 from scalarpath.training.callbacks.finite_guard import FiniteGuard
@@ -100,6 +101,7 @@ def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
         "step_timer": StepTimer(section.step_timer) if section.step_timer else None,
         "finite_guard": FiniteGuard(),
         "ema": Ema(section.ema) if section.ema else None,
+        "schedule_free": ScheduleFreeAverage() if job.optimizer.kind == "schedule_free" else None,
         "early_stopping": EarlyStopping(section.early_stopping) if section.early_stopping else None,
         "max_time": MaxTime(60.0 * job.trainer.max_time) if job.trainer.max_time else None,
         "metrics_csv": MetricsCsv(directory.path / "metrics.csv"),
