@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.stopwatch import WATCH
 from scalarpath.potential import read_checkpoint
 from scalarpath.potential.backend import PotentialBackend
 from scalarpath.potential.compiled import CompiledPotential
@@ -38,6 +39,7 @@ from scalarpath.training.ema import Ema
 from scalarpath.training.launch import source_of_processes
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.module import PotentialModule
+from scalarpath.training.stage_times import StageTimes
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: l
         callbacks=callbacks,
         logger=loggers or False,
         plugins=source_of_processes(settings),
+        profiler=None if WATCH is None else StageTimes(WATCH),
         log_every_n_steps=1,
         num_sanity_val_steps=0,
         # the data module shares frames out itself; forces need gradients outside of training too
