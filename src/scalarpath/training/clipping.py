@@ -15,8 +15,8 @@ QUANTILE = 0.25  # of these norms is that limit
 class GradientClip(nn.Module):
     """Shortens gradients over all parameters to a largest norm.
 
-    ``limit``: that norm, in units of the loss over those of a weight; None does not clip; "auto" takes a quantile of the
-    norms of the last steps (Seetharaman et al., arXiv:2007.14469), so that it suits any data and loss, follows the
+    ``limit``: that norm, in units of the loss over those of a weight; None does not clip; "auto" takes a quantile of
+    the norms of the last steps (Seetharaman et al., arXiv:2007.14469), so that it suits any data and loss, follows the
     training, and no batch with an odd frame outweighs the others. The norms are part of the module's state.
     """
 
