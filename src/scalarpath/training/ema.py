@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from scalarpath.potential import to_checkpoint
@@ -28,14 +28,16 @@ class Ema(pl.Callback):
         self.decay = settings.decay
         self.updates = 0
         self._average: list[Tensor] | None = None
+        self._weights: list[Tensor] = []
         self._last_step = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start from the initial weights, or move the restored average to the device."""
-        parameters = _parameters(pl_module)
+        # the memory of the parameters, in which the optimizer changes them
+        self._weights = [p.detach() for p in _potential(pl_module).parameters()]
         if self._average is None:
-            self._average = [p.detach().clone() for p in parameters]
-        self._average = [avg.to(p.device) for avg, p in zip(self._average, parameters, strict=True)]
+            self._average = [weight.clone() for weight in self._weights]
+        self._average = [avg.to(weight.device) for avg, weight in zip(self._average, self._weights, strict=True)]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin counting optimiser steps, which Lightning restores later than ``on_fit_start``."""
@@ -50,22 +52,21 @@ class Ema(pl.Callback):
         self._last_step = trainer.global_step
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        current = [p.detach() for p in _parameters(pl_module)]
-        get_ema_multi_avg_fn(decay)(self._average, current, self.updates)
+        get_ema_multi_avg_fn(decay)(self._average, self._weights, self.updates)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put the average in place of the weights."""
-        self._swap(pl_module)
+        self._swap()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put the weights back."""
-        self._swap(pl_module)
+        self._swap()
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Store the averaged potential."""
-        with self.averaged(pl_module):
+        with self.averaged():
             # a copy, because the state dict shares memory with the weights that are put back
             checkpoint["potential"] = copy.deepcopy(to_checkpoint(_potential(pl_module)))
 
@@ -78,26 +79,21 @@ class Ema(pl.Callback):
         self.updates, self._average = state_dict["updates"], state_dict["average"]
 
     @contextmanager
-    def averaged(self, pl_module: pl.LightningModule) -> Iterator[None]:
+    def averaged(self) -> Iterator[None]:
         """The module has the averaged weights inside this context."""
-        self._swap(pl_module)
+        self._swap()
         try:
             yield
         finally:
-            self._swap(pl_module)
+            self._swap()
 
     @torch.no_grad()
-    def _swap(self, pl_module: pl.LightningModule) -> None:
+    def _swap(self) -> None:
         if self._average is None:
             return
-        for average, parameter in zip(self._average, _parameters(pl_module), strict=True):
-            weight = parameter.detach().clone()
-            parameter.copy_(average)
-            average.copy_(weight)
-
-
-def _parameters(pl_module: pl.LightningModule) -> list[nn.Parameter]:
-    return list(_potential(pl_module).parameters())
+        kept = [weight.clone() for weight in self._weights]
+        torch._foreach_copy_(self._weights, self._average)
+        torch._foreach_copy_(self._average, kept)
 
 
 def _potential(pl_module: pl.LightningModule) -> Any:
