@@ -13,6 +13,7 @@ from scalarpath.core.settings import (
     Among,
     Cutoff,
     Device,
+    Name,
     Range,
     Seed,
     Text,
@@ -50,6 +51,17 @@ class ScaleSettings:
 
 
 @dataclass(frozen=True)
+class TrainingSettings:
+    """The section ``training``: names of groups of conf, and how many epochs."""
+
+    backbone: Name
+    head: Name
+    data: Name
+    optimizer: Name
+    max_epochs: Rounds
+
+
+@dataclass(frozen=True)
 class PeerPythons:
     """The section ``peers``: executables by the kind of model."""
 
@@ -73,6 +85,7 @@ class BenchmarkSettings:
     heads: list[Text]
     profile: ProfileSettings
     scale: ScaleSettings
+    training: TrainingSettings
     peers: PeerPythons
     cases: list[str] | None
     structures: list[str]

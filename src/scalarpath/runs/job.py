@@ -81,6 +81,13 @@ class Job:
         checked(self.backbone["cutoff"], Cutoff, "backbone.cutoff")
         if self.compile and self.kernels is not None:
             raise ConfigError("compile=true and kernels exclude one another; take one of them.")
+        if self.optimizer.kind == "schedule_free" and (
+            self.scheduler.kind != "constant" or self.callbacks.ema is not None
+        ):
+            raise ConfigError(
+                "optimizer=schedule_free averages the weights itself, at a constant rate; add scheduler=constant "
+                "callbacks.ema=null."
+            )
         self.check_monitors()
 
     @classmethod
