@@ -11,8 +11,10 @@ from scalarpath.core.errors import ConfigError
 from scalarpath.core.settings import (
     WHOLE,
     Among,
+    Count,
     Cutoff,
     Device,
+    Positive,
     Range,
     Seed,
     Text,
@@ -50,6 +52,25 @@ class ScaleSettings:
 
 
 @dataclass(frozen=True)
+class AccuracySettings:
+    """The section ``accuracy``."""
+
+    backbones: list[Text]
+    epochs: Count
+    seeds: list[Seed]
+    recipes: list[Text] | None
+    own: dict[str, Any]
+    budgets: list[Positive]
+
+    def __post_init__(self) -> None:
+        if not self.backbones or not self.seeds:
+            raise ConfigError("accuracy.backbones and accuracy.seeds must each name at least one.")
+        for name, overrides in self.own.items():
+            if not isinstance(overrides, list) or not all(isinstance(one, str) for one in overrides):
+                raise ConfigError(f"accuracy.own.{name} must be a list of settings of train.py, not {overrides!r}.")
+
+
+@dataclass(frozen=True)
 class PeerPythons:
     """The section ``peers``: executables by the kind of model."""
 
@@ -74,6 +95,8 @@ class BenchmarkSettings:
     profile: ProfileSettings
     scale: ScaleSettings
     peers: PeerPythons
+    data: dict[str, Any]
+    accuracy: AccuracySettings
     cases: list[str] | None
     structures: list[str]
     dtypes: list[Literal["float32", "float64"]]
