@@ -24,6 +24,7 @@ from scalarpath.core.memory import end_at_once, imports_at_once, prepare_heap
 from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.settings import Text, checked
+from scalarpath.core.stopwatch import phase
 from scalarpath.core.terminal import use_plain_letters
 from scalarpath.core.termination import end_on_signals, exit_status, name_of
 from scalarpath.data.config import absent_place
@@ -186,6 +187,7 @@ def _train(cfg: DictConfig) -> float | None:
 
 def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
     # a wrong setting is reported before seconds go by with imports
+    phase("settings")
     resume, trust = cfg.get("resume"), checked(cfg.get("trust", []), list[Text], "trust")
     job = Job.from_hydra(cfg, {key: OmegaConf.select(cfg, key) for key in changed})
     settle_ranks(job.trainer.devices, job.trainer.num_nodes)
@@ -196,6 +198,7 @@ def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
     if is_first_process():
         arm = " x ".join(str(item) for item in (job.backbone.get("kind"), job.head.get("name")))
         print(f"{arm} on {job.data.name}, seed {job.seed}: {resume or job.output_dir}", flush=True)
+    phase("imports")
     with imports_at_once():
         import torch
 

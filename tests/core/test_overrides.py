@@ -129,6 +129,18 @@ def test_what_would_break_a_command_is_refused_at_once(arguments: str, message: 
         check_overrides("train", arguments.split())
 
 
+def test_an_experiment_that_starts_a_sweep_takes_what_sweeps_take(tmp_path: Path) -> None:
+    given = ["experiment=ladder", "head=baseline,pan", "hydra.sweep.dir=x"]
+    assert check_overrides("train", as_meant(given)) == given
+    with pytest.raises(ConfigError, match="output_dir cannot be set for a sweep"):
+        check_overrides("train", ["experiment=ladder", "output_dir=x"])
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text("hydra: {mode: MULTIRUN}\n")
+    assert check_overrides("train", ["--config-dir", str(tmp_path), "experiment=mine", "seed=0,1"])
+    with pytest.raises(ConfigError, match="which -m starts"):
+        check_overrides("train", ["experiment=smoke", "seed=0,1"])
+
+
 @pytest.mark.parametrize("override", ["experiment=null", "debug=null"])
 def test_no_option_where_none_is_the_default_changes_nothing(override: str) -> None:
     assert check_overrides("train", [override, "seed=3"]) == ["seed=3"]

@@ -46,7 +46,7 @@ def test_a_sound_configuration_is_read() -> None:
         ("optimizer.lr", True, r"optimizer\.lr must be a number, not true"),
         ("optimizer.lr", None, r"optimizer\.lr must be a number, not null"),
         ("optimizer.amsgrad", 1, r"optimizer\.amsgrad must be true or false, not 1"),
-        ("optimizer.kind", "sgd", r"optimizer\.kind must be one of adam, adamw, soap, not 'sgd'"),
+        ("optimizer.kind", "sgd", r"optimizer\.kind must be one of adam, adamw, soap, muon, schedule_free, not 'sgd'"),
         ("trainer.max_epochs", 0, r"trainer\.max_epochs must be at least 1"),
         ("trainer.max_epochs", 1.5, r"trainer\.max_epochs must be a whole number, not 1\.5"),
         ("trainer.max_time", -1.0, r"trainer\.max_time must be greater than 0"),

@@ -214,7 +214,7 @@ def test_ratios_are_of_processor_time_and_of_test_errors():
     assert default["time_ratio"] == pytest.approx(102 / 5)
     assert default["time_ratio_training"] == pytest.approx(100 / 3)
     assert default["equal_epochs"]["forces"] == pytest.approx(60 / 90)
-    assert default["equal_time"]["epochs"] == 40  # 103 s in all, as the peer; 400 epochs take longer
+    assert default["equal_time"]["epochs"] == 40  # 102 s, as the peer; 400 epochs take longer
     assert default["equal_time"]["forces"] == pytest.approx(45 / 90)
     assert slow["time_ratio"] is None
     assert slow["equal_epochs"]["energy"] == pytest.approx(2.0)

@@ -1,4 +1,4 @@
-"""Measurements of cost: ``python benchmark.py suite=heads|peers|accuracy|profile|scale|kernels``."""
+"""Measurements of cost: ``python benchmark.py suite=heads|peers|accuracy|profile|scale|kernels|training``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ SUITES = {
     "profile": "scalarpath.cost.profile",
     "scale": "scalarpath.cost.scale",
     "kernels": "scalarpath.cost.kernels",
+    "training": "scalarpath.cost.training",
 }
 
 

@@ -14,6 +14,7 @@ from scalarpath.core.settings import (
     Count,
     Cutoff,
     Device,
+    Name,
     Positive,
     Range,
     Seed,
@@ -71,6 +72,17 @@ class AccuracySettings:
 
 
 @dataclass(frozen=True)
+class TrainingSettings:
+    """The section ``training``: names of groups of conf, and how many epochs."""
+
+    backbone: Name
+    head: Name
+    data: Name
+    optimizer: Name
+    max_epochs: Rounds
+
+
+@dataclass(frozen=True)
 class PeerPythons:
     """The section ``peers``: executables by the kind of model."""
 
@@ -94,6 +106,7 @@ class BenchmarkSettings:
     heads: list[Text]
     profile: ProfileSettings
     scale: ScaleSettings
+    training: TrainingSettings
     peers: PeerPythons
     data: dict[str, Any]
     accuracy: AccuracySettings

@@ -21,11 +21,11 @@ from scalarpath.report.verdicts import Verdict, verdicts
 class Aggregate:
     """Runs, what they say, and what was left out.
 
-    ``answers`` say which arm is best. ``cells`` are the comparable runs by data set and backbone. ``effects`` compare
-    every arm with baseline, and panpgs with its controls: each quantity, MAE and RMSE, each data set and the mean over
-    data sets. ``costs``, ``artifacts`` and ``verdicts`` (on the claims that were asked for) are by cell. Arms are in
-    the order of their effects, the best first. ``unfinished`` are runs that cannot be compared. ``notes`` say what to
-    know when reading: seeds without a partner, missing files, mixed revisions.
+    ``answers`` say which arm is best. ``cells`` are the comparable runs by data set, backbone and terms. ``effects``
+    compare every arm with baseline, and panpgs with its controls: each quantity, MAE and RMSE, each data set and the
+    mean over data sets. ``costs``, ``artifacts`` and ``verdicts`` (on the claims that were asked for) are by cell. Arms
+    are in the order of their effects, the best first. ``unfinished`` are runs that cannot be compared. ``notes`` say
+    what to know when reading: seeds without a partner, missing files, mixed revisions.
     """
 
     answers: tuple[Answer, ...]
@@ -70,14 +70,15 @@ def aggregate(settings: ReportSettings) -> Aggregate:
 
 def _in_order(effects: Sequence[Effect], cells: Sequence[Cell]) -> list[Effect]:
     """By place; then against baseline before against controls, the best arm first."""
-    places = list(dict.fromkeys((effect.data, effect.backbone) for effect in effects))
-    order = {(cell.data, cell.backbone, arm): number for cell in cells for number, arm in enumerate(cell.arms)}
+    places = list(dict.fromkeys(effect.place for effect in effects))
+    order = {(cell.place, arm): number for cell in cells for number, arm in enumerate(cell.arms)}
     primary = (PRIMARY_FIRST[0].name, "mae")
-    means = {(e.backbone, e.arm): e.mean for e in effects if e.data == ALL_DATA and (e.prop, e.statistic) == primary}
+    means = {(e.place[1:], e.arm): e.mean for e in effects if e.data == ALL_DATA and (e.prop, e.statistic) == primary}
 
     def key(effect: Effect) -> tuple[float, ...]:
-        rank = order.get((effect.data, effect.backbone, effect.arm), means.get((effect.backbone, effect.arm), math.inf))
-        return places.index((effect.data, effect.backbone)), effect.reference != BASELINE, rank
+        over_all = means.get((effect.place[1:], effect.arm), math.inf)
+        rank = order.get((effect.place, effect.arm), over_all)
+        return places.index(effect.place), effect.reference != BASELINE, rank
 
     return sorted(effects, key=key)
 

@@ -144,7 +144,7 @@ def _effect_table(found: Aggregate) -> Table:
     lines: dict[tuple[str, ...], dict[str, Effect]] = {}
     for effect in found.effects:
         if effect.statistic == "mae":
-            key = (effect.data, effect.backbone, effect.arm, effect.reference)
+            key = (effect.data, effect.model, effect.arm, effect.reference)
             lines.setdefault(key, {})[effect.prop] = effect
     # what is the same in all lines stands in the title, so that the table fits a terminal
     several = len(found.cells) > 1
@@ -165,6 +165,6 @@ def _verdict_table(found: Aggregate) -> Table:
     for column in ("claim", "data", "backbone", "published", "found", "verdict"):
         table.add_column(column)
     for item in found.verdicts:
-        texts = [item.claim, item.data, item.backbone, item.published, item.found or UNKNOWN]
+        texts = [item.claim, item.data, item.model, item.published, item.found or UNKNOWN]
         table.add_row(*map(escape, texts), f"[{STYLES[item.word]}]{item.word}[/]")
     return table

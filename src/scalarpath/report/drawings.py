@@ -34,9 +34,8 @@ def forest(prop: str, effects: Sequence[Effect], colours: dict[str, str], *, ban
     """Percent changes with their intervals, one row per comparison, by data set and backbone."""
     rows: list[Effect | str] = []
     for effect in effects:
-        place = f"{effect.data} × {effect.backbone}"
-        if not any(row == place for row in rows):
-            rows.append(place)
+        if not any(row == effect.name for row in rows):
+            rows.append(effect.name)
         rows.append(effect)
     figure = Figure(figsize=(_THIRD_INCHES, 0.7 + _ROW_INCHES * len(rows)), layout="constrained")
     axis = figure.subplots()
@@ -139,7 +138,7 @@ def cost_and_gain(points: Sequence[tuple[Effect, Cost]], colours: dict[str, str]
     }
     known = {kind: of for kind, of in kinds.items() if any(math.isfinite(of(cost)) for _, cost in points)}
     figure, axes = _panels(len(known))
-    places = list(dict.fromkeys((cost.data, cost.backbone) for _, cost in points))
+    places = list(dict.fromkeys(cost.name for _, cost in points))
     for axis, (kind, of) in zip(axes, known.items(), strict=True):
         axis.axhline(0.0, color=INK, lw=0.8)
         axis.plot(0.0, 0.0, marker="o", ms=5, color=colours[BASELINE])
@@ -148,7 +147,7 @@ def cost_and_gain(points: Sequence[tuple[Effect, Cost]], colours: dict[str, str]
             if not math.isfinite(x):
                 continue
             _bar(axis, x, effect.low, effect.high, upright=True, color=colours[effect.arm], lw=0.8)
-            marker = MARKERS[places.index((cost.data, cost.backbone)) % len(MARKERS)]
+            marker = MARKERS[places.index(cost.name) % len(MARKERS)]
             axis.plot(x, _within(percent(effect.mean)), ls="none", marker=marker, ms=5, color=colours[effect.arm])
         low, high = axis.get_ylim()
         axis.set(xlabel=f"{kind}: change (%)", ylabel=f"{_NOUN} MAE: change (%)")
@@ -157,8 +156,8 @@ def cost_and_gain(points: Sequence[tuple[Effect, Cost]], colours: dict[str, str]
     arms = dict.fromkeys([BASELINE, *(effect.arm for effect, _ in points)])
     handles = {arm: dot(marker="o", color=colours[arm]) for arm in arms}
     handles |= {
-        f"{data} × {backbone}": dot(marker=MARKERS[index % len(MARKERS)], color=INK, mfc="none")
-        for index, (data, backbone) in enumerate(places)
+        place: dot(marker=MARKERS[index % len(MARKERS)], color=INK, mfc="none")
+        for index, place in enumerate(places)
         if len(places) > 1
     }
     _legend(figure, handles)

@@ -30,7 +30,7 @@ def _lines(page: Page) -> Iterator[str]:
         yield from ("", f"## Claims of arXiv:2606.15892: {page.counts}", "")
         columns = ("claim", "published", "data", "backbone", "found", "verdict", "why")
         rows = [
-            (item.claim, item.published, item.data, item.backbone, item.found, item.word, item.reason)
+            (item.claim, item.published, item.data, item.model, item.found, item.word, item.reason)
             for item in page.verdicts
         ]
         yield from _table(Table("", columns, rows, columns))

@@ -110,8 +110,7 @@ def _cost_of(effect: Effect, costs: Sequence[Cost]) -> Cost | None:
     """Cost that belongs to an effect on the primary MAE against baseline; None for other effects."""
     if (effect.prop, effect.statistic, effect.reference) != (PRIMARY, "mae", BASELINE) or effect.data == ALL_DATA:
         return None
-    key = (effect.data, effect.backbone, effect.arm)
-    return next(cost for cost in costs if (cost.data, cost.backbone, cost.arm) == key)
+    return next(cost for cost in costs if (cost.place, cost.arm) == (effect.place, effect.arm))
 
 
 def _picture(name: str, caption: str, drawer: Callable[[], Figure], row: str) -> Picture:

@@ -56,6 +56,11 @@ class Run:
         return int(self.summary["seed"])
 
     @property
+    def epochs(self) -> int:
+        """That it was to be trained, the budget; early stopping may have ended it before."""
+        return int(self.config["trainer"]["max_epochs"])
+
+    @property
     def revision(self) -> str:
         """Short git commit, with + where there were local changes; ``unknown`` outside a checkout."""
         git = self.provenance.get("git")

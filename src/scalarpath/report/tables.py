@@ -122,7 +122,7 @@ def _effect_table(title: str, effects: Sequence[Effect], unit: str) -> Table:
     several = len({effect.prop for effect in effects}) > 1
     rows = [
         (
-            effect.data, effect.backbone,
+            effect.data, effect.model,
             _comparison(effect) + (f": {QUANTITIES[effect.prop].noun}" if several else ""),
             str(len(effect.log_ratios)), _number(effect.reference_error), _number(effect.arm_error), change(effect),
             _interval(effect.bootstrap_low, effect.bootstrap_high) or UNKNOWN,
@@ -157,7 +157,7 @@ def _cost_table(costs: Sequence[Cost]) -> Table:
     )  # fmt: skip
     rows = [
         (
-            cost.data, cost.backbone, cost.arm, str(cost.runs), f"{cost.parameters:,.0f}",
+            cost.data, cost.model, cost.arm, str(cost.runs), f"{cost.parameters:,.0f}",
             f"{cost.parameter_ratio:.3f}" if math.isfinite(cost.parameter_ratio) else UNKNOWN,
             f"{cost.flops_ratio:.3f}" if math.isfinite(cost.flops_ratio) else UNKNOWN,
             _ratio(cost.inference), _ratio(cost.train), _number(cost.step_ms), _number(cost.wall_s),
@@ -174,7 +174,7 @@ def _cost_table(costs: Sequence[Cost]) -> Table:
 
 def _artifact_tables(found: Aggregate) -> Iterator[Table]:
     for cell in found.cells:
-        inside = [line for line in found.artifacts if (line.data, line.backbone) == (cell.data, cell.backbone)]
+        inside = [line for line in found.artifacts if line.place == cell.place]
         arms = [arm for arm in cell.arms if any(arm in line.rows for line in inside)]
         rows = [
             (

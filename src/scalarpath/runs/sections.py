@@ -72,9 +72,9 @@ class LossSettings(LossWeights):
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """The section ``optimizer``; ``basis_...`` belong to SOAP alone."""
+    """The section ``optimizer``; ``basis_...`` belong to SOAP alone, ``amsgrad`` to Adam and AdamW."""
 
-    kind: Literal["adam", "adamw", "soap"]
+    kind: Literal["adam", "adamw", "soap", "muon", "schedule_free"]
     amsgrad: bool
     lr: Positive
     weight_decay: NonNegative
@@ -87,8 +87,12 @@ class OptimizerSettings:
         of_soap = self.kind == "soap"
         if (self.basis_interval is not None) != of_soap or (self.basis_max_size is not None) != of_soap:
             raise ConfigError("optimizer.basis_interval and basis_max_size belong to optimizer=soap and to no other.")
-        if of_soap and self.amsgrad:
-            raise ConfigError("optimizer.amsgrad=true belongs to adam and adamw; soap keeps no largest moment.")
+        if self.amsgrad and self.kind not in ("adam", "adamw"):
+            raise ConfigError(f"optimizer.amsgrad=true belongs to adam and adamw; {self.kind} keeps no largest moment.")
+        if self.kind == "schedule_free" and self.beta1 == 0.0:
+            raise ConfigError("optimizer.beta1 must be above 0 with optimizer=schedule_free, which divides by it.")
+        if self.kind == "schedule_free" and find_spec("schedulefree") is None:
+            raise ConfigError("optimizer=schedule_free needs schedulefree; install scalarpath[schedulefree].")
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,16 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from scalarpath.potential import to_checkpoint
 from scalarpath.runs.sections import EmaSettings
+from scalarpath.training.averaged import Averaged
 
 
-class Ema(pl.Callback):
+class Ema(Averaged):
     """Keeps avg <- d avg + (1 - d) weights after every optimiser step, d = min(decay, (1 + n) / (10 + n)) at step n.
 
-    Validation runs with the average, training goes on with the plain weights, and a checkpoint holds the average under
-    ``potential`` beside what exact resuming needs. Only parameters are averaged: buffers (references, statistics) are
-    constants, and averaging would round them.
+    Only parameters are averaged: buffers (references, statistics) are constants, and averaging would round them.
     """
 
     def __init__(self, settings: EmaSettings) -> None:
@@ -53,21 +48,13 @@ class Ema(pl.Callback):
         current = [p.detach() for p in _parameters(pl_module)]
         get_ema_multi_avg_fn(decay)(self._average, current, self.updates)
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put the average in place of the weights."""
+    def put_average(self, pl_module: pl.LightningModule) -> None:
+        """Put the average in place of the weights, which lie in its place meanwhile."""
         self._swap(pl_module)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def put_weights(self, pl_module: pl.LightningModule) -> None:
         """Put the weights back."""
         self._swap(pl_module)
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Store the averaged potential."""
-        with self.averaged(pl_module):
-            # a copy, because the state dict shares memory with the weights that are put back
-            checkpoint["potential"] = copy.deepcopy(to_checkpoint(_potential(pl_module)))
 
     def state_dict(self) -> dict[str, Any]:
         """What exact resuming needs."""
@@ -76,15 +63,6 @@ class Ema(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         self.updates, self._average = state_dict["updates"], state_dict["average"]
-
-    @contextmanager
-    def averaged(self, pl_module: pl.LightningModule) -> Iterator[None]:
-        """The module has the averaged weights inside this context."""
-        self._swap(pl_module)
-        try:
-            yield
-        finally:
-            self._swap(pl_module)
 
     @torch.no_grad()
     def _swap(self, pl_module: pl.LightningModule) -> None:
@@ -97,8 +75,5 @@ class Ema(pl.Callback):
 
 
 def _parameters(pl_module: pl.LightningModule) -> list[nn.Parameter]:
-    return list(_potential(pl_module).parameters())
-
-
-def _potential(pl_module: pl.LightningModule) -> Any:
-    return pl_module.potential
+    potential: Any = pl_module.potential
+    return list(potential.parameters())

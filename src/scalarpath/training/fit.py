@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.stopwatch import WATCH
 from scalarpath.potential import read_checkpoint
 from scalarpath.potential.backend import PotentialBackend
 from scalarpath.potential.compiled import CompiledPotential
@@ -22,6 +23,7 @@ from scalarpath.potential.cuequivariance import CuequivariancePotential
 from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.runs.sections import TrainerSettings
+from scalarpath.training.averaged import ScheduleFreeAverage
 from scalarpath.training.callbacks.checkpoints import LAST, BestAndLast
 from scalarpath.training.callbacks.early_stopping import EarlyStopping
 from scalarpath.training.callbacks.finite_guard import FiniteGuard
@@ -37,6 +39,7 @@ from scalarpath.training.ema import Ema
 from scalarpath.training.launch import source_of_processes
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.module import PotentialModule
+from scalarpath.training.stage_times import StageTimes
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
         "step_timer": StepTimer(section.step_timer) if section.step_timer else None,
         "finite_guard": FiniteGuard(),
         "ema": Ema(section.ema) if section.ema else None,
+        "schedule_free": ScheduleFreeAverage() if job.optimizer.kind == "schedule_free" else None,
         "early_stopping": EarlyStopping(section.early_stopping) if section.early_stopping else None,
         "max_time": MaxTime(60.0 * job.trainer.max_time) if job.trainer.max_time else None,
         "metrics_csv": MetricsCsv(directory.path / "metrics.csv"),
@@ -132,6 +136,7 @@ def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: l
         callbacks=callbacks,
         logger=loggers or False,
         plugins=source_of_processes(settings),
+        profiler=None if WATCH is None else StageTimes(WATCH),
         log_every_n_steps=1,
         num_sanity_val_steps=0,
         # the data module shares frames out itself; forces need gradients outside of training too

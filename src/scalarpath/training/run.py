@@ -16,6 +16,7 @@ from rich.console import Console
 
 from scalarpath.core.errors import DataError, TrainingError
 from scalarpath.core.imports import names_from_file
+from scalarpath.core.stopwatch import phase
 from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential, build_potential, check_settings, potential_config, read_checkpoint
@@ -25,7 +26,7 @@ from scalarpath.runs.processes import shared_directory
 from scalarpath.runs.provenance import provenance
 from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import RunDirectory
-from scalarpath.training.evaluation import evaluate, trivial_errors
+from scalarpath.training.evaluation import errors_by_part
 from scalarpath.training.fit import FitResult, check_accelerator, fit
 from scalarpath.training.frame_errors import FrameErrors
 from scalarpath.training.launch import check_launch
@@ -48,6 +49,7 @@ def run(job: Job, *, resume: Path | None = None, trust: Collection[str] = (), un
 
 def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
     started = time.perf_counter()
+    phase("settings")
     check_launch(job.trainer)
     if job.artifacts is not None:
         from scalarpath.evaluation.command import bench_of_training, measure_trained  # here: others need no phonopy
@@ -69,23 +71,28 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
         if resume is not None and is_first_process():
             check_unchanged(directory)
         config = job.data if resume is None else job.data.accepted()
+        phase("data")
         data = AtomicDataModule(config, cutoff=job.cutoff, seed=job.seed, required=job.loss.required)
         data.setup()
         job.check_monitors(data.labelled)
+        phase("model")
         potential = build_potential(
             configuration(data.species), seed=job.seed, neighbours=data.statistics.avg_num_neighbors
         )
         _prepare(potential, data, job)
+        phase("run directory")
         loggers = []
         if is_first_process():
             _describe(directory, job, data, resume=resume is not None)
             for note in notes(job, before) if more_epochs else ():
                 Console().print(note, highlight=False)
             loggers = build_loggers(job.logger, directory, job.config)
+        phase("fit")
         try:
             result = fit(potential, data, job, directory, loggers, resume=resume is not None)
             if not is_first_process():
                 return {}
+            phase("test")
             summary = _tested(job, potential, data, directory, result)
             if job.artifacts is not None:
                 summary |= measure_trained(potential, data, job.config, directory, loggers)
@@ -142,22 +149,22 @@ def _describe(directory: RunDirectory, job: Job, data: AtomicDataModule, *, resu
 def _tested(
     job: Job, potential: Potential, data: AtomicDataModule, directory: RunDirectory, result: FitResult
 ) -> dict[str, Any]:
-    """The summary: errors of the best checkpoint over the exact test set, and the cost of the head."""
+    """The summary: errors of the best checkpoint over the exact test set and the other parts, the cost of the head."""
     best = read_checkpoint(directory.checkpoints / "best.ckpt", needs=["potential"])
     potential.load_state_dict(best["potential"]["state_dict"])
     potential.to(result.device)
     frame_errors = FrameErrors()
-    test = evaluate(potential, data.test_dataloader(), frame_errors)
-    bad = [name for name, value in test.items() if not math.isfinite(value)]
+    errors = errors_by_part(potential, data, job.evaluate_train_frames, frame_errors)
+    bad = [name for name, value in errors.items() if not math.isfinite(value)]
     if bad:
-        raise TrainingError(f"test/{bad[0]} is not finite; look at the test frames or lower optimizer.lr.")
+        raise TrainingError(f"{bad[0]} is not finite; look at the frames of this part or lower optimizer.lr.")
     directory.write_text("test_frames.csv", frame_errors.to_csv(data.splits["test"], data.test_groups))
+    phase("cost of the head")
     batch = next(iter(data.in_order(data.train_graphs, data.config.batch_size))).to(result.device)
     cost: dict[str, float] = {f"flops/{kind}": count for kind, count in step_flops(potential, batch).items()}
     # the cost of baseline against itself would be noise
     if job.measure_overhead and any(value for key, value in job.head.items() if key != "name"):
         cost |= {f"overhead/{key}": value for key, value in head_overhead(potential, batch).items()}
+    phase("end")
     record = directory.read_json("provenance.json")
-    return build_summary(
-        job, potential, result, test, trivial_errors(data.train_graphs, data.test_graphs), cost, record
-    )
+    return build_summary(job, potential, result, errors, cost, record)

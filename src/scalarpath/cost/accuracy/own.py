@@ -30,6 +30,7 @@ def command(task: Task) -> list[str]:
         "seed": arm.seed,
         "trainer.max_epochs": arm.epochs,
         "measure_overhead": "false",
+        "evaluate_train_frames": 0,
         "callbacks.progress.style": "none",
         "output_dir": task.folder / "run",
     }

@@ -23,7 +23,7 @@ def statements(results: Sequence[Result]) -> list[dict[str, Any]]:
 
     ``time_ratio``: processor time of the peer's whole training over the time after which scalarpath's validation force
     error was first at or below the peer's final one, in the quickest of its budgets; means over seeds. ``equal_time``:
-    test errors over those of the peer, of the run with the most epochs that took no longer in all; ``equal_epochs``:
+    test errors over those of the peer, of the run with the most epochs that took no longer; ``equal_epochs``:
     the same of the run with as many epochs.
     """
     out = []
@@ -73,6 +73,11 @@ def start_up(curve: Sequence[Mapping[str, float]]) -> float:
     return max(0.0, times[0] - statistics.median(steps)) if steps else 0.0
 
 
+def _trained_s(results: Sequence[Result]) -> float:
+    """Processor seconds to the end of training, which evaluations of the final model follow; the mean over seeds."""
+    return statistics.fmean(result["curve"][-1]["cpu_s"] for result in results)
+
+
 def _time(theirs: Sequence[Result], ours: Mapping[int, Sequence[Result]]) -> dict[str, float | None]:
     target = mean(theirs, "errors", "valid", FORCES)
     found: dict[str, list[float]] = {}
@@ -88,7 +93,7 @@ def _time(theirs: Sequence[Result], ours: Mapping[int, Sequence[Result]]) -> dic
     if not found:
         return dict.fromkeys(("time_ratio", "time_ratio_training", "reached_s", "reached_epoch", "of_epochs"))
     epochs_, (seconds, training, epoch) = min(found.items(), key=lambda item: item[1][0])
-    peer = statistics.fmean(result["curve"][-1]["cpu_s"] for result in theirs)
+    peer = _trained_s(theirs)
     peer_training = statistics.fmean(r["curve"][-1]["cpu_s"] - start_up(r["curve"]) for r in theirs)
     return {
         "time_ratio": peer / seconds,
@@ -104,8 +109,7 @@ def _reached(curve: Sequence[Mapping[str, float]], target: float) -> Mapping[str
 
 
 def _at_equal_time(theirs: Sequence[Result], ours: Mapping[int, Sequence[Result]]) -> dict[str, float] | None:
-    limit = mean(theirs, "cpu_s")
-    in_time = [epochs for epochs, results in ours.items() if mean(results, "cpu_s") <= limit]
+    in_time = [epochs for epochs, results in ours.items() if _trained_s(results) <= _trained_s(theirs)]
     return _ratios(theirs, ours[max(in_time)]) if in_time else None
 
 
@@ -121,5 +125,5 @@ def _ratios(theirs: Sequence[Result], ours: Sequence[Result] | None) -> dict[str
             if all(key in result["errors"]["test"] for result in (*ours, *theirs))
         },
         "epochs": float(ours[0]["arm"]["epochs"]),
-        "share_of_time": mean(ours, "cpu_s") / mean(theirs, "cpu_s"),
+        "share_of_time": _trained_s(ours) / _trained_s(theirs),
     }

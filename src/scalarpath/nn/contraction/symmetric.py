@@ -33,12 +33,15 @@ def coupling_tensor(l_max: int, l_out: int, nu: int) -> Tensor:
     size = (l_max + 1) ** 2
     eye = torch.eye(size, dtype=torch.float64)
     paths = [(ir, eye[ir.l**2 : (ir.l + 1) ** 2]) for ir in factors]
-    for _ in range(nu - 1):
+    wanted = o3.Irrep(l_out, (-1) ** l_out)
+    for step in range(nu - 1):
         extended = []
         for left, tensor in paths:
             for right in factors:
                 for out in left * right:
                     if nu == 4 and out.p != (-1) ** out.l:
+                        continue
+                    if step == nu - 2 and out != wanted:  # nine in ten of the last step
                         continue
                     degrees = (out.l, left.l, right.l)
                     sign = -1.0 if degrees in FLIPPED_W3J else 1.0
@@ -47,7 +50,6 @@ def coupling_tensor(l_max: int, l_out: int, nu: int) -> Tensor:
                     grown[..., right.l**2 : (right.l + 1) ** 2] = torch.einsum("olr,l...->o...r", w3j, tensor)
                     extended.append((out, grown))
         paths = sorted(extended, key=lambda item: item[0])
-    wanted = o3.Irrep(l_out, (-1) ** l_out)
     columns = [tensor for ir, tensor in paths if ir == wanted]
     if not columns:
         return torch.zeros(2 * l_out + 1, *[size] * nu, 1, dtype=torch.float64)
