@@ -60,15 +60,12 @@ class AccuracySettings:
     epochs: Count
     seeds: list[Seed]
     recipes: list[Text] | None
-    own: dict[str, Any]
+    own: list[Text]
     budgets: list[Positive]
 
     def __post_init__(self) -> None:
         if not self.backbones or not self.seeds:
             raise ConfigError("accuracy.backbones and accuracy.seeds must each name at least one.")
-        for name, overrides in self.own.items():
-            if not isinstance(overrides, list) or not all(isinstance(one, str) for one in overrides):
-                raise ConfigError(f"accuracy.own.{name} must be a list of settings of train.py, not {overrides!r}.")
 
 
 @dataclass(frozen=True)

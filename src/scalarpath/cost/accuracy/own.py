@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from typing import Any
 
 from scalarpath.core.metrics import metric_name
 from scalarpath.cost.accuracy.frames import KEYS
 from scalarpath.cost.accuracy.task import Errors, Task
 
+DEFAULT = "default"
+"""The recipe that changes nothing; others are settings of train.py, with blanks between them."""
 SCRIPT = "from scalarpath.cli import train; train()"
 
 
@@ -34,7 +37,11 @@ def command(task: Task) -> list[str]:
         "callbacks.progress.style": "none",
         "output_dir": task.folder / "run",
     }
-    return [task.python, "-c", SCRIPT, *(f"{key}={value}" for key, value in given.items()), *task.overrides]
+    return [task.python, "-c", SCRIPT, *(f"{key}={value}" for key, value in given.items()), *_settings(task)]
+
+
+def _settings(task: Task) -> list[str]:
+    return [] if task.arm.recipe == DEFAULT else shlex.split(task.arm.recipe)
 
 
 def epochs(task: Task) -> list[dict[str, float]]:

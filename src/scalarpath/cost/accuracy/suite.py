@@ -119,7 +119,6 @@ def _task(
         settings.dtype,
         {name: config["loss"][name] for name in parts.quantities},
         data.e0s,
-        settings.accuracy.own[arm.recipe] if is_own else (),
     )
 
 
@@ -174,7 +173,7 @@ def _identity(task: Task, found: Mapping[str, Environment]) -> dict[str, Any]:
     """What must be the same for a result to be kept."""
     if task.arm.program == OWN:
         sources = source_hash(Path(scalarpath.__file__).parent, BESIDE_TRAINING)[:DIGITS]
-        versions: Mapping[str, Any] = {"torch": version("torch"), "sources": sources, "settings": list(task.overrides)}
+        versions: Mapping[str, Any] = {"torch": version("torch"), "sources": sources}
     else:
         versions = dict(found[task.options["kind"]].versions)
     return {

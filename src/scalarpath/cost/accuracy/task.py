@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,15 +32,15 @@ class Arm:
     @property
     def folder(self) -> str:
         """Name of the folder in which it runs."""
-        return "_".join(str(value) for value in asdict(self).values())
+        return re.sub(r"[^\w.=-]", "-", "_".join(str(value) for value in asdict(self).values()))
 
 
 @dataclass(frozen=True)
 class Task:
     """An arm with all that its command is made of.
 
-    python: of the environment that has the program; options: those of the backbone; overrides: of ``train.py``, for
-    scalarpath alone; weights: of energy, forces and stress in the loss.
+    python: of the environment that has the program; options: those of the backbone; weights: of energy, forces and
+    stress in the loss.
     """
 
     arm: Arm
@@ -51,7 +52,6 @@ class Task:
     dtype: str
     weights: Mapping[str, float]
     e0s: Any = None
-    overrides: Sequence[str] = ()
 
 
 class Program(Protocol):
