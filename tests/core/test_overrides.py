@@ -55,6 +55,15 @@ def test_what_is_no_path_keeps_its_meaning() -> None:
     assert read("logger.wandb.name=größe (1)") == "größe (1)", "what cannot be read otherwise is a text"
 
 
+def test_resume_is_a_switch_of_the_benchmark_and_a_directory_elsewhere(monkeypatch, tmp_path: Path) -> None:
+    assert read("resume=true") is True
+    assert read("resume=false") is False
+    assert read("resume=2024") == "2024"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "true").mkdir()
+    assert read("resume=true") == "true"
+
+
 def test_a_command_without_settings_takes_the_defaults() -> None:
     assert check_overrides("train", as_meant([])) == []
 

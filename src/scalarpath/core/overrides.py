@@ -179,7 +179,9 @@ def _as_meant(text: str, multirun: bool) -> str:
         return text
     key, name, value = found.groups()
     parsed = _parsed(text)
-    if name not in PATHS:
+    # resume is the directory of a run, and in benchmark.py whether to keep results
+    is_switch = name == "resume" and value in ("true", "false") and not Path(value).exists()
+    if name not in PATHS or is_switch:
         is_text = parsed is None and not value.startswith(("[", "{"))
         return f"{key}={_quoted(value)}" if is_text else text
     # a sweep has one directory

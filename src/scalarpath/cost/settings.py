@@ -11,9 +11,11 @@ from scalarpath.core.errors import ConfigError
 from scalarpath.core.settings import (
     WHOLE,
     Among,
+    Count,
     Cutoff,
     Device,
     Name,
+    Positive,
     Range,
     Seed,
     Text,
@@ -48,6 +50,22 @@ class ScaleSettings:
     def __post_init__(self) -> None:
         if not self.cells:
             raise ConfigError("scale.cells is empty; name at least one number of cells.")
+
+
+@dataclass(frozen=True)
+class AccuracySettings:
+    """The section ``accuracy``."""
+
+    backbones: list[Text]
+    epochs: Count
+    seeds: list[Seed]
+    recipes: list[Text] | None
+    own: list[Text]
+    budgets: list[Positive]
+
+    def __post_init__(self) -> None:
+        if not self.backbones or not self.seeds:
+            raise ConfigError("accuracy.backbones and accuracy.seeds must each name at least one.")
 
 
 @dataclass(frozen=True)
@@ -87,6 +105,8 @@ class BenchmarkSettings:
     scale: ScaleSettings
     training: TrainingSettings
     peers: PeerPythons
+    data: dict[str, Any]
+    accuracy: AccuracySettings
     cases: list[str] | None
     structures: list[str]
     dtypes: list[Literal["float32", "float64"]]

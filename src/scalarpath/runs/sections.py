@@ -110,14 +110,17 @@ class Plateau:
 class SchedulerSettings:
     """The section ``scheduler``; what belongs to another kind is null."""
 
-    kind: Literal["constant", "cosine", "plateau"]
+    kind: Literal["constant", "cosine", "plateau", "step"]
     plateau: Plateau | None
     warmup_steps: Whole
     final_factor: Annotated[float, Range(at_least=0.0, at_most=1.0)] | None
+    start: Fraction | None = None
 
     def __post_init__(self) -> None:
-        if (self.kind == "cosine") != (self.final_factor is not None):
-            raise ConfigError("scheduler.final_factor belongs to scheduler=cosine and to no other schedule.")
+        if (self.kind in ("cosine", "step")) != (self.final_factor is not None):
+            raise ConfigError("scheduler.final_factor belongs to scheduler=cosine or step and to no other schedule.")
+        if (self.kind == "step") != (self.start is not None):
+            raise ConfigError("scheduler.start (fraction of all steps) belongs to scheduler=step and to no other.")
         if (self.kind == "plateau") != (self.plateau is not None):
             raise ConfigError("scheduler.plateau (monitor, factor, patience, ...) belongs to scheduler=plateau only.")
 
