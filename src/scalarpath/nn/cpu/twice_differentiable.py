@@ -48,6 +48,10 @@ class Kernel(Struct):
         """Make room for the gradients by those inputs that are wanted, or by more."""
         raise NotImplementedError
 
+    def tangents(self, inputs: Tensors, given: Tensors) -> list[Tensor | None]:
+        """Tangents of the inputs from those that are given: an input by which no gradient was wanted has none."""
+        return [torch.zeros_like(x) if x is not None and t is None else t for x, t in zip(inputs, given, strict=True)]
+
     def run(self, call: Call) -> None:
         """Fill what the call asks for, see ``Call``."""
         struct, tensors = self.packed(), call.packed()
@@ -98,10 +102,7 @@ class _Derivatives(torch.autograd.Function):
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
         """The derivatives of the vjp: by the gradients the jvp, by the inputs the jvp of the vjp."""
         gradients, inputs = _contiguous(ctx.saved_tensors[: ctx.n]), _contiguous(ctx.saved_tensors[ctx.n :])
-        # an input by which no gradient was wanted has no tangent
-        tangents = [
-            torch.zeros_like(x) if x is not None and t is None else t for x, t in zip(inputs, given, strict=True)
-        ]
+        tangents = ctx.kernel.tangents(inputs, given)
         by_gradients = ctx.kernel.values(inputs)
         by_inputs = ctx.kernel.derivatives(inputs, ctx.needs_input_grad[3 + ctx.n :])
         ctx.kernel.run(Call(inputs, _contiguous(tangents), gradients, by_gradients, by_inputs))
