@@ -150,7 +150,8 @@ def _as_meant(text: str, multirun: bool) -> str:
         return text
     key, name, value = found.groups()
     parsed = _parsed(text)
-    if name not in PATHS:
+    # of benchmark.py, resume is true or false
+    if name not in PATHS or (name == "resume" and value in ("true", "false")):
         is_text = parsed is None and not value.startswith(("[", "{"))
         return f"{key}={_quoted(value)}" if is_text else text
     # a sweep has one directory
