@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -54,8 +55,12 @@ class Kernel(Struct):
 
     def run(self, call: Call) -> None:
         """Fill what the call asks for, see ``Call``."""
-        struct, tensors = self.packed(), call.packed()
-        function(self.name, call.inputs[0].dtype)(ctypes.byref(struct), ctypes.byref(tensors))
+        tensors = call.packed()
+        function(self.name, call.inputs[0].dtype)(ctypes.byref(self._struct), ctypes.byref(tensors))
+
+    @functools.cached_property
+    def _struct(self) -> ctypes.Structure:
+        return self.packed()
 
 
 def apply(kernel: Kernel, *inputs: Tensor | None) -> tuple[Tensor, ...]:
@@ -82,6 +87,8 @@ class _Values(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         inputs = ctx.saved_tensors
         wanted = _wanted(ctx, inputs)
+        if not torch.is_grad_enabled():  # nobody differentiates once more
+            return None, *_derivatives(ctx.kernel, wanted, gradients, inputs)
         return None, *_Derivatives.apply(ctx.kernel, wanted, len(gradients), *gradients, *inputs)
 
 
@@ -92,10 +99,7 @@ class _Derivatives(torch.autograd.Function):
     def forward(ctx: Any, kernel: Kernel, wanted: Sequence[bool], n: int, *tensors: Any) -> tuple[Tensor | None, ...]:
         ctx.kernel, ctx.n = kernel, n
         ctx.save_for_backward(*tensors)
-        gradients, inputs = _contiguous(tensors[:n]), _contiguous(tensors[n:])
-        by_inputs = kernel.derivatives(inputs, wanted)
-        kernel.run(Call(inputs, gradients=gradients, by_inputs=by_inputs))
-        return tuple(by_inputs)
+        return tuple(_derivatives(kernel, wanted, tensors[:n], tensors[n:]))
 
     @staticmethod
     @once_differentiable
@@ -107,6 +111,13 @@ class _Derivatives(torch.autograd.Function):
         by_inputs = ctx.kernel.derivatives(inputs, ctx.needs_input_grad[3 + ctx.n :])
         ctx.kernel.run(Call(inputs, _contiguous(tangents), gradients, by_gradients, by_inputs))
         return None, None, None, *by_gradients, *by_inputs
+
+
+def _derivatives(kernel: Kernel, wanted: Sequence[bool], gradients: Tensors, inputs: Tensors) -> list[Tensor | None]:
+    gradients, inputs = _contiguous(gradients), _contiguous(inputs)
+    by_inputs = kernel.derivatives(inputs, wanted)
+    kernel.run(Call(inputs, gradients=gradients, by_inputs=by_inputs))
+    return by_inputs
 
 
 def _wanted(ctx: Any, inputs: Tensors) -> list[bool]:
