@@ -20,6 +20,8 @@ class GradientClip(nn.Module):
     training, and no batch with an odd frame outweighs the others. The norms are part of the module's state.
     """
 
+    norms: Tensor
+
     def __init__(self, limit: float | Literal["auto"] | None) -> None:
         super().__init__()
         self.limit = limit
