@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from scalarpath.core.overrides import as_meant, check_overrides
 from scalarpath.core.resources import CONF_DIR
 
 ROOT = Path(__file__).parents[1]
@@ -92,6 +93,7 @@ def test_commands_compose(command):
     script, *arguments = shlex.split(command)
     if "--config-dir" in arguments:
         pytest.skip("with a configuration of the user's")
+    check_overrides(script.removesuffix(".py"), as_meant([text for text in arguments if text != "..."]))
     overrides = []
     for argument in arguments:
         if argument in ("-m", "--multirun", "..."):

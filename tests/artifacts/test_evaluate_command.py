@@ -80,15 +80,19 @@ def test_own_data_get_test_errors_and_a_note_that_there_is_no_bench(tmp_path: Pa
     run(composed("train", *TRAIN, "data=extxyz", f"data.path={frames}", f"output_dir={tmp_path}/run"))
     assert evaluate(f"run={tmp_path}/run") == []
     shown = capsys.readouterr().out
-    assert "Test errors of epoch" in shown
+    assert "Errors of epoch" in shown
     assert "belongs to no material of the bench" in shown
 
 
 def test_test_errors_are_those_of_the_training(finished: Path, tmp_path: Path) -> None:
     assert evaluate(f"run={finished}", "artifact=null", f"output_dir={tmp_path}") == []
     errors, summary = read(tmp_path / "artifacts/test_errors.json"), read(finished / "summary.json")
-    numbers = {key: value for key, value in summary.items() if key.startswith(("test/", "trivial/"))}
-    assert len(numbers) > 6
+    numbers = {
+        key: value
+        for key, value in summary.items()
+        if key.startswith(("test/", "trivial/", "train_frames/", "valid_frames/"))
+    }
+    assert len(numbers) > 24
     assert {key: errors[key] for key in numbers} == pytest.approx(numbers, rel=1e-6)
 
 

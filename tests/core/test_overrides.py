@@ -46,6 +46,7 @@ def test_what_is_no_path_keeps_its_meaning() -> None:
         "data.path=[a,b]",
         "output_dir=o/${now:%Y}_x",
         "where={data:si}",
+        "resume=true",
         "--cfg",
         "job",
     ]
@@ -53,6 +54,15 @@ def test_what_is_no_path_keeps_its_meaning() -> None:
     assert as_meant(["seed=0", "-m", "head=pan", "--cfg", "job"]) == ["-m", "seed=0", "head=pan", "--cfg", "job"]
     assert as_meant(["-m", "data.path=a,b"]) == ["-m", "data.path=a,b"], "a sweep over two files"
     assert read("logger.wandb.name=größe (1)") == "größe (1)", "what cannot be read otherwise is a text"
+
+
+def test_resume_is_a_switch_of_the_benchmark_and_a_directory_elsewhere(monkeypatch, tmp_path: Path) -> None:
+    assert read("resume=true") is True
+    assert read("resume=false") is False
+    assert read("resume=2024") == "2024"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "true").mkdir()
+    assert read("resume=true") == "true"
 
 
 def test_a_command_without_settings_takes_the_defaults() -> None:
@@ -127,6 +137,18 @@ def test_an_error_of_the_command_line_names_what_was_meant(override: str, messag
 def test_what_would_break_a_command_is_refused_at_once(arguments: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_overrides("train", arguments.split())
+
+
+def test_an_experiment_that_starts_a_sweep_takes_what_sweeps_take(tmp_path: Path) -> None:
+    given = ["experiment=ladder", "head=baseline,pan", "hydra.sweep.dir=x"]
+    assert check_overrides("train", as_meant(given)) == given
+    with pytest.raises(ConfigError, match="output_dir cannot be set for a sweep"):
+        check_overrides("train", ["experiment=ladder", "output_dir=x"])
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text("hydra: {mode: MULTIRUN}\n")
+    assert check_overrides("train", ["--config-dir", str(tmp_path), "experiment=mine", "seed=0,1"])
+    with pytest.raises(ConfigError, match="which -m starts"):
+        check_overrides("train", ["experiment=smoke", "seed=0,1"])
 
 
 @pytest.mark.parametrize("override", ["experiment=null", "debug=null"])

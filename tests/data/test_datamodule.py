@@ -44,6 +44,18 @@ def test_setup_offers_everything_the_training_needs(module):
     assert batch.max_degree > 10
 
 
+def test_a_sample_of_train_frames_is_the_same_for_all_seeds_and_part_of_a_larger_one(module):
+    def sample(seed, most):
+        return [int(graph.frame) for graph in module(seed=seed).train_sample(most)]
+
+    small, large = sample(0, 4), sample(0, 9)
+    assert (len(small), len(large)) == (4, 9)
+    assert set(small) < set(large) < set(module().splits["train"])
+    assert sample(7, 4) == small
+    assert sample(0, 16) == sample(0, 1000) == module().splits["train"]
+    assert sample(0, 0) == []
+
+
 def test_the_labels_of_a_frame_are_read_once(module, monkeypatch):
     read, extract = Counter(), labelled.extract_labels
     monkeypatch.setattr(

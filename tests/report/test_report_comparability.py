@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from synthetic_runs import frame, report_of, write_arm, write_json, write_run, write_unfinished
+from synthetic_runs import about, frame, report_of, write_arm, write_json, write_run, write_unfinished
 
 from scalarpath.core.errors import ConfigError, ReportError
 from scalarpath.report.cells import cells_of
+from scalarpath.report.effects import percent
 from scalarpath.report.runs import find_runs
 
 
@@ -56,19 +57,13 @@ def test_nothing_finished_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "shown"),
     [
-        (
-            "trainer.max_epochs",
-            80,
-            r"trainer\.max_epochs \(3 and 80 in config\.yaml\); .*where=\{trainer\.max_epochs:3\}",
-        ),
-        ("data.batch_size", 9, r"data\.batch_size"),
+        ("data.batch_size", 9, r"data\.batch_size \(5 and 9 in config\.yaml\); .*where=\{data\.batch_size:5\}"),
         ("optimizer.lr", 0.02, r"optimizer\.lr"),
         ("loss.kind", "mae", r"loss\.kind"),
         ("dtype", "float64", "dtype"),
         ("callbacks.ema.decay", 0.9, r"callbacks\.ema\.decay"),
         ("callbacks.early_stopping", {"patience": 3}, r"callbacks\.early_stopping\.patience \(null and 3"),
         ("trainer.max_time", 60.0, r"trainer\.max_time"),
-        ("backbone.cutoff", 6.0, r"backbone\.cutoff"),
     ],
 )
 def test_arms_with_different_settings_are_refused(tmp_path: Path, key: str, value: object, shown: str) -> None:
@@ -78,6 +73,53 @@ def test_arms_with_different_settings_are_refused(tmp_path: Path, key: str, valu
         cells(tmp_path)
     assert str(first) in str(error.value)
     assert str(other) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "terms"),
+    [
+        ("trainer.max_epochs", 12, ("3 epochs", "12 epochs")),
+        ("backbone.num_channels", 64, ("", "num_channels 64")),
+        ("backbone.cutoff", 6.0, ("cutoff 5.0", "cutoff 6.0")),
+        ("data.train_size", 2, ("2 train frames", "3 train frames")),
+    ],
+)
+def test_runs_of_another_budget_size_or_number_of_frames_are_compared_among_themselves(
+    tmp_path: Path, key: str, value: object, terms: tuple[str, str]
+) -> None:
+    for arm, gain in (("baseline", 0), ("panpgs", -10)):
+        write_arm(tmp_path / "a", arm, about(gain), summary={"parameters/total": 1000})
+        write_arm(tmp_path / "b", arm, about(3 * gain), settings={key: value}, summary={"parameters/total": 2000})
+    if key == "data.train_size":
+        for file in (tmp_path / "b").glob("*/splits.json"):
+            file.write_text(file.read_text().replace("[0, 1, 2]", "[0, 2]"))
+    found = report_of(tmp_path)
+    assert tuple(cell.terms for cell in found.cells) == terms
+    gains = {
+        cell.terms: round(percent(effect.mean))
+        for cell in found.cells
+        for effect in found.effects
+        if (effect.place, effect.reference, effect.prop, effect.statistic) == (cell.place, "baseline", "forces", "mae")
+    }
+    expected = (-30, -10) if key == "data.train_size" else (-10, -30)
+    assert tuple(gains.values()) == expected
+    assert len({answer.name for answer in found.answers}) == 2
+
+
+def test_arms_of_different_budgets_are_never_a_pair(tmp_path: Path) -> None:
+    write_arm(tmp_path / "a", "baseline", [0.0] * 3)
+    write_arm(tmp_path / "b", "panpgs", [-0.3] * 3, settings={"trainer.max_epochs": 80})
+    found = report_of(tmp_path)
+    assert found.effects == ()
+    assert "si × mace, 80 epochs: no baseline run, so nothing can be compared." in found.notes
+
+
+def test_other_frames_of_the_same_number_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "baseline")
+    other = write_run(tmp_path / "b", "panpgs")
+    write_json(other / "splits.json", {"train": [0, 1, 6], "valid": [3], "test": [4, 5]})
+    with pytest.raises(ReportError, match="different train frames"):
+        cells(tmp_path)
 
 
 def test_place_logging_and_measuring_may_differ(tmp_path: Path) -> None:

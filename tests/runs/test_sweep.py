@@ -154,6 +154,20 @@ def test_an_extended_sweep_finds_its_earlier_jobs_whatever_their_number(training
     assert list(states().values()).count("skipped") == 2
 
 
+def test_a_ladder_runs_the_default_budget_and_its_doublings_for_chosen_heads(trainings, monkeypatch, capsys) -> None:
+    chosen = ("experiment=ladder", "hydra/launcher=basic", "data=ag", "head=ctrl_mlp", "seed=0")
+    assert train(monkeypatch, *chosen) == 0
+    budgets = sorted(OmegaConf.load(file).trainer.max_epochs for file in Path("sweep").glob("*/config.yaml"))
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        default = compose("train").trainer.max_epochs
+    assert budgets == [default * factor for factor in (1, 2, 4, 8)]
+    assert {Path(name).name.rsplit("_", 2)[0] for name in Path("sweep").glob("*_mace_*")} == {"ag_mace_ctrl_mlp"}
+    assert "4 of 4: " in capsys.readouterr().out  # and not of the 24 that the experiment alone would be
+    trainings.started.clear()
+    assert train(monkeypatch, *chosen, f"trainer.max_epochs={default},{16 * default}") == 0
+    assert trainings.started == [("new", 0)]
+
+
 def test_another_setting_makes_another_job(trainings, monkeypatch) -> None:
     assert train(monkeypatch, "seed=0") == 0
     assert train(monkeypatch, "seed=0", "optimizer.lr=0.002") == 0
@@ -191,7 +205,7 @@ def test_a_run_that_was_given_other_settings_since_is_not_taken_for_the_job(trai
     config.optimizer.lr, config.trainer.max_epochs = 0.5, 99
     OmegaConf.save(config, folder / "config.yaml")
     assert train(monkeypatch, "seed=0") == 1
-    assert "other settings by now: optimizer.lr (0.5, not 0.01), trainer.max_epochs (99, not 80)" in (
+    assert "other settings by now: optimizer.lr (0.5, not 0.03), trainer.max_epochs (99, not 80)" in (
         capsys.readouterr().err
     )
 

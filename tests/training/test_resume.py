@@ -42,6 +42,11 @@ PLATEAU = {
     "plateau": {"monitor": "val/loss", "factor": 0.5, "patience": 0, "threshold": 0.2, "min_factor": 0.01},
 }
 SOAP = {"kind": "soap", "amsgrad": False, "basis_interval": 4, "basis_max_size": 64}
+MUON = {"kind": "muon", "amsgrad": False}
+CONSTANT = {"kind": "constant", "final_factor": None}
+SCHEDULE_FREE = {
+    "optimizer": {"kind": "schedule_free", "amsgrad": False}, "scheduler": CONSTANT, "callbacks": {"ema": None}
+}  # fmt: skip
 STAGE_TWO = {"stage_two": {"start": 0.5, "energy": 100.0, "forces": 1.0, "stress": 0.0}}
 
 
@@ -52,9 +57,12 @@ STAGE_TWO = {"stage_two": {"start": 0.5, "energy": 100.0, "forces": 1.0, "stress
         {"scheduler": PLATEAU, "loss": STAGE_TWO},
         {"callbacks": {"ema": None, "early_stopping": {"monitor": "val/loss", "patience": 50, "min_delta": 0.0}}},
         {"trainer": {"accumulate_batches": 2}},
+        {"trainer": {"gradient_clip": "auto"}},
         {"optimizer": SOAP},
+        {"optimizer": MUON},
+        SCHEDULE_FREE,
     ],
-    ids=["cosine", "plateau+stage_two", "no_ema", "accumulate", "soap"],
+    ids=["cosine", "plateau+stage_two", "no_ema", "accumulate", "clip", "soap", "muon", "schedule_free"],
 )
 @pytest.mark.parametrize("cut", [1, 3])
 def test_resuming_after_a_crash_gives_the_same_run_bit_by_bit(tmp_path: Path, monkeypatch, changes, cut: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 import signal
@@ -11,13 +12,14 @@ import pytest
 import torch
 from composed_jobs import SMOKE, job, run
 from interrupted_training import TIMES, CutOffAt, CutOffError, assert_same, with_extra_callback
+from rich.console import Console
 
 from scalarpath.core import termination
 from scalarpath.core.errors import CheckpointError, ConfigError, DataError
 from scalarpath.potential import load_potential
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import evaluate
-from scalarpath.training.summary import print_summary
+from scalarpath.training.summary import error_table, print_summary
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,49 @@ def test_the_best_checkpoint_gives_the_test_errors_again(finished: Path) -> None
     values = evaluate(load_potential(finished), data.in_order(data.test_graphs, batch_size=3))
     for name, value in values.items():
         assert summary[f"test/{name}"] == pytest.approx(value, rel=1e-4), name
+
+
+def test_train_and_validation_errors_are_those_of_the_tested_weights(finished: Path) -> None:
+    from scalarpath.data.datamodule import AtomicDataModule
+
+    config = job(*SMOKE)
+    data = AtomicDataModule(dict(config.data), cutoff=config.backbone.cutoff, seed=0)
+    data.setup()
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["train_frames/evaluated"] == summary["train_frames/energy_labels"] == 10
+    for part, graphs in (("train_frames", data.train_graphs), ("valid_frames", data.valid_graphs)):
+        values = evaluate(load_potential(finished), data.in_order(graphs, batch_size=3))
+        assert len(values) == 9
+        for name, value in values.items():
+            assert summary[f"{part}/{name}"] == pytest.approx(value, rel=1e-4), name
+    with (finished / "metrics.csv").open(newline="") as file:
+        row = list(csv.DictReader(file))[summary["best_epoch"] - 1]
+    for name in ("forces_mae_meV_A", "energy_rmse_meV_atom"):
+        assert summary[f"valid_frames/{name}"] == pytest.approx(float(row[f"val/{name}"]), rel=1e-5)
+
+
+def test_how_many_train_frames_are_evaluated_changes_no_other_number(finished: Path, tmp_path: Path) -> None:
+    summary = run(job(*SMOKE, "head=panpgs", "evaluate_train_frames=3", f"output_dir={tmp_path}/run"))
+    expected = json.loads((finished / "summary.json").read_text())
+    assert summary["train_frames/evaluated"] == summary["train_frames/energy_labels"] == 3
+    assert summary["train_frames/forces_mae_meV_A"] != expected["train_frames/forces_mae_meV_A"]
+    others = [key for key in expected if not key.startswith(("train_frames/", "time/"))]
+    assert {key: summary[key] for key in others} == {key: expected[key] for key in others}
+
+
+def test_a_run_ends_with_train_validation_and_test_errors_side_by_side(finished: Path, capsys) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    forces = [f"{summary[f'{part}/forces_mae_meV_A']:.4g}" for part in ("train_frames", "valid_frames", "test")]
+    Console(width=80).print(error_table(summary))
+    shown = capsys.readouterr().out
+    (row,) = [line for line in shown.splitlines() if "forces" in line]
+    assert row.split("│")[3:6] == [f" {value.rjust(5)} " for value in forces]
+    assert "train: 10 train frames" in shown
+    old = {key: value for key, value in summary.items() if not key.startswith(("train_frames/", "valid_frames/"))}
+    Console(width=80).print(error_table(old))
+    shown = capsys.readouterr().out
+    assert "train" not in shown
+    assert forces[2] in shown
 
 
 def test_a_finished_run_is_neither_overwritten_nor_resumed(finished: Path) -> None:

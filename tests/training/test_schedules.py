@@ -15,7 +15,8 @@ def factor(kind: str, warmup_steps: int = 0) -> LearningRateFactor:
     settings = SchedulerSettings(
         kind=kind,
         warmup_steps=warmup_steps,
-        final_factor=0.1 if kind == "cosine" else None,
+        final_factor=0.1 if kind in ("cosine", "step") else None,
+        start=0.8 if kind == "step" else None,
         plateau=PLATEAU if kind == "plateau" else None,
     )
     return LearningRateFactor(settings, total_steps=100)
@@ -33,6 +34,11 @@ def test_cosine_falls_from_one_to_the_final_factor_and_stays_there() -> None:
     assert f(100) == pytest.approx(0.1)
     assert f(200) == pytest.approx(0.1)
     assert all(f(step) > f(step + 1) for step in range(20, 100))
+
+
+def test_step_keeps_the_rate_until_its_start() -> None:
+    f = factor("step", warmup_steps=2)
+    assert [f(step) for step in (0, 1, 2, 79, 80, 99, 200)] == [0.5, 1.0, 1.0, 1.0, 0.1, 0.1, 0.1]
 
 
 def test_plateau_lowers_the_rate_after_more_than_patience_bad_epochs_and_not_below_its_minimum() -> None:
@@ -53,5 +59,7 @@ def test_a_value_that_is_not_a_number_is_no_improvement() -> None:
 def test_settings_of_another_schedule_are_refused() -> None:
     with pytest.raises(ConfigError, match="final_factor belongs to scheduler=cosine"):
         SchedulerSettings(kind="constant", warmup_steps=0, final_factor=0.1, plateau=None)
+    with pytest.raises(ConfigError, match=r"scheduler\.start .* belongs to scheduler=step"):
+        SchedulerSettings(kind="cosine", warmup_steps=0, final_factor=0.1, plateau=None, start=0.5)
     with pytest.raises(ConfigError, match=r"scheduler\.plateau"):
         SchedulerSettings(kind="plateau", warmup_steps=0, final_factor=None, plateau=None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -144,58 +142,6 @@ def test_weight_decay_is_apart_from_the_gradient():
         p.grad = torch.zeros_like(p)
         optimizer.step()
     torch.testing.assert_close(p.detach(), drawn(3, 3) * (1 - LR * 0.1) ** 2)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("cut", [1, 3, 8])
-def test_a_state_that_was_stored_goes_on_bit_by_bit(tmp_path, cut, dtype):
-    shapes = [(2, 4, 4), (4, 4), (5,), (3, 6)]
-
-    def parameters() -> list[nn.Parameter]:
-        return [nn.Parameter(drawn(*shape).to(dtype)) for shape in shapes]
-
-    def advance(optimizer: Soap, params: list[nn.Parameter], steps: range) -> None:
-        for k in steps:
-            for p in params:
-                p.grad = drawn(*p.shape, seed=k).to(dtype)
-            optimizer.step()
-
-    whole = parameters()
-    advance(Soap(whole, LR, interval=3), whole, range(12))
-    first = parameters()
-    optimizer = Soap(first, LR, interval=3)
-    advance(optimizer, first, range(cut))
-    torch.save(optimizer.state_dict(), tmp_path / "state.pt")
-    second = [nn.Parameter(p.detach().clone()) for p in first]
-    again = Soap(second, LR, interval=3)
-    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    advance(again, second, range(cut, 12))
-    assert all(torch.equal(p, q) for p, q in zip(second, whole, strict=True))
-
-
-def test_a_copy_does_not_share_its_state():
-    p = nn.Parameter(drawn(4, 4))
-    optimizer = Soap([p], LR)
-    for k in range(3):
-        p.grad = drawn(4, 4, seed=k)
-        optimizer.step()
-    twin = copy.deepcopy(optimizer)
-    (twin_p,) = twin.param_groups[0]["params"]
-    before = optimizer.state[p]["mean"].clone()
-    twin_p.grad = drawn(4, 4, seed=9)
-    twin.step()
-    assert torch.equal(optimizer.state[p]["mean"], before)
-    assert not torch.equal(twin_p, p)
-
-
-def test_a_parameter_without_gradient_stays():
-    used, unused = nn.Parameter(drawn(4, 4)), nn.Parameter(drawn(4, 4, seed=1))
-    optimizer = Soap([used, unused], LR)
-    for k in range(4):
-        used.grad = drawn(4, 4, seed=k)
-        optimizer.step()
-    assert torch.equal(unused.detach(), drawn(4, 4, seed=1))
-    assert torch.isfinite(used).all()
 
 
 def test_rounding_does_not_choose_the_bases_of_what_no_gradient_has_seen():

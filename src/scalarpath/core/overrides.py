@@ -20,6 +20,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR
@@ -55,7 +57,7 @@ def as_meant(arguments: Sequence[str]) -> list[str]:
     if any(text.startswith("hydra.job.name=train_ddp_process_") for text in arguments):
         # a process that Lightning has started: it ends the command with settings of Hydra's, which have no effect here
         arguments = [text for text in arguments if not text.startswith(_ADDED_BY_LIGHTNING)]
-    multirun = any(text in _MULTIRUN for text in arguments)
+    multirun = _starts_sweep(arguments)
     arguments = sorted(arguments, key=lambda text: text not in _MULTIRUN[:2])
     return [
         text if text.startswith("-") or last in _TAKE_A_VALUE else _as_meant(text, multirun)
@@ -91,15 +93,10 @@ def check_overrides(config_name: str, arguments: Sequence[str]) -> list[str]:
     Raises ConfigError for an unknown option of a group, for several or none where one is meant, and for settings of
     Hydra that would be ignored.
     """
-    multirun = any(text in _MULTIRUN for text in arguments)
-    if multirun and any(text.partition("=")[0] in _ASK for text in arguments):
+    multirun = _starts_sweep(arguments)
+    if any(text in _MULTIRUN for text in arguments) and any(text.partition("=")[0] in _ASK for text in arguments):
         raise ConfigError("-m starts jobs and --cfg or --info print settings; take one of them.")
-    groups, roots, kept = _groups(config_name), [CONF_DIR], []
-    for last, text in pairwise(["", *arguments]):
-        if last in ("--config-dir", "-cd"):
-            roots.append(Path(text))
-        if text.startswith("--config-dir="):
-            roots.append(Path(text.partition("=")[2]))
+    groups, roots, kept = _groups(config_name), _roots(arguments), []
     for text in arguments:
         parsed = None if text.startswith("-") else _parsed(text)
         key = "" if parsed is None else parsed.key_or_group
@@ -121,6 +118,38 @@ def check_overrides(config_name: str, arguments: Sequence[str]) -> list[str]:
             _check_options(text, key, chosen, roots)
         kept.append(text)
     return kept
+
+
+def _starts_sweep(arguments: Sequence[str]) -> bool:
+    """Whether the command starts a sweep: by ``-m``, or by an experiment whose file says so."""
+    if any(text in _MULTIRUN for text in arguments):
+        return True
+    files = [
+        root / group / f"{option}.yaml"
+        for group, equals, option in (text.partition("=") for text in arguments)
+        for root in _roots(arguments)
+        if equals and "/" not in option
+    ]
+    return any(_says_sweep(file) for file in files if file.is_file())
+
+
+def _says_sweep(file: Path) -> bool:
+    try:
+        content = OmegaConf.load(file)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
+        return False  # Hydra says what is wrong with it
+    return isinstance(content, DictConfig) and OmegaConf.select(content, "hydra.mode") == "MULTIRUN"
+
+
+def _roots(arguments: Sequence[str]) -> list[Path]:
+    """The folders with configurations: the package's and the user's."""
+    roots = [CONF_DIR]
+    for last, text in pairwise(["", *arguments]):
+        if last in ("--config-dir", "-cd"):
+            roots.append(Path(text))
+        if text.startswith("--config-dir="):
+            roots.append(Path(text.partition("=")[2]))
+    return roots
 
 
 def explained(error: Exception, config_name: str, arguments: Sequence[str]) -> ConfigError:
@@ -150,7 +179,9 @@ def _as_meant(text: str, multirun: bool) -> str:
         return text
     key, name, value = found.groups()
     parsed = _parsed(text)
-    if name not in PATHS:
+    # resume is the directory of a run, and in benchmark.py whether to keep results
+    is_switch = name == "resume" and value in ("true", "false") and not Path(value).exists()
+    if name not in PATHS or is_switch:
         is_text = parsed is None and not value.startswith(("[", "{"))
         return f"{key}={_quoted(value)}" if is_text else text
     # a sweep has one directory

@@ -1,4 +1,4 @@
-"""Measurements of cost: ``python benchmark.py suite=heads|peers|profile|scale|kernels|training``."""
+"""Measurements of cost: ``python benchmark.py suite=heads|peers|accuracy|profile|scale|kernels|training``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from scalarpath.core.memory import imports_at_once
 SUITES = {
     "heads": "scalarpath.cost.heads",
     "peers": "scalarpath.cost.peers.suite",
+    "accuracy": "scalarpath.cost.accuracy.suite",
     "profile": "scalarpath.cost.profile",
     "scale": "scalarpath.cost.scale",
     "kernels": "scalarpath.cost.kernels",

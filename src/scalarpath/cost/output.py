@@ -14,7 +14,11 @@ from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign, write_json
 from scalarpath.cost.settings import BenchmarkSettings
 
-BESIDE = {"scale": (".svg",), "peers": (".md", ".svg")}  # of these suites, next to the JSON file
+BESIDE = {
+    "scale": (".svg",),
+    "peers": (".md", ".svg"),
+    "accuracy": (".md", ".svg"),
+}  # of these suites, next to the JSON file
 
 
 def prepare_output(settings: BenchmarkSettings) -> None:

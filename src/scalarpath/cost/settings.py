@@ -11,9 +11,11 @@ from scalarpath.core.errors import ConfigError
 from scalarpath.core.settings import (
     WHOLE,
     Among,
+    Count,
     Cutoff,
     Device,
     Name,
+    Positive,
     Range,
     Seed,
     Text,
@@ -27,7 +29,7 @@ from scalarpath.runs.job import plain_config
 
 Rounds = Annotated[int, Range(at_least=1, at_most=10**6)]
 
-LISTS = ("threads", "cases", "structures", "dtypes")  # one value may stand for a list of one
+LISTS = ("threads", "cases", "structures", "dtypes", "modes")  # one value may stand for a list of one
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,22 @@ class ScaleSettings:
     def __post_init__(self) -> None:
         if not self.cells:
             raise ConfigError("scale.cells is empty; name at least one number of cells.")
+
+
+@dataclass(frozen=True)
+class AccuracySettings:
+    """The section ``accuracy``."""
+
+    backbones: list[Text]
+    epochs: Count
+    seeds: list[Seed]
+    recipes: list[Text] | None
+    own: list[Text]
+    budgets: list[Positive]
+
+    def __post_init__(self) -> None:
+        if not self.backbones or not self.seeds:
+            raise ConfigError("accuracy.backbones and accuracy.seeds must each name at least one.")
 
 
 @dataclass(frozen=True)
@@ -87,10 +105,12 @@ class BenchmarkSettings:
     scale: ScaleSettings
     training: TrainingSettings
     peers: PeerPythons
+    data: dict[str, Any]
+    accuracy: AccuracySettings
     cases: list[str] | None
     structures: list[str]
     dtypes: list[Literal["float32", "float64"]]
-    compiled: bool
+    modes: list[Literal["eager", "compiled", "both_compiled", "aotinductor"]]
     resume: bool
 
     def __post_init__(self) -> None:

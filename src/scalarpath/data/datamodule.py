@@ -24,7 +24,7 @@ from scalarpath.data.graph_file import GraphSet
 from scalarpath.data.labelled import read_labelled, stop_if_suspicious
 from scalarpath.data.labels import Labels
 from scalarpath.data.reading import Frame
-from scalarpath.data.splits import split_frames
+from scalarpath.data.splits import chosen, split_frames
 from scalarpath.data.statistics import NO_NEIGHBOUR, Statistics, train_statistics
 from scalarpath.data.timed_loader import TimedLoader
 from scalarpath.graph.atomic_graph import join
@@ -131,6 +131,13 @@ class AtomicDataModule(pl.LightningDataModule):
     def test_dataloader(self) -> DataLoader[Any]:
         """The test frames in order, each exactly once."""
         return self.in_order(self.test_graphs)
+
+    def train_sample(self, most: int) -> GraphSet:
+        """Train frames, ``most`` at most: a choice that depends on ``split_seed`` alone, so the same for all arms."""
+        graphs = self.train_graphs
+        if len(graphs) <= most:
+            return graphs
+        return graphs.select(chosen(len(graphs), most, self.config.split_seed))
 
     def in_order(self, graphs: GraphSet, batch_size: int | None = None) -> DataLoader[Any]:
         """Batches of ``graphs`` in their order, each exactly once, of at most ``batch_size`` (``eval_batch_size``)."""

@@ -105,6 +105,11 @@ def _shuffled(items: Sequence[str], seed: int) -> list[int]:
     return sorted(range(len(items)), key=lambda k: hashlib.sha256(f"{seed}/{items[k]}".encode()).digest())
 
 
+def chosen(n_frames: int, wanted: int, seed: int) -> list[int]:
+    """Sorted positions of ``wanted`` of ``n_frames`` frames; a smaller choice is a part of a larger one."""
+    return sorted(_shuffled([f"sample/{k}" for k in range(n_frames)], seed)[:wanted])
+
+
 def random_split(
     n_frames: int, sizes: tuple[int, int, int], seed: int, strata: Sequence[str] | None = None
 ) -> tuple[list[int], list[int], list[int]]:

@@ -14,7 +14,7 @@ from scalarpath.potential import Potential, load_potential
 from scalarpath.runs.continuation import check_places
 from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
-from scalarpath.training.evaluation import evaluate, trivial_errors
+from scalarpath.training.evaluation import errors_by_part
 
 IDENTITY = ("data", "backbone", "head", "seed", "dtype", "best_epoch", "hash/data", "hash/config")
 
@@ -65,12 +65,8 @@ class FinishedRun:
         return data
 
     def errors(self, data: AtomicDataModule) -> dict[str, Any]:
-        """Test errors and those of a trivial predictor, under the names of summary.json."""
-        found = evaluate(self.potential, data.test_dataloader())
-        trivial = trivial_errors(data.train_graphs, data.test_graphs)
-        return {f"test/{key}": value for key, value in found.items()} | {
-            f"trivial/{key}": value for key, value in trivial.items()
-        }
+        """Errors of test, validation and train frames and of a trivial predictor, under the names of summary.json."""
+        return errors_by_part(self.potential, data, self.job.evaluate_train_frames)
 
     def identity(self) -> dict[str, Any]:
         """What was measured, for the files of the artifacts."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scalarpath.core.quantities import PRIMARY_FIRST, QUANTITIES
-from scalarpath.report.cells import BASELINE, Cell
+from scalarpath.report.cells import BASELINE, Cell, Placed
 from scalarpath.report.costs import Cost, Ratio
 from scalarpath.report.effects import ALL_DATA, NEEDED_SEEDS, Effect, shown_change, shown_effect
 from scalarpath.report.paired_tests import t_test
@@ -28,8 +28,8 @@ class Rank:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The answer for one data set and backbone, or for ALL_DATA of a backbone.
+class Answer(Placed):
+    """The answer for one cell, or for ALL_DATA of the cells with equal backbone and terms.
 
     ``word`` is BETTER, NO_HEAD or UNDECIDED. ``headline`` names the best arm and by how much, ``reasons`` say how sure
     that is and what it costs, in sentences. ``ranks`` are the arms, the best first.
@@ -37,41 +37,37 @@ class Answer:
 
     data: str
     backbone: str
+    terms: str
     word: str
     headline: str
     reasons: tuple[str, ...]
     ranks: tuple[Rank, ...]
 
-    @property
-    def name(self) -> str:
-        """Shown."""
-        return f"{self.data} × {self.backbone}"
-
 
 def answers(cells: Sequence[Cell], effects: Sequence[Effect], costs: Sequence[Cost]) -> list[Answer]:
-    """One answer per cell, after those over all data sets of a backbone; arms of cells and effects are in order."""
+    """One answer per cell, after those over all data sets on equal terms; arms of cells and effects are in order.
+
+    Of the cells of one backbone those on the largest terms come first: they tell least of who trains faster.
+    """
     chosen = [effect for effect in effects if effect.statistic == "mae"]
     found = []
-    for backbone in dict.fromkeys(cell.backbone for cell in cells):
-        inside = [cell for cell in cells if cell.backbone == backbone]
-        pooled = [effect for effect in chosen if (effect.data, effect.backbone) == (ALL_DATA, backbone)]
+    ladders = [[cell for cell in cells if cell.place[:2] == key] for key in dict.fromkeys(c.place[:2] for c in cells)]
+    for terms in dict.fromkeys(cell.place[1:] for ladder in ladders for cell in reversed(ladder)):
+        inside = [cell for cell in cells if cell.place[1:] == terms]
+        pooled = [effect for effect in chosen if effect.place == (ALL_DATA, *terms)]
         if pooled:
             found.append(_answer(ALL_DATA, inside, pooled, []))
         for cell in inside:
-            own = [effect for effect in chosen if (effect.data, effect.backbone) == (cell.data, backbone)]
-            found.append(_answer(cell.data, [cell], own, [cost for cost in costs if _is_of(cost, cell)]))
+            own = [effect for effect in chosen if effect.place == cell.place]
+            found.append(_answer(cell.data, [cell], own, [cost for cost in costs if cost.place == cell.place]))
     return found
-
-
-def _is_of(cost: Cost, cell: Cell) -> bool:
-    return (cost.data, cost.backbone) == (cell.data, cell.backbone)
 
 
 def _answer(data: str, cells: Sequence[Cell], effects: Sequence[Effect], costs: Sequence[Cost]) -> Answer:
     against = [effect for effect in effects if effect.reference == BASELINE]
     prop = next((quantity.name for quantity in PRIMARY_FIRST if any(e.prop == quantity.name for e in against)), None)
     if prop is None:
-        return Answer(data, cells[0].backbone, UNDECIDED, *_nothing_to_compare(cells[0]), ())
+        return Answer(data, *cells[0].place[1:], UNDECIDED, *_nothing_to_compare(cells[0]), ())
     gains = {effect.arm: effect.mean for effect in against if effect.prop == prop}
     arms = sorted([BASELINE, *gains], key=lambda arm: gains.get(arm, 0.0))
     ranks = [
@@ -84,7 +80,7 @@ def _answer(data: str, cells: Sequence[Cell], effects: Sequence[Effect], costs: 
     ]
     word, headline, reasons = (_for_baseline if arms[0] == BASELINE else _for_head)(ranks, prop, cells)
     reasons += [*_other_quantities(ranks, prop), *_cost(ranks[0])]
-    return Answer(data, cells[0].backbone, word, headline, tuple(reasons), tuple(ranks))
+    return Answer(data, *cells[0].place[1:], word, headline, tuple(reasons), tuple(ranks))
 
 
 def _nothing_to_compare(cell: Cell) -> tuple[str, tuple[str, ...]]:
@@ -147,7 +143,7 @@ def _paired(cells: Sequence[Cell], arm: str, other: str, prop: str) -> tuple[flo
     for cell in cells:
         if arm in cell.arms and other in cell.arms:
             seeds = cell.common_seeds(arm, other)
-            pairs = [[cell.arms[name][seed].test_error(prop) for name in (arm, other)] for seed in seeds]
+            pairs = [[cell.arms[name][seed].error(prop) for name in (arm, other)] for seed in seeds]
             ratios = [math.log(a / b) for a, b in pairs if a > 0 and b > 0]
             if ratios:
                 strata.append(np.array(ratios))

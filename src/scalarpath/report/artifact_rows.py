@@ -9,16 +9,17 @@ from typing import Any
 
 from scalarpath.artifacts.rows import Row
 from scalarpath.core.errors import ReportError
-from scalarpath.report.cells import Cell
+from scalarpath.report.cells import Cell, Placed
 from scalarpath.report.runs import Run
 
 
 @dataclass(frozen=True)
-class ArtifactLine:
+class ArtifactLine(Placed):
     """One quantity, measured on one material: ``rows[arm][seed]``."""
 
     data: str
     backbone: str
+    terms: str
     measure: str
     material: str
     rows: dict[str, dict[int, Row]]
@@ -34,7 +35,7 @@ def artifact_lines(cell: Cell) -> list[ArtifactLine]:
     lines: dict[tuple[str, str, str], ArtifactLine] = {}
     for run in cell.runs():
         for measure, material, row in _rows_of(run):
-            empty = ArtifactLine(cell.data, cell.backbone, measure, material, {})
+            empty = ArtifactLine(*cell.place, measure, material, {})
             line = lines.setdefault((measure, material, row.key), empty)
             line.rows.setdefault(run.arm, {})[run.seed] = row
     return list(lines.values())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scalarpath.report.cells import BASELINE, Cell
+from scalarpath.report.cells import BASELINE, Cell, Placed
 from scalarpath.report.runs import Run
 
 
@@ -25,7 +25,7 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class Cost:
+class Cost(Placed):
     """What one arm costs in one cell; NaN where it is not known.
 
     ``parameters`` are the trainable numbers, ``parameter_ratio`` their ratio to baseline. ``flops_ratio`` is the ratio
@@ -37,6 +37,7 @@ class Cost:
 
     data: str
     backbone: str
+    terms: str
     arm: str
     runs: int
     parameters: float
@@ -65,6 +66,7 @@ def _cost(cell: Cell, arm: str, runs: Sequence[Run], plain: Sequence[Run]) -> Co
     return Cost(
         data=cell.data,
         backbone=cell.backbone,
+        terms=cell.terms,
         arm=arm,
         runs=len(runs),
         parameters=parameters,

@@ -24,7 +24,12 @@ BARS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "Errors": {
             f"{name}, {split}": f"{prefix}/{key}"
-            for prefix, split in (("test", "test"), ("val", "validation, last epoch"))
+            for prefix, split in (
+                ("test", "test"),
+                ("valid_frames", "validation"),
+                ("train_frames", "train, tested weights"),
+                ("val", "validation, last epoch"),
+            )
             for name, key in ERRORS.items()
         },
         "Cost": {

@@ -34,9 +34,8 @@ def forest(prop: str, effects: Sequence[Effect], colours: dict[str, str], *, ban
     """Percent changes with their intervals, one row per comparison, by data set and backbone."""
     rows: list[Effect | str] = []
     for effect in effects:
-        place = f"{effect.data} × {effect.backbone}"
-        if not any(row == place for row in rows):
-            rows.append(place)
+        if not any(row == effect.name for row in rows):
+            rows.append(effect.name)
         rows.append(effect)
     figure = Figure(figsize=(_THIRD_INCHES, 0.7 + _ROW_INCHES * len(rows)), layout="constrained")
     axis = figure.subplots()
@@ -98,12 +97,12 @@ def seed_dots(prop: str, cells: Sequence[Cell], colours: dict[str, str]) -> Figu
     for axis, cell in zip(axes, cells, strict=True):
         seeds = sorted({run.seed for run in cell.runs()})
         for row, (arm, runs) in enumerate(cell.arms.items()):
-            values = [run.test_error(prop) for run in runs.values()]
+            values = [run.error(prop) for run in runs.values()]
             places = [row + 0.5 * ((seeds.index(seed) + 0.5) / len(seeds) - 0.5) for seed in runs]
             axis.scatter(values, places, color=colours[arm], s=16)
             axis.plot([np.nanmean(values)] * 2, [row - 0.32, row + 0.32], color=colours[arm], lw=1.6)
         axis.set_yticks(range(len(cell.arms)), list(cell.arms))
-        axis.set(title=cell.name, xlabel=_error_axis(QUANTITIES[prop]), ylim=(len(cell.arms) - 0.5, -0.5))
+        axis.set(title=cell.name, xlabel=error_axis(QUANTITIES[prop]), ylim=(len(cell.arms) - 0.5, -0.5))
         axis.tick_params(axis="y", length=0)
         axis.margins(x=0.08)
     return figure
@@ -120,12 +119,10 @@ def learning_curves(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
             values = np.array([errors[: len(shortest)] for _, errors in curves])
             axis.semilogy(shortest, values.mean(axis=0), color=colours[arm], lw=1.3)
             axis.fill_between(shortest, values.min(axis=0), values.max(axis=0), color=colours[arm], alpha=0.15, lw=0)
-        axis.set(title=cell.name, xlabel="epoch", ylabel=_error_axis(QUANTITIES[PRIMARY]))
+        axis.set(title=cell.name, xlabel="epoch", ylabel=error_axis(QUANTITIES[PRIMARY]))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.yaxis.set_major_formatter(FormatStrFormatter("%g"))
-        axis.yaxis.set_minor_formatter(NullFormatter())
-    _legend(figure, {arm: Line2D([], [], color=colours[arm]) for cell in cells for arm in cell.arms})
+        few_numbers(axis)
+    legend_below(figure, {arm: Line2D([], [], color=colours[arm]) for cell in cells for arm in cell.arms})
     return figure
 
 
@@ -139,7 +136,7 @@ def cost_and_gain(points: Sequence[tuple[Effect, Cost]], colours: dict[str, str]
     }
     known = {kind: of for kind, of in kinds.items() if any(math.isfinite(of(cost)) for _, cost in points)}
     figure, axes = _panels(len(known))
-    places = list(dict.fromkeys((cost.data, cost.backbone) for _, cost in points))
+    places = list(dict.fromkeys(cost.name for _, cost in points))
     for axis, (kind, of) in zip(axes, known.items(), strict=True):
         axis.axhline(0.0, color=INK, lw=0.8)
         axis.plot(0.0, 0.0, marker="o", ms=5, color=colours[BASELINE])
@@ -148,7 +145,7 @@ def cost_and_gain(points: Sequence[tuple[Effect, Cost]], colours: dict[str, str]
             if not math.isfinite(x):
                 continue
             _bar(axis, x, effect.low, effect.high, upright=True, color=colours[effect.arm], lw=0.8)
-            marker = MARKERS[places.index((cost.data, cost.backbone)) % len(MARKERS)]
+            marker = MARKERS[places.index(cost.name) % len(MARKERS)]
             axis.plot(x, _within(percent(effect.mean)), ls="none", marker=marker, ms=5, color=colours[effect.arm])
         low, high = axis.get_ylim()
         axis.set(xlabel=f"{kind}: change (%)", ylabel=f"{_NOUN} MAE: change (%)")
@@ -157,15 +154,23 @@ def cost_and_gain(points: Sequence[tuple[Effect, Cost]], colours: dict[str, str]
     arms = dict.fromkeys([BASELINE, *(effect.arm for effect, _ in points)])
     handles = {arm: dot(marker="o", color=colours[arm]) for arm in arms}
     handles |= {
-        f"{data} × {backbone}": dot(marker=MARKERS[index % len(MARKERS)], color=INK, mfc="none")
-        for index, (data, backbone) in enumerate(places)
+        place: dot(marker=MARKERS[index % len(MARKERS)], color=INK, mfc="none")
+        for index, place in enumerate(places)
         if len(places) > 1
     }
-    _legend(figure, handles)
+    legend_below(figure, handles)
     return figure
 
 
-def _error_axis(quantity: Quantity) -> str:
+def few_numbers(axis: Axes) -> None:
+    """At a logarithmic axis of errors: 1, 2 and 5 of every power of ten."""
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def error_axis(quantity: Quantity) -> str:
+    """Label of an axis of errors."""
     return f"{quantity.noun} MAE ({quantity.shown_unit})"
 
 
@@ -181,6 +186,6 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def _legend(figure: Figure, handles: dict[str, Line2D]) -> None:
+def legend_below(figure: Figure, handles: dict[str, Line2D]) -> None:
     """One legend for all panels, below."""
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)

@@ -12,7 +12,7 @@ from scalarpath.artifacts.bootstrap import interval
 from scalarpath.core.errors import ReportError
 from scalarpath.core.metrics import ERROR_SIZES
 from scalarpath.core.quantities import PRIMARY_FIRST
-from scalarpath.report.cells import BASELINE, Cell
+from scalarpath.report.cells import BASELINE, Cell, Placed
 from scalarpath.report.frame_errors import FILE, read_group_errors
 from scalarpath.report.paired_tests import (
     holm,
@@ -35,7 +35,7 @@ MOST_SHOWN = 999  # percent
 
 
 @dataclass(frozen=True)
-class Effect:
+class Effect(Placed):
     """Paired comparison of two arms in one quantity and statistic, such as ``forces`` and ``mae``.
 
     ``data`` is ALL_DATA for the mean over data sets, whose number is ``data_sets``. ``reference`` is the reference arm,
@@ -52,6 +52,7 @@ class Effect:
 
     data: str
     backbone: str
+    terms: str
     arm: str
     reference: str
     prop: str
@@ -106,7 +107,7 @@ def arms_by_effect(cell: Cell, effects: Sequence[Effect]) -> list[str]:
         gains |= {
             effect.arm: effect.mean
             for effect in effects
-            if (effect.data, effect.backbone, effect.reference) == (cell.data, cell.backbone, BASELINE)
+            if (effect.place, effect.reference) == (cell.place, BASELINE)
             and (effect.prop, effect.statistic) == (quantity.name, "mae")
         }
     return sorted(cell.arms, key=lambda arm: (gains.get(arm, math.inf), arm))
@@ -154,7 +155,7 @@ def _effects_of(
     for prop in (quantity.name for quantity in PRIMARY_FIRST):
         for statistic in ERROR_SIZES:
             errors = {
-                seed: [cell.arms[name][seed].test_error(prop, statistic) for name in (arm, reference)]
+                seed: [cell.arms[name][seed].error(prop, statistic=statistic) for name in (arm, reference)]
                 for seed in cell.common_seeds(arm, reference)
             }
             errors = {seed: pair for seed, pair in errors.items() if all(value > 0 for value in pair)}
@@ -169,8 +170,8 @@ def _effects_of(
             effect = _effect([np.log(mine / theirs)], drawn)
             yield (
                 replace(
-                    effect, data=cell.data, backbone=cell.backbone, arm=arm, reference=reference, prop=prop,
-                    statistic=statistic, seeds=tuple(errors), arm_error=float(mine.mean()),
+                    effect, data=cell.data, backbone=cell.backbone, terms=cell.terms, arm=arm, reference=reference,
+                    prop=prop, statistic=statistic, seeds=tuple(errors), arm_error=float(mine.mean()),
                     reference_error=float(theirs.mean()),
                 ),
                 drawn,
@@ -185,7 +186,8 @@ def _effect(strata: Sequence[np.ndarray], drawn: np.ndarray | None) -> Effect:
     if drawn is not None and min(map(len, strata)) > 1:  # one seed, resampled, says nothing about seeds
         bootstrap = interval(drawn)
     return Effect(
-        data=ALL_DATA, backbone="", arm="", reference="", prop="", statistic="", seeds=(), data_sets=len(strata),
+        data=ALL_DATA, backbone="", terms="", arm="", reference="", prop="", statistic="", seeds=(),
+        data_sets=len(strata),
         log_ratios=tuple(float(value) for value in values), arm_error=math.nan, reference_error=math.nan,
         mean=mean, low=low, high=high, bootstrap_low=bootstrap[0], bootstrap_high=bootstrap[1], p_t=p, p_holm=math.nan,
         p_sign_flip=sign_flip_p(strata), p_sign=sign_test_p(values),
@@ -214,8 +216,8 @@ def _pooled(effects: Sequence[Effect], resamples: Mapping[tuple[str, ...], np.nd
         first = family[0]
         seeds = min((effect.seeds for effect in family), key=len)
         yield replace(
-            pooled, backbone=first.backbone, arm=first.arm, reference=first.reference, prop=first.prop,
-            statistic=first.statistic, seeds=seeds,
+            pooled, backbone=first.backbone, terms=first.terms, arm=first.arm, reference=first.reference,
+            prop=first.prop, statistic=first.statistic, seeds=seeds,
         )  # fmt: skip
 
 
@@ -228,7 +230,7 @@ def _families(effects: Sequence[Effect]) -> list[list[Effect]]:
 
 
 def _key(effect: Effect) -> tuple[str, ...]:
-    return effect.data, effect.backbone, effect.arm, effect.reference, effect.prop, effect.statistic
+    return *effect.place, effect.arm, effect.reference, effect.prop, effect.statistic
 
 
 def _resampled_runs(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from scalarpath.report.page import Page
-from scalarpath.report.tables import Table, with_minus
+from scalarpath.report.table import Table, with_minus
 
 
 def markdown(page: Page) -> str:
@@ -17,6 +17,8 @@ def markdown(page: Page) -> str:
 
 def _lines(page: Page) -> Iterator[str]:
     yield from (f"# {page.title}", "", _text(page.subtitle))
+    yield from ("", "## Before the answer: what these runs can show", "")
+    yield from (f"- {_item(with_minus(sentence))}" for sentence in page.preface)
     for answer, ranks in page.answers:
         yield from ("", f"## {_text(answer.name)}: {answer.word}", "", f"**{_text(with_minus(answer.headline))}**", "")
         yield from (f"- {_text(with_minus(reason))}" for reason in answer.reasons)
@@ -30,7 +32,7 @@ def _lines(page: Page) -> Iterator[str]:
         yield from ("", f"## Claims of arXiv:2606.15892: {page.counts}", "")
         columns = ("claim", "published", "data", "backbone", "found", "verdict", "why")
         rows = [
-            (item.claim, item.published, item.data, item.backbone, item.found, item.word, item.reason)
+            (item.claim, item.published, item.data, item.model, item.found, item.word, item.reason)
             for item in page.verdicts
         ]
         yield from _table(Table("", columns, rows, columns))

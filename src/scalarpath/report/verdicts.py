@@ -12,7 +12,7 @@ from scalarpath.artifacts.measure import Claim
 from scalarpath.artifacts.registry import all_measures
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.report.artifact_rows import ArtifactLine
-from scalarpath.report.cells import BASELINE
+from scalarpath.report.cells import BASELINE, Placed
 from scalarpath.report.costs import Cost
 from scalarpath.report.effects import ALL_DATA, ARM, NEEDED_SEEDS, Effect, percent, shown_effect
 from scalarpath.report.paired_tests import t_test
@@ -29,7 +29,7 @@ CONFIDENT_P = 0.05
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Placed):
     """What the runs of one data set and backbone say about one claim.
 
     ``published`` is the published number, in words. ``word`` is REPLICATED, NOT_REPLICATED or UNDECIDED. ``found`` is
@@ -40,6 +40,7 @@ class Verdict:
     published: str
     data: str
     backbone: str
+    terms: str
     word: str
     found: str
     reason: str
@@ -53,12 +54,11 @@ def verdicts(effects: Sequence[Effect], costs: Sequence[Cost], artifacts: Sequen
 
 def _on_errors(effects: Sequence[Effect]) -> Iterator[Verdict]:
     own = [item for item in effects if item.arm == ARM and item.statistic == "mae" and item.prop in PUBLISHED_PERCENT]
-    failed: dict[tuple[str, str], list[str]] = {}
+    failed: dict[tuple[str, ...], list[str]] = {}
     for main in own:
         if main.reference != BASELINE:
             continue
-        same = (main.data, main.backbone, main.prop)
-        against = {item.reference: item for item in own if (item.data, item.backbone, item.prop) == same}
+        against = {item.reference: item for item in own if (item.place, item.prop) == (main.place, main.prop)}
         controls = {name: against[name] for name in CAPACITY_CONTROLS if name in against}
         on_mace = main.backbone == PUBLISHED_ON
         word, reason = judge(main, controls, needs_control=on_mace)
@@ -67,13 +67,13 @@ def _on_errors(effects: Sequence[Effect]) -> Iterator[Verdict]:
         reason += f" {_against_published(main) if on_mace else _signs(main)}"
         if word == REPLICATED and main.p_holm > CONFIDENT_P:
             reason += f" After Holm's correction over the data sets p = {main.p_holm:.2g}."
-        refuted = failed.setdefault((main.backbone, main.prop), [])
+        refuted = failed.setdefault((*main.place[1:], main.prop), [])
         if word == REPLICATED and main.data == ALL_DATA and refuted:  # they came before
             reason += f" Not replicated by itself on {', '.join(refuted)}."
         if word == NOT_REPLICATED:
             refuted.append(main.data)
         claim = f"lower {QUANTITIES[main.prop].noun} error"
-        yield Verdict(claim, published, main.data, main.backbone, word, shown_effect(main), reason)
+        yield Verdict(claim, published, *main.place, word, shown_effect(main), reason)
 
 
 def judge(main: Effect, controls: Mapping[str, Effect], *, needs_control: bool) -> tuple[str, str]:
@@ -164,12 +164,12 @@ def _on_cost(costs: Sequence[Cost]) -> Iterator[Verdict]:
         else:
             word = REPLICATED if cost.flops_ratio <= PUBLISHED_COST else NOT_REPLICATED
             found = f"{100 * (cost.flops_ratio - 1):+.1f} %"
-        yield Verdict("few added operations", "about +5 %", cost.data, cost.backbone, word, found, reason)
+        yield Verdict("few added operations", "about +5 %", *cost.place, word, found, reason)
 
 
 def _on_artifacts(lines: Sequence[ArtifactLine]) -> Iterator[Verdict]:
-    for data, backbone, material in sorted({(line.data, line.backbone, line.material) for line in lines}):
-        inside = [line for line in lines if (line.data, line.backbone, line.material) == (data, backbone, material)]
+    for place, material in dict.fromkeys((line.place, line.material) for line in lines):
+        inside = [line for line in lines if (line.place, line.material) == (place, material)]
         for measure in all_measures():
             claim = measure.claim
             if claim is None:
@@ -183,7 +183,7 @@ def _on_artifacts(lines: Sequence[ArtifactLine]) -> Iterator[Verdict]:
             word, found, reason = _judge_artifact(change)
             means = [np.mean([size[seed] for seed in seeds]) for size in sizes]
             reason = f"{claim.size}: {means[0]:.3g} with {ARM}, {means[1]:.3g} with baseline. {reason}".strip()
-            yield Verdict(claim.text, "reduced", data, backbone, word, found, reason)
+            yield Verdict(claim.text, "reduced", *place, word, found, reason)
 
 
 def _artifact_size(lines: Sequence[ArtifactLine], claim: Claim, arm: str) -> dict[int, float]:

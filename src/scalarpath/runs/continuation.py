@@ -74,8 +74,10 @@ def notes(job: Job, before: int) -> list[str]:
     """What changes with more epochs, in sentences; ``before``: the earlier number of all epochs."""
     epochs = job.trainer.max_epochs
     said = [f"trainer.max_epochs is {epochs} instead of {before}; the results of before stay until new ones are there."]
-    if job.scheduler.kind == "cosine":
-        said.append(f"The cosine schedule is that of {epochs} epochs from here on: the learning rate rises again.")
+    if job.scheduler.final_factor is not None:
+        said.append(
+            f"The {job.scheduler.kind} schedule is that of {epochs} epochs from here on: the learning rate rises again."
+        )
     if job.loss.stage_two is not None:
         said.append(f"loss.stage_two begins after epoch {job.loss.stage_two.start * epochs:g} now.")
     return said

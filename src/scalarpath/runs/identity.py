@@ -11,7 +11,7 @@ from scalarpath.core.settings import flat
 from scalarpath.data.config import with_defaults
 from scalarpath.runs.job import NOT_SETTINGS
 
-_NOT_HASHED_AT_FIRST = ("output_dir", *NOT_SETTINGS, "logger", "artifacts", "given_paths")
+_NOT_HASHED_AT_FIRST = ("output_dir", *NOT_SETTINGS, "logger", "artifacts", "given_paths", "evaluate_train_frames")
 NO_NUMBER = (
     *_NOT_HASHED_AT_FIRST, "measure_overhead", "callbacks.progress", "callbacks.step_timer", "data.cache",
     "data.cache_dir", "data.download", "data.on_suspicious",

@@ -23,6 +23,7 @@ from scalarpath.core.settings import (
     Cutoff,
     Seed,
     Text,
+    Whole,
     checked,
     read_settings,
 )
@@ -47,7 +48,8 @@ class Job:
     In it the paths of data are absolute, and ``given_paths`` has those that were typed otherwise. A run that was given
     more epochs has its earlier numbers of epochs in ``earlier_max_epochs``.
 
-    A setting with a default here is one that the oldest run directories do not have: they were made with that value.
+    A setting with a default here is one that the oldest run directories do not have: they were made with that value,
+    or it says what is measured of them now.
     """
 
     config: dict[str, Any]
@@ -64,6 +66,7 @@ class Job:
     repulsion: Literal["zbl"] | None
     shift: Literal["zero", "mean"]
     measure_overhead: bool
+    evaluate_train_frames: Whole = 1000
     compile: bool = False
     kernels: Literal["cuequivariance"] | None = None
     artifacts: Literal["smoke", "full"] | None = None
@@ -78,6 +81,13 @@ class Job:
         checked(self.backbone["cutoff"], Cutoff, "backbone.cutoff")
         if self.compile and self.kernels is not None:
             raise ConfigError("compile=true and kernels exclude one another; take one of them.")
+        if self.optimizer.kind == "schedule_free" and (
+            self.scheduler.kind != "constant" or self.callbacks.ema is not None
+        ):
+            raise ConfigError(
+                "optimizer=schedule_free averages the weights itself, at a constant rate; add scheduler=constant "
+                "callbacks.ema=null."
+            )
         self.check_monitors()
 
     @classmethod

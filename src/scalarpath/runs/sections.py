@@ -72,9 +72,9 @@ class LossSettings(LossWeights):
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """The section ``optimizer``; ``basis_...`` belong to SOAP alone."""
+    """The section ``optimizer``; ``basis_...`` belong to SOAP alone, ``amsgrad`` to Adam and AdamW."""
 
-    kind: Literal["adam", "adamw", "soap"]
+    kind: Literal["adam", "adamw", "soap", "muon", "schedule_free"]
     amsgrad: bool
     lr: Positive
     weight_decay: NonNegative
@@ -87,8 +87,12 @@ class OptimizerSettings:
         of_soap = self.kind == "soap"
         if (self.basis_interval is not None) != of_soap or (self.basis_max_size is not None) != of_soap:
             raise ConfigError("optimizer.basis_interval and basis_max_size belong to optimizer=soap and to no other.")
-        if of_soap and self.amsgrad:
-            raise ConfigError("optimizer.amsgrad=true belongs to adam and adamw; soap keeps no largest moment.")
+        if self.amsgrad and self.kind not in ("adam", "adamw"):
+            raise ConfigError(f"optimizer.amsgrad=true belongs to adam and adamw; {self.kind} keeps no largest moment.")
+        if self.kind == "schedule_free" and self.beta1 == 0.0:
+            raise ConfigError("optimizer.beta1 must be above 0 with optimizer=schedule_free, which divides by it.")
+        if self.kind == "schedule_free" and find_spec("schedulefree") is None:
+            raise ConfigError("optimizer=schedule_free needs schedulefree; install scalarpath[schedulefree].")
 
 
 @dataclass(frozen=True)
@@ -106,14 +110,17 @@ class Plateau:
 class SchedulerSettings:
     """The section ``scheduler``; what belongs to another kind is null."""
 
-    kind: Literal["constant", "cosine", "plateau"]
+    kind: Literal["constant", "cosine", "plateau", "step"]
     plateau: Plateau | None
     warmup_steps: Whole
     final_factor: Annotated[float, Range(at_least=0.0, at_most=1.0)] | None
+    start: Fraction | None = None
 
     def __post_init__(self) -> None:
-        if (self.kind == "cosine") != (self.final_factor is not None):
-            raise ConfigError("scheduler.final_factor belongs to scheduler=cosine and to no other schedule.")
+        if (self.kind in ("cosine", "step")) != (self.final_factor is not None):
+            raise ConfigError("scheduler.final_factor belongs to scheduler=cosine or step and to no other schedule.")
+        if (self.kind == "step") != (self.start is not None):
+            raise ConfigError("scheduler.start (fraction of all steps) belongs to scheduler=step and to no other.")
         if (self.kind == "plateau") != (self.plateau is not None):
             raise ConfigError("scheduler.plateau (monitor, factor, patience, ...) belongs to scheduler=plateau only.")
 
@@ -130,7 +137,7 @@ class TrainerSettings:
     num_nodes: Annotated[int, Range(at_least=1, at_most=100_000)]
     max_epochs: Count
     max_time: Positive | None
-    gradient_clip: Positive | None
+    gradient_clip: Positive | Literal["auto"] | None
     accumulate_batches: Count
 
 

@@ -70,13 +70,13 @@ class SweepStart(Callback):
 
 
 def _jobs(sweeper: Mapping[str, Any], arguments: Sequence[str]) -> int:
-    """Number of jobs that the command line asks for."""
+    """Number of jobs that the command line asks for; what it says of a setting replaces what the configuration says."""
     if "n_trials" in sweeper:
         return int(sweeper["n_trials"])
     in_config = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-    overrides = parser.parse_overrides([*in_config, *arguments])
-    return math.prod(len(list(item.sweep_iterator())) for item in overrides if item.is_discrete_sweep())
+    overrides = {item.key_or_group: item for item in parser.parse_overrides([*in_config, *arguments])}
+    return math.prod(len(list(item.sweep_iterator())) for item in overrides.values() if item.is_discrete_sweep())
 
 
 def threads_per_process(launcher: Mapping[str, Any], devices: int) -> int:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,16 +9,14 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from scalarpath.potential import to_checkpoint
 from scalarpath.runs.sections import EmaSettings
+from scalarpath.training.averaged import Averaged
 
 
-class Ema(pl.Callback):
+class Ema(Averaged):
     """Keeps avg <- d avg + (1 - d) weights after every optimiser step, d = min(decay, (1 + n) / (10 + n)) at step n.
 
-    Validation runs with the average, training goes on with the plain weights, and a checkpoint holds the average under
-    ``potential`` beside what exact resuming needs. Only parameters are averaged: buffers (references, statistics) are
-    constants, and averaging would round them.
+    Only parameters are averaged: buffers (references, statistics) are constants, and averaging would round them.
     """
 
     def __init__(self, settings: EmaSettings) -> None:
@@ -33,8 +28,9 @@ class Ema(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start from the initial weights, or move the restored average to the device."""
+        potential: Any = pl_module.potential
         # the memory of the parameters, in which the optimizer changes them
-        self._weights = [p.detach() for p in _potential(pl_module).parameters()]
+        self._weights = [p.detach() for p in potential.parameters()]
         if self._average is None:
             self._average = [weight.clone() for weight in self._weights]
         self._average = [avg.to(weight.device) for avg, weight in zip(self._average, self._weights, strict=True)]
@@ -54,21 +50,13 @@ class Ema(pl.Callback):
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         get_ema_multi_avg_fn(decay)(self._average, self._weights, self.updates)
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put the average in place of the weights."""
+    def put_average(self, pl_module: pl.LightningModule) -> None:
+        """Put the average in place of the weights, which lie in its place meanwhile."""
         self._swap()
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def put_weights(self, pl_module: pl.LightningModule) -> None:
         """Put the weights back."""
         self._swap()
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Store the averaged potential."""
-        with self.averaged():
-            # a copy, because the state dict shares memory with the weights that are put back
-            checkpoint["potential"] = copy.deepcopy(to_checkpoint(_potential(pl_module)))
 
     def state_dict(self) -> dict[str, Any]:
         """What exact resuming needs."""
@@ -78,15 +66,6 @@ class Ema(pl.Callback):
         """Continue from a checkpoint."""
         self.updates, self._average = state_dict["updates"], state_dict["average"]
 
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """The module has the averaged weights inside this context."""
-        self._swap()
-        try:
-            yield
-        finally:
-            self._swap()
-
     @torch.no_grad()
     def _swap(self) -> None:
         if self._average is None:
@@ -94,7 +73,3 @@ class Ema(pl.Callback):
         kept = [weight.clone() for weight in self._weights]
         torch._foreach_copy_(self._weights, self._average)
         torch._foreach_copy_(self._average, kept)
-
-
-def _potential(pl_module: pl.LightningModule) -> Any:
-    return pl_module.potential

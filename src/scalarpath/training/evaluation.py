@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from torch_geometric.data import Batch
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.training.frame_errors import FrameErrors
 from scalarpath.training.metrics import EpochErrors
+
+if TYPE_CHECKING:
+    from scalarpath.data.datamodule import AtomicDataModule
 
 
 def evaluate(potential: Any, batches: Iterable[Batch], frame_errors: FrameErrors | None = None) -> dict[str, float]:
@@ -35,6 +38,25 @@ def evaluate(potential: Any, batches: Iterable[Batch], frame_errors: FrameErrors
             frame_errors.update(prediction, batch)
     potential.train(was_training)
     return errors.compute()
+
+
+def errors_by_part(
+    potential: Any, data: AtomicDataModule, most_train_frames: int, frame_errors: FrameErrors | None = None
+) -> dict[str, float]:
+    """Errors of the same weights over test, validation and train frames, under the names of summary.json.
+
+    Those of train are over ``most_train_frames`` frames at most (``data.train_sample``; 0: over none), whose number is
+    ``train_frames/evaluated``. ``trivial/...`` are those of ``trivial_errors``. ``frame_errors`` is given every test
+    structure.
+    """
+    sample = data.train_sample(most_train_frames)
+    found = {
+        "test": evaluate(potential, data.test_dataloader(), frame_errors),
+        "valid_frames": evaluate(potential, data.val_dataloader()),
+        "train_frames": evaluate(potential, data.in_order(sample)) | {"evaluated": len(sample)} if len(sample) else {},
+        "trivial": trivial_errors(data.train_graphs, data.test_graphs),
+    }
+    return {f"{part}/{name}": value for part, errors in found.items() for name, value in errors.items()}
 
 
 def trivial_errors(train: Iterable[AtomicGraph], test: Iterable[AtomicGraph]) -> dict[str, float]:

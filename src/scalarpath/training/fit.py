@@ -23,6 +23,7 @@ from scalarpath.potential.cuequivariance import CuequivariancePotential
 from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.runs.sections import TrainerSettings
+from scalarpath.training.averaged import ScheduleFreeAverage
 from scalarpath.training.callbacks.checkpoints import LAST, BestAndLast
 from scalarpath.training.callbacks.early_stopping import EarlyStopping
 from scalarpath.training.callbacks.finite_guard import FiniteGuard
@@ -69,7 +70,14 @@ def fit(
     a device that is not there, TrainingError when the loss stops being finite.
     """
     callbacks = _callbacks(job, directory)
-    module = PotentialModule(potential, WeightedLoss(job.loss), job.optimizer, job.scheduler, _backend(potential, job))
+    module = PotentialModule(
+        potential,
+        WeightedLoss(job.loss),
+        job.optimizer,
+        job.scheduler,
+        _backend(potential, job),
+        gradient_clip=job.trainer.gradient_clip,
+    )
     module.train()
     last = directory.checkpoints / LAST if resume else None
     if last is not None:
@@ -102,6 +110,7 @@ def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
         "step_timer": StepTimer(section.step_timer) if section.step_timer else None,
         "finite_guard": FiniteGuard(),
         "ema": Ema(section.ema) if section.ema else None,
+        "schedule_free": ScheduleFreeAverage() if job.optimizer.kind == "schedule_free" else None,
         "early_stopping": EarlyStopping(section.early_stopping) if section.early_stopping else None,
         "max_time": MaxTime(60.0 * job.trainer.max_time) if job.trainer.max_time else None,
         "metrics_csv": MetricsCsv(directory.path / "metrics.csv"),
@@ -129,7 +138,6 @@ def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: l
         num_nodes=settings.num_nodes,
         deterministic=settings.deterministic,
         max_epochs=settings.max_epochs,
-        gradient_clip_val=settings.gradient_clip,
         accumulate_grad_batches=settings.accumulate_batches,
         callbacks=callbacks,
         logger=loggers or False,

@@ -8,13 +8,14 @@ import torch
 from torch import nn
 
 from scalarpath.runs.sections import OptimizerSettings
+from scalarpath.training.muon import Muon
 from scalarpath.training.soap import Soap
 
 
 def build_optimizer(
     settings: OptimizerSettings, backbone: Iterable[nn.Parameter], head: Iterable[nn.Parameter]
 ) -> torch.optim.Optimizer:
-    """Adam (decay inside the gradient), AdamW (decoupled) or SOAP (decoupled) over all trainable parameters.
+    """The optimizer over all trainable parameters; weight decay is inside the gradient with Adam, else apart from it.
 
     Only the backbone decays: the head starts at zero, where decay would hold it back.
     """
@@ -26,5 +27,11 @@ def build_optimizer(
     betas = (settings.beta1, settings.beta2)
     if settings.basis_interval is not None and settings.basis_max_size is not None:
         return Soap(groups, settings.lr, betas, interval=settings.basis_interval, max_size=settings.basis_max_size)
+    if settings.kind == "muon":
+        return Muon(groups, settings.lr, betas)
+    if settings.kind == "schedule_free":
+        from schedulefree import AdamWScheduleFree
+
+        return AdamWScheduleFree(groups, settings.lr, betas)
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
     return kind(groups, lr=settings.lr, betas=betas, amsgrad=settings.amsgrad, fused=True)

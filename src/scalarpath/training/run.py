@@ -26,7 +26,7 @@ from scalarpath.runs.processes import shared_directory
 from scalarpath.runs.provenance import provenance
 from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import RunDirectory
-from scalarpath.training.evaluation import evaluate, trivial_errors
+from scalarpath.training.evaluation import errors_by_part
 from scalarpath.training.fit import FitResult, check_accelerator, fit
 from scalarpath.training.frame_errors import FrameErrors
 from scalarpath.training.launch import check_launch
@@ -149,15 +149,15 @@ def _describe(directory: RunDirectory, job: Job, data: AtomicDataModule, *, resu
 def _tested(
     job: Job, potential: Potential, data: AtomicDataModule, directory: RunDirectory, result: FitResult
 ) -> dict[str, Any]:
-    """The summary: errors of the best checkpoint over the exact test set, and the cost of the head."""
+    """The summary: errors of the best checkpoint over the exact test set and the other parts, the cost of the head."""
     best = read_checkpoint(directory.checkpoints / "best.ckpt", needs=["potential"])
     potential.load_state_dict(best["potential"]["state_dict"])
     potential.to(result.device)
     frame_errors = FrameErrors()
-    test = evaluate(potential, data.test_dataloader(), frame_errors)
-    bad = [name for name, value in test.items() if not math.isfinite(value)]
+    errors = errors_by_part(potential, data, job.evaluate_train_frames, frame_errors)
+    bad = [name for name, value in errors.items() if not math.isfinite(value)]
     if bad:
-        raise TrainingError(f"test/{bad[0]} is not finite; look at the test frames or lower optimizer.lr.")
+        raise TrainingError(f"{bad[0]} is not finite; look at the frames of this part or lower optimizer.lr.")
     directory.write_text("test_frames.csv", frame_errors.to_csv(data.splits["test"], data.test_groups))
     phase("cost of the head")
     batch = next(iter(data.in_order(data.train_graphs, data.config.batch_size))).to(result.device)
@@ -167,6 +167,4 @@ def _tested(
         cost |= {f"overhead/{key}": value for key, value in head_overhead(potential, batch).items()}
     phase("end")
     record = directory.read_json("provenance.json")
-    return build_summary(
-        job, potential, result, test, trivial_errors(data.train_graphs, data.test_graphs), cost, record
-    )
+    return build_summary(job, potential, result, errors, cost, record)

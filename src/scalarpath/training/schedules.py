@@ -1,4 +1,4 @@
-"""Learning-rate schedules: a linear warm-up times a constant, cosine or plateau factor."""
+"""Learning-rate schedules: a linear warm-up times a constant, cosine, plateau or step factor."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class LearningRateFactor:
         self.warmup_steps = settings.warmup_steps
         self.total_steps = total_steps
         self.final_factor = settings.final_factor
+        self.start = settings.start
         self.plateau_factor = 1.0
         self.best = math.inf
         self.bad_epochs = 0
@@ -28,6 +29,8 @@ class LearningRateFactor:
             return (step + 1) / self.warmup_steps * self.plateau_factor
         if self.final_factor is None:
             return self.plateau_factor
+        if self.start is not None:
+            return 1.0 if step < self.start * self.total_steps else self.final_factor
         length = max(1, self.total_steps - self.warmup_steps)
         progress = min(1.0, (step - self.warmup_steps) / length)
         return self.final_factor + (1.0 - self.final_factor) * 0.5 * (1.0 + math.cos(math.pi * progress))

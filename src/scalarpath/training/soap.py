@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from scalarpath.training.stacks import Stack, StackedOptimizer, matrix_sides
+
 FLOOR = 1e-4  # of a moment's mean eigenvalue
 
 
-class Soap(torch.optim.Optimizer):
+class Soap(StackedOptimizer):
     """Adam's step for every matrix G of gradients, in the bases of eigenvectors of E[G G^T] and E[G^T G].
 
-    Vyas et al., arXiv:2409.11321, algorithm 3. The matrices of a parameter are its last two dimensions that are longer
-    than one; the others count matrices (of paths, of elements), which have bases of their own. A side longer than
-    ``max_size`` keeps its basis, and where none is left, as for vectors, the step is Adam's. Every ``interval`` steps
-    the bases follow by power iteration and a QR decomposition; the first step does nothing but set them up. Weight
-    decay is apart from the gradient, as in AdamW.
-
-    A potential has tens of matrices of a few shapes, for which calls cost more than arithmetic: matrices of one shape
-    are stacked [B, m, n] and go through every operation together.
+    Vyas et al., arXiv:2409.11321, algorithm 3. Every matrix has bases of its own. A side longer than ``max_size`` keeps
+    its basis, and where none is left, as for vectors, the step is Adam's. Every ``interval`` steps the bases follow by
+    power iteration and a QR decomposition; the first step does nothing but set them up. Weight decay is apart from the
+    gradient, as in AdamW.
     """
 
     def __init__(
@@ -38,71 +36,23 @@ class Soap(torch.optim.Optimizer):
     ) -> None:
         options = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "eps": eps}
         super().__init__(params, {**options, "interval": interval, "max_size": max_size, "step": 0})
-        self._stacks: list[_Stack] | None = None
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step; a parameter without a gradient counts as one whose gradient is zero."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        if self._stacks is None:
-            self._stacks = self._stacked()
-        for group in self.param_groups:
-            group["step"] += 1
-        for stack in self._stacks:
-            stack.step()
-        return loss
+    def _shape(self, p: nn.Parameter, group: dict[str, Any]) -> tuple[int, ...]:
+        sides = matrix_sides(p)
+        return sides if len(sides) == 2 and min(sides) <= group["max_size"] else (1,)
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
-        super().load_state_dict(state_dict)
-        self._stacks = None
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._stacks = None
-
-    def _stacked(self) -> list[_Stack]:
-        """The parameters by group and shape of their matrices."""
-        found: dict[tuple[int, tuple[int, ...]], list[nn.Parameter]] = {}
-        for index, group in enumerate(self.param_groups):
-            for p in group["params"]:
-                found.setdefault((index, _matrix(p, group["max_size"])), []).append(p)
-        return [_Stack(self.param_groups[index], shape, ps, self.state) for (index, shape), ps in found.items()]
+    def _stack(self, group: dict[str, Any], shape: tuple[int, ...], params: list[nn.Parameter]) -> Stack:
+        return _BasisStack(group, shape, params, self.state)
 
 
-def _matrix(p: nn.Parameter, max_size: int) -> tuple[int, ...]:
-    """Rows and columns of the matrices of a parameter; (1,) for one that takes Adam's step."""
-    sides = [size for size in p.shape if size > 1][-2:]
-    return tuple(sides) if len(sides) == 2 and min(sides) <= max_size else (1,)
-
-
-class _Stack:
-    """Parameters of one group with matrices of one shape, and what is known of their gradients, B matrices in all.
-
-    mean, square: moments of the gradients in the bases [B, m, n]; sides: the bases. The optimizer's ``state`` holds the
-    part of each parameter, as a view.
-    """
+class _BasisStack(Stack):
+    """mean, square: moments of the gradients in the bases [B, m, n]; sides: the bases."""
 
     def __init__(self, group: dict[str, Any], shape: tuple[int, ...], params: list[nn.Parameter], state: Any) -> None:
-        self.group, self.shape = group, shape
-        self.params: list[Tensor] = list(params)
-        self._counts = [p.numel() // math.prod(shape) for p in params]
-
-        def stacked(name: str, *sizes: int) -> Tensor:
-            if all(name in state[p] for p in params):  # of a checkpoint
-                whole = torch.cat([state[p][name] for p in params])
-            else:
-                whole = torch.cat([p.new_zeros(n, *sizes) for p, n in zip(params, self._counts, strict=True)])
-            for p, part in zip(params, whole.split(self._counts), strict=True):
-                state[p][name] = part
-            return whole
-
-        self.mean, self.square = stacked("mean", *shape), stacked("square", *shape)
+        super().__init__(group, shape, params, state)
+        self.mean, self.square = self.kept("mean", *shape), self.kept("square", *shape)
         self.sides = [
-            _Side(axis - 2, stacked(f"moment_{axis}", n, n), stacked(f"basis_{axis}", n, n))
+            _Side(axis - 2, self.kept(f"moment_{axis}", n, n), self.kept(f"basis_{axis}", n, n))
             for axis, n in enumerate(shape)
             if len(shape) == 2 and n <= group["max_size"]
         ]
@@ -110,9 +60,7 @@ class _Stack:
     def step(self) -> None:
         """Change the parameters by their gradients."""
         group, (beta1, beta2), step = self.group, self.group["betas"], self.group["step"] - 1
-        gradient = torch.cat(
-            [(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1, *self.shape) for p in self.params]
-        )
+        gradient = self.gradient()
         if step > 0:
             turned = self._turn(gradient)
             self.mean.lerp_(turned, 1 - beta1)
@@ -120,11 +68,8 @@ class _Stack:
             change = self.mean / self.square.sqrt().add_(group["eps"])
             for side in self.sides:
                 change = side.back(change)
-            changes = [c.reshape(p.shape) for c, p in zip(change.split(self._counts), self.params, strict=True)]
             rate = group["lr"] * math.sqrt(1 - beta2**step) / (1 - beta1**step)
-            if group["weight_decay"]:
-                torch._foreach_mul_(self.params, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_add_(self.params, changes, alpha=-rate)
+            self.move(change, rate)
         for side in self.sides:
             side.observe(gradient, beta2)
         if step == 0:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +18,14 @@ from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.fit import FitResult
 
+_COLUMNS: Mapping[str, tuple[str, Callable[[str], str]]] = {
+    "train\nMAE": ("train_frames", metric_name),
+    "valid\nMAE": ("valid_frames", metric_name),
+    "test\nMAE": ("test", metric_name),
+    "test\nRMSE": ("test", partial(metric_name, statistic="rmse")),
+    "test\nlabels": ("test", labels_name),
+    "trivial\nRMSE": ("trivial", partial(metric_name, statistic="rmse")),
+}
 ROUNDING = 1e-6  # a trivial error smaller than this part of the test error is rounding
 
 
@@ -33,15 +42,14 @@ def build_summary(
     job: Job,
     potential: Any,
     result: FitResult,
-    test: Mapping[str, float],
-    trivial: Mapping[str, float],
+    errors: Mapping[str, float],
     cost: Mapping[str, Any],
     record: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The flat dictionary of summary.json.
 
-    ``test/...`` are the errors of the best epoch, ``trivial/...`` those of a predictor with one energy per element and
-    no forces, ``cost`` FLOPs and the overhead of the head; ``record`` is the provenance with its hashes.
+    ``errors`` are those of the best epoch (``evaluation.errors_by_part``), ``cost`` FLOPs and the overhead of the head;
+    ``record`` is the provenance with its hashes.
     A number that does not exist (no label, not measured) is absent.
     """
     config = job.config
@@ -58,14 +66,12 @@ def build_summary(
         "best_epoch": result.best_epoch,
         f"best/{job.callbacks.checkpoint.monitor}": result.best_value,
     }
-    for prefix, values in (("test", test), ("trivial", trivial)):
-        summary |= {f"{prefix}/{key}": value for key, value in values.items()}
     hashes = {"hash/data": record["data_hash"], "hash/config": record["config_hash"]}
-    return summary | {**cost, **parameter_counts(potential), **result.times, **hashes}
+    return summary | {**errors, **cost, **parameter_counts(potential), **result.times, **hashes}
 
 
 def print_summary(summary: Mapping[str, Any], directory: RunDirectory) -> None:
-    """Show test errors, the overhead of the head, where all of it is, and how to go on."""
+    """Show the errors, the overhead of the head, where all of it is, and how to go on."""
     console = Console()
     console.print(error_table(summary))
     if sentence := worse_than_trivial(summary):
@@ -78,17 +84,26 @@ def print_summary(summary: Mapping[str, Any], directory: RunDirectory) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def error_table(summary: Mapping[str, Any], what: str = "Test errors") -> Table:
-    """Test errors beside those of a trivial predictor, from the keys of summary.json."""
+def error_table(summary: Mapping[str, Any], what: str = "Errors") -> Table:
+    """Train, validation and test errors of the same weights, from the keys of summary.json; unknown ones are left out.
+
+    Beside them stands what a predictor that has learned nothing has for an RMSE on test.
+    """
     table = Table(title=f"{what} of epoch {summary['best_epoch']} ({summary['backbone']} x {summary['head']})")
-    for column in ("property", "MAE", "RMSE", "unit", "labels", "RMSE of trivial predictor"):
-        table.add_column(column, justify="left" if column in ("property", "unit") else "right")
-    for prop, quantity in QUANTITIES.items():
-        mae, rmse = metric_name(prop, "mae"), metric_name(prop, "rmse")
-        if f"test/{mae}" in summary:
-            values = [f"{summary[key]:.4g}" for key in (f"test/{mae}", f"test/{rmse}")]
-            trivial = f"{summary[f'trivial/{rmse}']:.4g}" if f"trivial/{rmse}" in summary else ""
-            table.add_row(prop, *values, quantity.shown_unit, f"{summary[f'test/{labels_name(prop)}']:.0f}", trivial)
+    columns = {name: [f"{prefix}/{key(prop)}" for prop in QUANTITIES] for name, (prefix, key) in _COLUMNS.items()}
+    known = {name: keys for name, keys in columns.items() if any(key in summary for key in keys)}
+    for name in ("property", "unit", *known):
+        table.add_column(name, justify="left" if name in ("property", "unit") else "right")
+    for row, (prop, quantity) in enumerate(QUANTITIES.items()):
+        values = [summary.get(keys[row]) for keys in known.values()]
+        if any(value is not None for value in values):
+            shown = (
+                "" if value is None else f"{value:.0f}" if "labels" in name else f"{value:.4g}"
+                for name, value in zip(known, values, strict=True)
+            )
+            table.add_row(prop, quantity.shown_unit, *shown)
+    if "train_frames/evaluated" in summary:
+        table.caption = f"train: {summary['train_frames/evaluated']} train frames, with the weights that are tested"
     return table
 
 

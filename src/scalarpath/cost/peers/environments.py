@@ -35,7 +35,7 @@ class Environment:
     versions: Mapping[str, str]
 
 
-def environments(pythons: Mapping[str, str | None]) -> tuple[dict[str, Environment], list[str]]:
+def environments(pythons: Mapping[str, str | None], suite: str = "peers") -> tuple[dict[str, Environment], list[str]]:
     """Environment of every kind of model that can run, and one line for every kind that is left out.
 
     ``pythons``: executables by setting (mace, nequip). Raises ConfigError when none is given, for an executable that
@@ -43,8 +43,9 @@ def environments(pythons: Mapping[str, str | None]) -> tuple[dict[str, Environme
     """
     if not any(pythons.values()):
         raise ConfigError(
-            "suite=peers: no peer is given; make an environment for one (python -m venv PEER && PEER/bin/pip install "
-            "mace-torch, or nequip nequip-allegro) and set peers.mace=PEER/bin/python or peers.nequip=PEER/bin/python."
+            f"suite={suite}: no peer is given; make an environment for one (python -m venv PEER && PEER/bin/pip "
+            "install mace-torch, or nequip nequip-allegro) and set peers.mace=PEER/bin/python or "
+            "peers.nequip=PEER/bin/python."
         )
     probed = {setting: probe(setting, python) for setting, python in pythons.items() if python}
     found, left_out = {}, []

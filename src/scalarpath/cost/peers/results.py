@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -27,10 +27,11 @@ NOTE = (
 )
 
 
-def source_hash(package: Path) -> str:
-    """SHA-256 of all Python and C++ files below ``package``, names included."""
+def source_hash(package: Path, without: Collection[str] = ()) -> str:
+    """SHA-256 of all Python and C++ files below ``package``, names included, but for the folders ``without``."""
     digest = hashlib.sha256()
-    for file in sorted(path for path in package.rglob("*") if path.suffix in (".py", ".cpp", ".h")):
+    sources = (path for path in package.rglob("*") if path.suffix in (".py", ".cpp", ".h"))
+    for file in sorted(path for path in sources if path.relative_to(package).parts[0] not in without):
         digest.update(f"{file.relative_to(package).as_posix()}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -71,7 +72,7 @@ def rows(results: Iterable[Mapping[str, Any]]) -> list[list[str]]:
     for result in results:
         case = [str(result["case"][key]) for key in ("model", "structure", "dtype", "threads", "mode")]
         times = [
-            f"{step['ratio']:.2f} [{step['ratio_low']:.2f}, {step['ratio_high']:.2f}]"
+            f"{step['ratio']:.2f} [{step['ratio_low']:.2f}, {step['ratio_high']:.2f}]" if step else "–"
             for step in (result["train"], result["inference"])
         ]
         memory = result["memory"]
