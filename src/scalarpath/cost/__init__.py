@@ -1,4 +1,4 @@
-"""Measurements of cost: ``python benchmark.py suite=heads|peers|profile|scale|kernels``."""
+"""Measurements of cost: ``python benchmark.py suite=heads|peers|profile|scale|kernels|optimizers``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ SUITES = {
     "profile": "scalarpath.cost.profile",
     "scale": "scalarpath.cost.scale",
     "kernels": "scalarpath.cost.kernels",
+    "optimizers": "scalarpath.cost.optimizers",
 }
 
 

@@ -71,6 +71,7 @@ class BenchmarkSettings:
     device: Device
     seed: Seed
     heads: list[Text]
+    optimizers: list[Text]
     profile: ProfileSettings
     scale: ScaleSettings
     peers: PeerPythons
