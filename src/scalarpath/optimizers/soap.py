@@ -18,9 +18,10 @@ class Soap(StackedOptimizer):
     """Adam's step for every matrix G of gradients, in the bases of eigenvectors of E[G G^T] and E[G^T G].
 
     Vyas et al., arXiv:2409.11321, algorithm 3. Every matrix has bases of its own. A side longer than ``max_size`` keeps
-    its basis, and so does the longer one in a parameter of more than LARGE numbers (the paper's one-sided variant). Where
-    none is left, as for vectors, the step is Adam's. Every ``interval`` steps the bases follow by power iteration and a
-    QR decomposition; the first step does nothing but set them up. Weight decay is apart from the gradient, as in AdamW.
+    its basis, and so does the longer one in a parameter of more than LARGE numbers (the paper's one-sided variant).
+    Where none is left, as for vectors, the step is Adam's. Every ``interval`` steps the bases follow by power iteration
+    and a QR decomposition; the first step does nothing but set them up. Weight decay is apart from the gradient, as in
+    AdamW.
     """
 
     def __init__(
