@@ -46,6 +46,7 @@ def test_what_is_no_path_keeps_its_meaning() -> None:
         "data.path=[a,b]",
         "output_dir=o/${now:%Y}_x",
         "where={data:si}",
+        "resume=true",
         "--cfg",
         "job",
     ]

@@ -54,6 +54,7 @@ def test_a_sound_configuration_is_read() -> None:
         ("loss.energy", float("inf"), r"loss\.energy must be a finite number, not inf"),
         ("loss.huber_delta", {"energy": float("inf"), "forces": 1, "stress": 1}, r"delta\.energy must be a finite"),
         ("scheduler.final_factor", 5.0, r"scheduler\.final_factor must be at most 1, not 5"),
+        ("trainer.gradient_clip", "atuo", r"trainer\.gradient_clip must be .*auto"),
         ("trainer.gradient_clip", float("nan"), r"trainer\.gradient_clip must be a finite number, not nan"),
         ("trainer.threads", 100_000, r"trainer\.threads must be at most 1024, not 100000"),
         ("trainer.max_epochs", 2**64, r"trainer\.max_epochs must be at most 1e\+09"),

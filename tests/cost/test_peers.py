@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 from scalarpath.core.errors import ConfigError, DataError, UpstreamError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.cost.peers import suite
-from scalarpath.cost.peers.cases import MODELS, Case, arrays, cases, hyperparameters
+from scalarpath.cost.peers.cases import MODELS, MODES, Case, arrays, cases, hyperparameters
 from scalarpath.cost.peers.comparison import compare_case
 from scalarpath.cost.peers.environments import Environment, environments
 from scalarpath.cost.peers.figure import write_figure
@@ -66,9 +67,9 @@ def fake(folder: Path, name: str, **values: object) -> Path:
     return script
 
 
-def compare_fakes(folder: Path, peer: dict, own: dict | None = None, rounds: int = 3) -> dict:
+def compare_fakes(folder: Path, peer: dict, own: dict | None = None, rounds: int = 3, case: Case = CASE) -> dict:
     scripts = fake(folder, "peer", **peer), fake(folder, "own", **(own or {}))
-    return compare_case(CASE, structures("si64"), sys.executable, rounds, scripts=scripts)
+    return compare_case(case, structures("si64"), sys.executable, rounds, scripts=scripts)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,15 @@ def test_ratios_are_peer_over_scalarpath(result):
     assert result["difference"] == {"energy": pytest.approx(1e-12, rel=1e-3), "forces": 0.0}
 
 
+def test_a_mode_without_training_times_the_inference_alone(tmp_path):
+    measured = compare_fakes(tmp_path, {"SECONDS": 3.0}, case=replace(CASE, model="nequip_S", mode="aotinductor"))
+    assert measured["inference"]["ratio"] == 3.0
+    assert measured["train"] is measured["memory"] is None
+    log = (tmp_path / "log").read_text()
+    assert "train" not in log
+    assert "memory" not in log
+
+
 def test_rounds_are_interleaved_in_turning_order_after_warm_up(result):
     steps = [line.split() for line in result["log"] if line.endswith("train")]
     assert len(steps) == 2 * (2 + 3)  # of both workers, two rounds of warm-up and three that count
@@ -93,18 +103,22 @@ def test_rounds_are_interleaved_in_turning_order_after_warm_up(result):
     assert order == ["own", "peer", "peer", "own"] * 2 + ["own", "peer"]
 
 
-def test_the_first_step_of_a_turn_is_not_timed():
+@pytest.mark.parametrize(("threads", "waits_count"), [(1, False), (2, True)])
+def test_the_second_step_of_a_turn_is_timed_and_with_one_thread_only_what_the_processor_worked(
+    monkeypatch, threads, waits_count
+):
     class Model:
-        edges, slow = 0, [0.2, 0.0]
+        edges, seconds = 0, [0.3, 0.1]
 
         def module(self, kind):
             return torch.nn.Linear(1, 1)
 
         def predict(self, kind):
-            time.sleep(self.slow.pop(0))
+            time.sleep(self.seconds.pop(0))
 
-    assert Steps(Model()).run("inference") < 0.1
-    assert not Model.slow
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert (0.1 <= Steps(Model()).run("inference") < 0.3) is waits_count
+    assert not Model.seconds
 
 
 def test_the_peer_is_built_first_because_it_writes_the_weights_and_memory_is_measured_in_fresh_processes(result):
@@ -158,12 +172,14 @@ def test_a_peer_that_is_not_given_is_left_out_with_a_line(tmp_path):
 
 
 def test_cases_are_all_combinations_and_compiled_ones_only_of_peers_that_compile():
-    chosen = cases(["mace_64_L0", "nequip_S"], ["si64"], ["float32", "float64"], [1, 2], compiled=True)
-    assert len(chosen) == 2 * 8 + 4
-    assert {case.model for case in chosen if case.mode == "compiled"} == {"nequip_S"}
+    chosen = cases(["mace_64_L0", "nequip_S"], ["si64"], ["float32", "float64"], [1, 2], MODES)
+    assert len(chosen) == 2 * 8 + 2 * 4
+    assert {case.model for case in chosen if case.mode in ("compiled", "aotinductor")} == {"nequip_S"}
     assert {case.model for case in chosen if case.mode == "both_compiled"} == {"mace_64_L0", "nequip_S"}
+    both = [case for case in chosen if case.mode == "both_compiled"]
+    assert {case.kind: case.peer_mode for case in both} == {"mace": "eager", "nequip": "compiled"}
     with pytest.raises(ConfigError, match=r"cases: 'mace' is unknown.*; use mace_64_L0"):
-        cases(["mace"], ["si64"], ["float32"], [1], compiled=False)
+        cases(["mace"], ["si64"], ["float32"], [1], ["eager"])
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -207,12 +223,17 @@ def example(result: dict, **case: object) -> dict:
 
 
 def test_table_and_figure_show_every_result_and_a_dash_for_memory_not_measured(tmp_path, result):
-    results = [example(result), {**example(result, threads=2), "memory": None}]
+    results = [
+        example(result),
+        {**example(result, threads=2), "memory": None},
+        {**example(result, mode="aotinductor"), "train": None, "memory": None},
+    ]
     write_markdown(tmp_path / "peers.md", results)
     lines = (tmp_path / "peers.md").read_text().splitlines()[2:]
     assert lines[0] == "| " + " | ".join(COLUMNS) + " |"
     assert lines[2] == "| m | s | float64 | 1 | eager | 2.00 [2.00, 2.00] | 2.00 [2.00, 2.00] | 2.00 |"
     assert lines[3].endswith("| – |")
+    assert lines[4].endswith("| – | 2.00 [2.00, 2.00] | – |")
     write_figure(tmp_path / "peers.svg", results)
     svg = (tmp_path / "peers.svg").read_text()
     assert "<svg" in svg
@@ -289,9 +310,10 @@ def test_resuming_measures_only_what_is_new_and_keeps_the_rest(tmp_path, measure
 
 
 def test_compiled_cases_of_one_frame_are_left_out_with_a_line(tmp_path, measured, capsys):
-    suite.run(settings(tmp_path, cases="nequip_S", structures=["si64", "si64x2"], compiled=True))
+    suite.run(settings(tmp_path, cases="nequip_S", structures=["si64", "si64x2"], modes=list(MODES)))
     assert [(case.structure, case.mode) for case in measured] == [
         ("si64", "eager"), ("si64x2", "eager"), ("si64x2", "compiled"), ("si64x2", "both_compiled"),
+        ("si64", "aotinductor"), ("si64x2", "aotinductor"),
     ]  # fmt: skip
     assert "one frame runs eagerly; use si64x2" in " ".join(capsys.readouterr().out.split())
 

@@ -12,7 +12,8 @@ from samples import batch_of, quartz_like, silanol
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded, with_zero_row
 from scalarpath.nn.angular import SphericalHarmonics, couplings, natural_irreps
-from scalarpath.nn.contraction.symmetric import SymmetricContraction, coupling_tensor, symmetric_basis, symmetrised
+from scalarpath.nn.contraction.couplings import coupling_tensor, symmetric_basis, symmetrised
+from scalarpath.nn.contraction.symmetric import SymmetricContraction
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.convolution.edge_tensor_product import EdgeTensorProduct
 from scalarpath.nn.linear import AttributeLinear, DegreeLinear, SpeciesGroups, SpeciesLinear

@@ -55,9 +55,11 @@ def write_run(
     data_hash: str | None = None,
     test: Sequence[int] = (4, 5),
     commit: str = "a" * 40,
+    others: Mapping[str, float] | None = None,
 ) -> Path:
     """A finished run; energy and stress errors are a tenth and a twentieth of the force error.
 
+    others: factors by which errors on other parts (``train_frames``, ``valid_frames``) differ from those on test;
     settings: changes by dotted key; frames: rows of test_frames.csv, from which the errors are then taken.
     """
     path = folder / f"{data}_{backbone}_{arm}_{seed}"
@@ -84,6 +86,8 @@ def write_run(
         "stopped_by": "max_epochs", "epochs": 3, "parameters/total": 1000, "time/step_ms": 10.0, "time/wall_s": 60.0,
         "hash/data": "d", "hash/config": "c",
     }  # fmt: skip
+    for part, factor in (others or {}).items():
+        content |= {f"{part}/{prop}_mae_{units[prop]}": factor * value for prop, value in errors.items()}
     for prop, value in errors.items():
         content |= {f"test/{prop}_mae_{units[prop]}": value, f"test/{prop}_rmse_{units[prop]}": 1.5 * value}
     write_json(path / "summary.json", {**content, **(summary or {})})
@@ -103,6 +107,17 @@ def write_arm(folder: Path, arm: str, log_ratios: Sequence[float], *, start: flo
     """Runs of one arm with errors ``start`` x (1 + seed/10) x exp(log ratio), seeds from 0."""
     for seed, value in enumerate(log_ratios):
         write_run(folder, arm, seed, forces=start * (1 + seed / 10) * math.exp(value), **more)
+
+
+def write_ladder(folder: Path, arm: str, rungs: Mapping[int, Sequence[float]], **more: Any) -> None:
+    """Runs of one arm with 4 steps an epoch, by number of epochs; values: force errors of the seeds from 0."""
+    for epochs, errors in rungs.items():
+        for seed, forces in enumerate(errors):
+            summary = {"epochs": epochs, "steps": 4 * epochs, **more.get("summary", {})}
+            settings = {"trainer.max_epochs": epochs, **more.get("settings", {})}
+            write_run(
+                folder / f"{epochs}", arm, seed, forces=forces, **{**more, "settings": settings, "summary": summary}
+            )
 
 
 def write_unfinished(folder: Path, state: str, error: str | None = None) -> Path:

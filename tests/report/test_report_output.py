@@ -25,7 +25,7 @@ from scalarpath.core.errors import ConfigError, ReportError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.report import dashboard
 from scalarpath.report.aggregate import Aggregate
-from scalarpath.report.tables import with_minus
+from scalarpath.report.table import with_minus
 
 ROOT = Path(__file__).parents[2]
 FIGURES = ("effects_forces", "effects_energy", "effects_stress", "seeds_forces", "learning_curves", "cost_and_gain")
@@ -239,7 +239,9 @@ def test_the_same_runs_give_the_same_figures(runs: Path, written: Path, tmp_path
 def test_the_terminal_shows_effects_verdicts_notes_and_paths(runs: Path, tmp_path: Path, capsys) -> None:
     write(f"runs=[{runs}]", f"output={tmp_path}/out", "claims=published")
     shown = capsys.readouterr().out
-    assert shown.startswith("all data sets × mace: undecided. panpgs has the lowest force MAE; against")
+    first, answer, _ = re.split(r"\n(?=all data sets × mace: )|\n(?=ag × mace: undecided)", shown, maxsplit=2)
+    assert "note: ag × mace: how much the effect of a head varies between seeds is not known" in first
+    assert answer.startswith("all data sets × mace: undecided. panpgs has the lowest force MAE; against")
     assert re.search(r"│ ag +│ mace +│ panpgs +│ baseline +│ +2 │ +-5\.0 \[", shown)
     assert re.search(r"│ few added operations +│ si +│ mace +│ about \+5 % +│ \+42\.9 % +│ not replicated", shown)
     assert "note: " in shown

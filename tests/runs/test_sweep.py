@@ -45,7 +45,7 @@ class FakeTrainings:
         self.started: list[tuple[str, int]] = []
         self.threads: list[int] = []
 
-    def __call__(self, config_file: Path, log: Path, *, threads: int, quiet: bool) -> int:
+    def __call__(self, config_file: Path, log: Path, *, threads: int, quiet: bool, fork: bool) -> int:
         settings = OmegaConf.load(config_file)
         resume = settings.get("resume")
         path = Path(resume or settings.output_dir)
@@ -205,7 +205,7 @@ def test_a_run_that_was_given_other_settings_since_is_not_taken_for_the_job(trai
     config.optimizer.lr, config.trainer.max_epochs = 0.5, 99
     OmegaConf.save(config, folder / "config.yaml")
     assert train(monkeypatch, "seed=0") == 1
-    assert "other settings by now: optimizer.lr (0.5, not 0.01), trainer.max_epochs (99, not 80)" in (
+    assert "other settings by now: optimizer.lr (0.5, not 0.03), trainer.max_epochs (99, not 80)" in (
         capsys.readouterr().err
     )
 
@@ -335,7 +335,7 @@ def test_a_second_sweep_leaves_a_job_in_use_to_the_first(trainings, monkeypatch,
     shutil.rmtree(folder)
     with shared_directory(folder, resume=False):
         assert train(monkeypatch, "seed=0,3") == 1
-    assert trainings.started == [("new", 0)]
+    assert trainings.started == [("new", 0), ("new", 3)]
     shown = " ".join(capsys.readouterr().out.split())
     assert "1 finished, 1 elsewhere" in shown
     assert f"is in use by process {os.getpid()} on" in shown

@@ -57,11 +57,12 @@ STAGE_TWO = {"stage_two": {"start": 0.5, "energy": 100.0, "forces": 1.0, "stress
         {"scheduler": PLATEAU, "loss": STAGE_TWO},
         {"callbacks": {"ema": None, "early_stopping": {"monitor": "val/loss", "patience": 50, "min_delta": 0.0}}},
         {"trainer": {"accumulate_batches": 2}},
+        {"trainer": {"gradient_clip": "auto"}},
         {"optimizer": SOAP},
         {"optimizer": MUON},
         SCHEDULE_FREE,
     ],
-    ids=["cosine", "plateau+stage_two", "no_ema", "accumulate", "soap", "muon", "schedule_free"],
+    ids=["cosine", "plateau+stage_two", "no_ema", "accumulate", "clip", "soap", "muon", "schedule_free"],
 )
 @pytest.mark.parametrize("cut", [1, 3])
 def test_resuming_after_a_crash_gives_the_same_run_bit_by_bit(tmp_path: Path, monkeypatch, changes, cut: int) -> None:

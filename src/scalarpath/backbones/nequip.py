@@ -29,7 +29,7 @@ class GateNonlinearity(nn.Module):
 
     def __init__(self, scalars: o3.Irreps, gated: o3.Irreps):
         super().__init__()
-        self.odd = [ir.p == -1 for _, ir in scalars]
+        self.n_odd = len(scalars) - 1
         self.n_scalars = scalars[0].mul
         self.n_gates = [channels for channels, _ in gated]
         self.irreps_out = scalars + gated
@@ -38,12 +38,12 @@ class GateNonlinearity(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Per irrep of ``irreps_in`` [N, 2l + 1, C] -> per irrep of ``irreps_out``."""
         first, *rest = features
-        scalars, *gates = first.split([self.n_scalars, *self.n_gates], dim=2)
-        n_odd = len(self.odd) - 1
+        active = SILU.scale * SILU.function(first)
+        scalars, *gates = active.split([self.n_scalars, *self.n_gates], dim=2) if self.n_gates else [active]
         return [
-            SILU.scale * SILU.function(scalars),
-            *(TANH.scale * TANH.function(values) for values in rest[:n_odd]),
-            *(values * (SILU.scale * SILU.function(g)) for values, g in zip(rest[n_odd:], gates, strict=True)),
+            scalars,
+            *(TANH.scale * TANH.function(values) for values in rest[: self.n_odd]),
+            *(values * gate for values, gate in zip(rest[self.n_odd :], gates, strict=True)),
         ]
 
 
@@ -104,7 +104,9 @@ class NequIPLayer(nn.Module):
         mixed = self.linear(messages)
         # 6. the head pools the scalars, not the gates                                    [N, C0]
         scalars, gates = mixed[0].squeeze(1).tensor_split([self.gate.n_scalars], dim=1)
-        mixed[0] = torch.cat([head.pool(self.layer, scalars, context), gates], dim=1).unsqueeze(1)
+        pooled = head.pool(self.layer, scalars, context)
+        if pooled is not scalars:
+            mixed[0] = torch.cat([pooled, gates], dim=1).unsqueeze(1)
         # 7. skip connection and gate                                                     per irrep [N, 2l + 1, C]
         for (_, target), values in zip(self.shared, skipped, strict=True):
             mixed[target] = mixed[target] + values

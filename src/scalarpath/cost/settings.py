@@ -29,7 +29,7 @@ from scalarpath.runs.job import plain_config
 
 Rounds = Annotated[int, Range(at_least=1, at_most=10**6)]
 
-LISTS = ("threads", "cases", "structures", "dtypes")  # one value may stand for a list of one
+LISTS = ("threads", "cases", "structures", "dtypes", "modes")  # one value may stand for a list of one
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class BenchmarkSettings:
     cases: list[str] | None
     structures: list[str]
     dtypes: list[Literal["float32", "float64"]]
-    compiled: bool
+    modes: list[Literal["eager", "compiled", "both_compiled", "aotinductor"]]
     resume: bool
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.termination import is_alive
-from scalarpath.data.graph_file import SIZES, GraphFile, GraphSet, graph_sizes, write_graphs
+from scalarpath.data.graph_file import SIZES, STORED, GraphFile, GraphSet, graph_sizes, write_graphs
 from scalarpath.data.labels import PLAIN, Labels
 from scalarpath.data.reading import Frame
 from scalarpath.graph import AtomicGraph
@@ -66,9 +66,10 @@ def build_graphs(
         if file is None and _write(path, _fresh(frames, labels, indices, cutoff)):
             file = GraphFile(path)
         if file is not None:
-            return GraphSet(file.graph, file.sizes, numbers)
+            return GraphSet(file.arrays, file.sizes, numbers)
     graphs = list(_fresh(frames, labels, indices, cutoff))
-    return GraphSet(graphs.__getitem__, np.array([graph_sizes(graph) for graph in graphs], dtype=SIZES), numbers)
+    kept = [{name: graph[name].numpy() for name in STORED} for graph in graphs]
+    return GraphSet(kept.__getitem__, np.array([graph_sizes(graph) for graph in graphs], dtype=SIZES), numbers)
 
 
 def _fresh(

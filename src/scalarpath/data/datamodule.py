@@ -27,7 +27,7 @@ from scalarpath.data.reading import Frame
 from scalarpath.data.splits import chosen, split_frames
 from scalarpath.data.statistics import NO_NEIGHBOUR, Statistics, train_statistics
 from scalarpath.data.timed_loader import TimedLoader
-from scalarpath.graph import collate
+from scalarpath.graph.atomic_graph import join
 
 BYTES_PER_EDGE = 250  # in a batch at least: vectors and harmonics in both precisions, and their gradients
 
@@ -122,7 +122,7 @@ class AtomicDataModule(pl.LightningDataModule):
                 rank=rank,
                 world_size=world_size,
             )
-        return TimedLoader(graphs, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
+        return TimedLoader(graphs, batch_sampler=batches, collate_fn=join)  # type: ignore[arg-type]
 
     def val_dataloader(self) -> DataLoader[Any]:
         """The validation frames in order."""
@@ -144,7 +144,11 @@ class AtomicDataModule(pl.LightningDataModule):
         batches = consecutive_batches(
             graphs.sizes["edges"], self.config.max_edges, batch_size or self.config.eval_batch_size
         )
-        return DataLoader(graphs, batch_sampler=batches, collate_fn=collate)  # type: ignore[arg-type]
+        return DataLoader(graphs, batch_sampler=batches, collate_fn=join)  # type: ignore[arg-type]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """The batch on the device; one of the CPU is there already, which torch_geometric takes long to find out."""
+        return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def labelled(self, part: str, quantity: str) -> bool:
         """Whether any frame of the part ``train`` or ``val`` has a label of ``quantity``."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import mmap
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +20,7 @@ from scalarpath.graph.fields import GRAPH_FIELDS, Axis
 MAGIC = int.from_bytes(b"spgraphs", "little")
 STORED = {name: field for name, field in GRAPH_FIELDS.items() if field.stored}
 ALIGNMENT = 8
+KEPT_VIEWS = 4096  # graphs whose places in the file are remembered; a few kB each
 SIZES = np.dtype([("atoms", "<i8"), ("edges", "<i8"), ("max_degree", "<i8"), ("isolated", "<i8")])
 
 
@@ -51,7 +53,8 @@ def write_graphs(stream: BinaryIO, graphs: Iterable[AtomicGraph]) -> None:
 class GraphFile:
     """The graphs of a file made by ``write_graphs``; only those that are asked for are read.
 
-    sizes: a row of SIZES for every graph. Raises ValueError if the file is not as it was written.
+    sizes: a row of SIZES for every graph; arrays: gives the fields of a graph as they are stored, read-only.
+    Raises ValueError if the file is not as it was written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,19 +72,17 @@ class GraphFile:
         self._starts = np.concatenate([[0], np.cumsum(_record_bytes(self.sizes["atoms"], self.sizes["edges"]))])
         if self._starts[-1] != table:
             raise ValueError("its records do not fit their table")
+        self.arrays = lru_cache(KEPT_VIEWS)(self._views)
 
-    def graph(self, index: int) -> AtomicGraph:
-        """The graph at a position."""
+    def _views(self, index: int) -> dict[str, np.ndarray]:
         n_atoms, n_edges, *_ = self.sizes[index].tolist()
         lengths: dict[Axis, int] = {"G": 1, "N": n_atoms, "E": n_edges}
         start, arrays = int(self._starts[:-1][index]), {}
         for name, field in STORED.items():
             shape = field.sizes(lengths)
-            stored = np.frombuffer(self._bytes, field.stored, math.prod(shape), start)
-            # astype copies: a graph owns its memory, and what is done to it never reaches the file
-            arrays[name] = torch.from_numpy(stored.astype(field.dtype).reshape(shape))
-            start += stored.nbytes
-        return AtomicGraph(**arrays, frame=torch.tensor([index]))
+            arrays[name] = np.frombuffer(self._bytes, field.stored, math.prod(shape), start).reshape(shape)
+            start += arrays[name].nbytes
+        return arrays
 
 
 def _record_bytes(n_atoms: np.ndarray, n_edges: np.ndarray) -> np.ndarray:
@@ -94,30 +95,37 @@ def _record_bytes(n_atoms: np.ndarray, n_edges: np.ndarray) -> np.ndarray:
 class GraphSet(LazySequence[AtomicGraph]):
     """Graphs of a data set in some order, each made or read when it is asked for, with its frame number.
 
-    read: gives the graph of a row; sizes: a row of SIZES for each graph; frames: the frame number of each; rows: the
-    row of each, by default its position.
+    arrays: gives the fields of a row, of the type in memory or in the file; sizes: a row of SIZES for each graph;
+    frames: the frame number of each; rows: the row of each, by default its position.
     """
 
     def __init__(
         self,
-        read: Callable[[int], AtomicGraph],
+        arrays: Callable[[int], Mapping[str, np.ndarray]],
         sizes: np.ndarray,
         frames: np.ndarray,
         rows: np.ndarray | None = None,
     ) -> None:
         self.sizes, self.frames = sizes, frames
-        self._read, self._rows = read, np.arange(len(sizes)) if rows is None else rows
+        self._arrays, self._rows = arrays, np.arange(len(sizes)) if rows is None else rows
 
     def select(self, positions: Sequence[int]) -> GraphSet:
         """The graphs at ``positions``, in that order."""
         chosen = np.asarray(positions, dtype=np.int64)
-        return GraphSet(self._read, self.sizes[chosen], self.frames[chosen], self._rows[chosen])
+        return GraphSet(self._arrays, self.sizes[chosen], self.frames[chosen], self._rows[chosen])
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def item(self, index: int) -> AtomicGraph:
         """The graph at a position."""
-        graph = self._read(int(self._rows[index]))
-        graph.frame = torch.tensor([int(self.frames[index])])
-        return graph
+        # astype copies: a graph owns its memory, and what is done to it never reaches the file
+        own = {name: array.astype(GRAPH_FIELDS[name].dtype) for name, array in self._fields(index).items()}
+        return AtomicGraph.from_arrays(own)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Mapping[str, np.ndarray]]:
+        """What torch's loader asks for in one batch: fields for ``join``, which makes their only copy."""
+        return [self._fields(index) for index in indices]
+
+    def _fields(self, index: int) -> Mapping[str, np.ndarray]:
+        return {**self._arrays(int(self._rows[index])), "frame": self.frames[index : index + 1]}

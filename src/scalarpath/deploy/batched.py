@@ -12,7 +12,7 @@ from torch_geometric.data import Batch
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.graph import NeighbourList, neighbour_list
-from scalarpath.graph.atomic_graph import graph_tensors, join
+from scalarpath.graph.atomic_graph import graph_arrays, join
 from scalarpath.graph.neighbours import MIN_DISTANCE
 from scalarpath.potential import Potential, load_potential
 
@@ -105,4 +105,4 @@ class BatchedPotential:
         missing = len(structures) - len(self._lists)
         self._lists += [VerletList(self.potential.cutoff, self.skin) for _ in range(missing)]
         found = (self._lists[k].neighbours(atoms, f"structure {k}") for k, atoms in enumerate(structures))
-        return join([graph_tensors(*each) for each in zip(structures, found, strict=True)])
+        return join([graph_arrays(*each) for each in zip(structures, found, strict=True)])

@@ -133,6 +133,8 @@ class _Value(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        if not torch.is_grad_enabled():  # nobody differentiates once more
+            return None, ctx.function.times_slope(gradient, *ctx.saved_tensors)
         return None, _Slope.apply(ctx.function, gradient, *ctx.saved_tensors)
 
 

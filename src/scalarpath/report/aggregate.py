@@ -9,9 +9,12 @@ from dataclasses import dataclass, replace
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.answers import Answer, answers
 from scalarpath.report.artifact_rows import ArtifactLine, artifact_lines
-from scalarpath.report.cells import BASELINE, Cell, cells_of
+from scalarpath.report.cells import BASELINE, BUDGET, Cell, cells_of
 from scalarpath.report.costs import Cost, costs_of
 from scalarpath.report.effects import ALL_DATA, Effect, all_effects, arms_by_effect, comparisons
+from scalarpath.report.ladders import AXES, Convergence, Ladder, convergence, ladders
+from scalarpath.report.noise import Noise, noise_of
+from scalarpath.report.parts import PartErrors, part_errors
 from scalarpath.report.runs import Run, Unfinished, find_runs
 from scalarpath.report.settings import PUBLISHED, ReportSettings
 from scalarpath.report.verdicts import Verdict, verdicts
@@ -24,8 +27,10 @@ class Aggregate:
     ``answers`` say which arm is best. ``cells`` are the comparable runs by data set, backbone and terms. ``effects``
     compare every arm with baseline, and panpgs with its controls: each quantity, MAE and RMSE, each data set and the
     mean over data sets. ``costs``, ``artifacts`` and ``verdicts`` (on the claims that were asked for) are by cell. Arms
-    are in the order of their effects, the best first. ``unfinished`` are runs that cannot be compared. ``notes`` say
-    what to know when reading: seeds without a partner, missing files, mixed revisions.
+    are in the order of their effects, the best first. ``parts`` are errors on train and test frames, ``noise`` tells
+    what can be seen with the seeds at hand, ``ladders`` are cells that differ in one thing that rises, ``convergence``
+    is what doublings of the budget bring. ``unfinished`` are runs that cannot be compared. ``notes`` say what to know
+    when reading: seeds without a partner, missing files, mixed revisions.
     """
 
     answers: tuple[Answer, ...]
@@ -33,6 +38,10 @@ class Aggregate:
     effects: tuple[Effect, ...]
     costs: tuple[Cost, ...]
     artifacts: tuple[ArtifactLine, ...]
+    parts: tuple[PartErrors, ...]
+    noise: tuple[Noise, ...]
+    ladders: tuple[Ladder, ...]
+    convergence: tuple[Convergence, ...]
     verdicts: tuple[Verdict, ...]
     unfinished: tuple[Unfinished, ...]
     notes: tuple[str, ...]
@@ -55,6 +64,7 @@ def aggregate(settings: ReportSettings) -> Aggregate:
     effects = _in_order(effects, cells)
     costs = [cost for cell in cells for cost in costs_of(cell)]
     artifacts = [line for cell in cells for line in artifact_lines(cell)]
+    found_ladders = ladders(cells)
     notes = [note for cell in cells for note in _notes(cell)]
     return Aggregate(
         answers=tuple(answers(cells, effects, costs)),
@@ -62,6 +72,10 @@ def aggregate(settings: ReportSettings) -> Aggregate:
         effects=tuple(effects),
         costs=tuple(costs),
         artifacts=tuple(artifacts),
+        parts=tuple(item for cell in cells for item in part_errors(cell)),
+        noise=tuple(item for cell in cells for item in noise_of(cell)),
+        ladders=tuple(found_ladders),
+        convergence=tuple(item for each in found_ladders if each.axis is AXES[BUDGET] for item in convergence(each)),
         verdicts=tuple(verdicts(effects, costs, artifacts)) if settings.claims == PUBLISHED else (),
         unfinished=tuple(unfinished),
         notes=(*notes, *missing),

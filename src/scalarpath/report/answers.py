@@ -45,10 +45,14 @@ class Answer(Placed):
 
 
 def answers(cells: Sequence[Cell], effects: Sequence[Effect], costs: Sequence[Cost]) -> list[Answer]:
-    """One answer per cell, after those over all data sets on equal terms; arms of cells and effects are in order."""
+    """One answer per cell, after those over all data sets on equal terms; arms of cells and effects are in order.
+
+    Of the cells of one backbone those on the largest terms come first: they tell least of who trains faster.
+    """
     chosen = [effect for effect in effects if effect.statistic == "mae"]
     found = []
-    for terms in dict.fromkeys(cell.place[1:] for cell in cells):
+    ladders = [[cell for cell in cells if cell.place[:2] == key] for key in dict.fromkeys(c.place[:2] for c in cells)]
+    for terms in dict.fromkeys(cell.place[1:] for ladder in ladders for cell in reversed(ladder)):
         inside = [cell for cell in cells if cell.place[1:] == terms]
         pooled = [effect for effect in chosen if effect.place == (ALL_DATA, *terms)]
         if pooled:
@@ -139,7 +143,7 @@ def _paired(cells: Sequence[Cell], arm: str, other: str, prop: str) -> tuple[flo
     for cell in cells:
         if arm in cell.arms and other in cell.arms:
             seeds = cell.common_seeds(arm, other)
-            pairs = [[cell.arms[name][seed].test_error(prop) for name in (arm, other)] for seed in seeds]
+            pairs = [[cell.arms[name][seed].error(prop) for name in (arm, other)] for seed in seeds]
             ratios = [math.log(a / b) for a, b in pairs if a > 0 and b > 0]
             if ratios:
                 strata.append(np.array(ratios))

@@ -23,6 +23,7 @@ FREE = (
 data lie (what they are is compared by their hash and split)."""
 
 
+BUDGET, FRAMES, SIZE = "budget", "frames", "size"
 PARTING = ("trainer.max_epochs", "data.train_size", "backbone.*")
 """Settings that make cells of their own: runs with different ones are never compared, but drawn over them."""
 
@@ -58,17 +59,15 @@ class Placed:
 class Cell(Placed):
     """Comparable runs: ``arms[arm][seed]``, baseline first.
 
-    ``epochs``, ``train_frames`` and ``size`` (settings of the backbone in which it differs from those of other cells)
-    are what the terms are made of.
+    ``parting`` has what the terms are made of, by BUDGET, FRAMES and SIZE (settings of the backbone): only what differs
+    between the cells of one data set and backbone.
     """
 
     data: str
     backbone: str
     terms: str
     arms: dict[str, dict[int, Run]]
-    epochs: int
-    train_frames: int
-    size: str
+    parting: dict[str, str]
 
     def runs(self) -> list[Run]:
         """All of them, by arm and seed."""
@@ -111,15 +110,13 @@ def _cells_of_one_place(runs: Sequence[Run]) -> list[Cell]:
         inside = sorted(groups[epochs, frames, size], key=lambda run: run.path)
         for run in inside[1:]:
             _same_frames(inside[0], run, "train")
-        terms = [
-            (len({key[0] for key in groups}) > 1, f"{epochs} epochs"),
-            (len({key[1] for key in groups}) > 1, f"{frames} train frames"),
-            (bool(size), size),
-        ]
+        said = {BUDGET: f"{epochs} epochs", FRAMES: f"{frames} train frames", SIZE: size}
+        varies = [len({key[k] for key in groups}) > 1 for k in range(3)]
+        parting = {key: text for (key, text), yes in zip(said.items(), varies, strict=True) if yes}
         names = sorted({run.arm for run in inside}, key=lambda name: (name != BASELINE, name))
         arms = {name: _by_seed(run for run in inside if run.arm == name) for name in names}
-        said = ", ".join(text for varies, text in terms if varies)
-        cells.append(Cell(inside[0].data, inside[0].backbone, said, arms, epochs, frames, size))
+        terms = ", ".join(filter(None, parting.values()))
+        cells.append(Cell(inside[0].data, inside[0].backbone, terms, arms, parting))
     return cells
 
 

@@ -24,13 +24,18 @@ from scalarpath.report.aggregate import Aggregate, aggregate
 from scalarpath.report.answers import BETTER, NO_HEAD
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.effects import Effect, percent
-from scalarpath.report.runs import Run
+from scalarpath.report.preface import preface
+from scalarpath.report.runs import PARTS, Run
 from scalarpath.report.settings import ReportSettings
-from scalarpath.report.tables import UNKNOWN, change
+from scalarpath.report.table import UNKNOWN
+from scalarpath.report.tables import change
 from scalarpath.report.verdicts import NOT_REPLICATED, REPLICATED, UNDECIDED
 
 STYLES = {BETTER: "green", REPLICATED: "green", NO_HEAD: "red", NOT_REPLICATED: "red", UNDECIDED: "yellow"}
-_IN_RUNS = ("test/", "trivial/", "parameters/", "flops/", "overhead/", "time/", "best/", "artifact/")
+_IN_RUNS = (
+    *(f"{prefix}/" for prefix in reversed(PARTS.values())),
+    *("trivial/", "parameters/", "flops/", "overhead/", "time/", "best/", "artifact/"),
+)
 
 
 def write_report(settings: ReportSettings) -> Aggregate:
@@ -94,7 +99,8 @@ def _revision() -> str:
 
 def _run_row(run: Run) -> dict[str, Any]:
     names = ("data", "backbone", "head", "seed", "dtype", "device", "epochs", "steps", "best_epoch", "stopped_by")
-    row = {"run": str(run.path), **{name: run.summary.get(name) for name in names}, "revision": run.revision}
+    row = {"run": str(run.path), **{name: run.summary.get(name) for name in names}}
+    row |= {"train_frames": len(run.splits["train"]), "revision": run.revision}
     row |= {key: value for key, value in run.summary.items() if key.startswith(_IN_RUNS)}
     return row | {key: run.summary.get(key) for key in ("hash/data", "hash/config")}
 
@@ -122,6 +128,8 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
 
 def _show(found: Aggregate, paths: Sequence[Path]) -> None:
     console, wide = Console(), table_console()
+    for sentence in preface(found):
+        console.print(f"note: {sentence}", highlight=False, markup=False)
     for answer in found.answers:
         word = f"[{STYLES[answer.word]}]{answer.word}[/]"
         console.print(f"{escape(answer.name)}: {word}. [bold]{escape(answer.headline)}[/]", highlight=False)

@@ -97,12 +97,12 @@ def seed_dots(prop: str, cells: Sequence[Cell], colours: dict[str, str]) -> Figu
     for axis, cell in zip(axes, cells, strict=True):
         seeds = sorted({run.seed for run in cell.runs()})
         for row, (arm, runs) in enumerate(cell.arms.items()):
-            values = [run.test_error(prop) for run in runs.values()]
+            values = [run.error(prop) for run in runs.values()]
             places = [row + 0.5 * ((seeds.index(seed) + 0.5) / len(seeds) - 0.5) for seed in runs]
             axis.scatter(values, places, color=colours[arm], s=16)
             axis.plot([np.nanmean(values)] * 2, [row - 0.32, row + 0.32], color=colours[arm], lw=1.6)
         axis.set_yticks(range(len(cell.arms)), list(cell.arms))
-        axis.set(title=cell.name, xlabel=_error_axis(QUANTITIES[prop]), ylim=(len(cell.arms) - 0.5, -0.5))
+        axis.set(title=cell.name, xlabel=error_axis(QUANTITIES[prop]), ylim=(len(cell.arms) - 0.5, -0.5))
         axis.tick_params(axis="y", length=0)
         axis.margins(x=0.08)
     return figure
@@ -119,12 +119,10 @@ def learning_curves(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
             values = np.array([errors[: len(shortest)] for _, errors in curves])
             axis.semilogy(shortest, values.mean(axis=0), color=colours[arm], lw=1.3)
             axis.fill_between(shortest, values.min(axis=0), values.max(axis=0), color=colours[arm], alpha=0.15, lw=0)
-        axis.set(title=cell.name, xlabel="epoch", ylabel=_error_axis(QUANTITIES[PRIMARY]))
+        axis.set(title=cell.name, xlabel="epoch", ylabel=error_axis(QUANTITIES[PRIMARY]))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.yaxis.set_major_formatter(FormatStrFormatter("%g"))
-        axis.yaxis.set_minor_formatter(NullFormatter())
-    _legend(figure, {arm: Line2D([], [], color=colours[arm]) for cell in cells for arm in cell.arms})
+        few_numbers(axis)
+    legend_below(figure, {arm: Line2D([], [], color=colours[arm]) for cell in cells for arm in cell.arms})
     return figure
 
 
@@ -160,11 +158,19 @@ def cost_and_gain(points: Sequence[tuple[Effect, Cost]], colours: dict[str, str]
         for index, place in enumerate(places)
         if len(places) > 1
     }
-    _legend(figure, handles)
+    legend_below(figure, handles)
     return figure
 
 
-def _error_axis(quantity: Quantity) -> str:
+def few_numbers(axis: Axes) -> None:
+    """At a logarithmic axis of errors: 1, 2 and 5 of every power of ten."""
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def error_axis(quantity: Quantity) -> str:
+    """Label of an axis of errors."""
     return f"{quantity.noun} MAE ({quantity.shown_unit})"
 
 
@@ -180,6 +186,6 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def _legend(figure: Figure, handles: dict[str, Line2D]) -> None:
+def legend_below(figure: Figure, handles: dict[str, Line2D]) -> None:
     """One legend for all panels, below."""
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)

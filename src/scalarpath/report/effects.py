@@ -155,7 +155,7 @@ def _effects_of(
     for prop in (quantity.name for quantity in PRIMARY_FIRST):
         for statistic in ERROR_SIZES:
             errors = {
-                seed: [cell.arms[name][seed].test_error(prop, statistic) for name in (arm, reference)]
+                seed: [cell.arms[name][seed].error(prop, statistic=statistic) for name in (arm, reference)]
                 for seed in cell.common_seeds(arm, reference)
             }
             errors = {seed: pair for seed, pair in errors.items() if all(value > 0 for value in pair)}

@@ -54,7 +54,7 @@ def read_group_errors(run: Run) -> GroupErrors | None:
             continue
         weights = np.where(labelled, atoms if quantity.of_atoms else 1.0, 0.0)
         weighted = weights * np.where(labelled, values, 0.0)
-        total, expected = weighted.sum() / weights.sum(), run.test_error(prop)
+        total, expected = weighted.sum() / weights.sum(), run.error(prop)
         if not math.isclose(total, expected, rel_tol=TOLERANCE):
             raise ReportError(
                 f"{path}: the frames have a {prop} MAE of {total:.6g}, but summary.json says {expected:.6g} "

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from scalarpath.report.page import Page
 from scalarpath.report.pictures import Picture
-from scalarpath.report.tables import with_minus
+from scalarpath.report.table import with_minus
 
 
 def html(page: Page) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from scalarpath.report.page import Page
-from scalarpath.report.tables import Table, with_minus
+from scalarpath.report.table import Table, with_minus
 
 
 def markdown(page: Page) -> str:
@@ -17,6 +17,8 @@ def markdown(page: Page) -> str:
 
 def _lines(page: Page) -> Iterator[str]:
     yield from (f"# {page.title}", "", _text(page.subtitle))
+    yield from ("", "## Before the answer: what these runs can show", "")
+    yield from (f"- {_item(with_minus(sentence))}" for sentence in page.preface)
     for answer, ranks in page.answers:
         yield from ("", f"## {_text(answer.name)}: {answer.word}", "", f"**{_text(with_minus(answer.headline))}**", "")
         yield from (f"- {_text(with_minus(reason))}" for reason in answer.reasons)

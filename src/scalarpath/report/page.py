@@ -10,7 +10,9 @@ from scalarpath.report.aggregate import Aggregate
 from scalarpath.report.answers import Answer
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.effects import ARM, NEEDED_SEEDS
-from scalarpath.report.tables import Table, rank_table, run_table, tables
+from scalarpath.report.preface import preface
+from scalarpath.report.table import Table
+from scalarpath.report.tables import rank_table, run_table, tables
 from scalarpath.report.verdicts import NEEDED_CONTROL, RELEVANT_GAIN, Verdict
 
 if TYPE_CHECKING:
@@ -35,14 +37,15 @@ RULE = (
 class Page:
     """Content of a report; ``command`` made it, at revision ``revision`` of the program.
 
-    ``answers`` are those of the report, each with the table of its arms. ``verdicts`` are empty where none was asked
-    for.
+    ``preface`` says what can be seen at all. ``answers`` are those of the report, each with the table of its arms.
+    ``verdicts`` are empty where none was asked for.
     """
 
     title: str
     subtitle: str
     command: str
     revision: str
+    preface: Sequence[str]
     answers: Sequence[tuple[Answer, Table | None]]
     verdicts: Sequence[Verdict]
     tables: list[Table]
@@ -61,13 +64,17 @@ class Page:
 def page_of(found: Aggregate, pictures: list[Picture], command: str, revision: str) -> Page:
     """Put a report together."""
     arms, seeds = ({getattr(run, name) for run in found.runs} for name in ("arm", "seed"))
-    places = ", ".join(cell.name for cell in found.cells)
+    places = dict.fromkeys(f"{cell.data} × {cell.backbone}" for cell in found.cells)
+    compared = ", ".join(places)
+    if len(found.cells) > len(places):
+        compared += f"; {len(found.cells)} combinations of these with budget, train frames and size"
     left_out = [f"{run.path}: {run.reason}." for run in found.unfinished]
     return Page(
         title="Which head is best",
-        subtitle=f"Compared: {places}; {len(arms)} heads, {len(seeds)} seeds, {len(found.runs)} runs.",
+        subtitle=f"Compared: {compared}; {len(arms)} heads, {len(seeds)} seeds, {len(found.runs)} runs.",
         command=command,
         revision=revision,
+        preface=preface(found),
         answers=[(answer, rank_table(answer) if answer.ranks else None) for answer in found.answers],
         verdicts=found.verdicts,
         tables=tables(found),

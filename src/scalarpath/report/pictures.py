@@ -18,6 +18,8 @@ from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost
 from scalarpath.report.drawings import INK, cost_and_gain, forest, learning_curves, seed_dots
 from scalarpath.report.effects import ALL_DATA, ARM, Effect
+from scalarpath.report.ladder_drawings import error_over_ladder, known_parts
+from scalarpath.report.ladders import AXES
 from scalarpath.report.verdicts import PUBLISHED_ON, PUBLISHED_PERCENT
 
 REPORT_STYLE = STYLE | dict.fromkeys(
@@ -53,7 +55,7 @@ class Picture:
 def pictures(found: Aggregate) -> list[Picture]:
     """All figures that the runs give."""
     colours = arm_colours(found)
-    made = [*_effects(found, colours), *_seeds(found, colours)]
+    made = [*_effects(found, colours), *_seeds(found, colours), *_ladders(found, colours)]
     caption = f"Validation {_NOUN} MAE by epoch: mean over seeds, and the range of the seeds."
     made.append(_picture("learning_curves", caption, partial(learning_curves, found.cells, colours), "runs"))
     points = [(effect, cost) for effect in found.effects if (cost := _cost_of(effect, found.costs)) is not None]
@@ -99,11 +101,27 @@ def _seeds(found: Aggregate, colours: dict[str, str]) -> Iterator[Picture]:
         f"are in the order of their {_NOUN} errors."
     )
     for quantity in PRIMARY_FIRST:
-        cells = [cell for cell in found.cells if any(run.test_error(quantity.name) > 0 for run in cell.runs())]
+        cells = [cell for cell in found.cells if any(run.error(quantity.name) > 0 for run in cell.runs())]
         if cells:
             drawer = partial(seed_dots, quantity.name, cells, colours)
             yield _picture(f"seeds_{quantity.name}", caption.format(noun=quantity.noun), drawer, "seeds")
             caption = "The same for the {noun} MAE."
+
+
+def _ladders(found: Aggregate, colours: dict[str, str]) -> Iterator[Picture]:
+    """Errors against budget, train frames and size, as far as the runs differ in them; a figure per quantity."""
+    for axis in AXES.values():
+        inside = [ladder for ladder in found.ladders if ladder.axis is axis and ladder.arms]
+        caption = (
+            f"The {{noun}} MAE against {axis.label}, on train, validation and test frames with the same weights: mean "
+            f"over seeds, and their range. Every point is a training of its own.{axis.remark}"
+        )
+        for quantity in PRIMARY_FIRST:
+            chosen = [ladder for ladder in inside if known_parts(quantity.name, [ladder])]
+            if chosen:
+                drawer = partial(error_over_ladder, quantity.name, chosen, colours)
+                yield _picture(f"{axis.name}_{quantity.name}", caption.format(noun=quantity.noun), drawer, axis.name)
+                caption = "The same for the {noun} MAE."
 
 
 def _cost_of(effect: Effect, costs: Sequence[Cost]) -> Cost | None:

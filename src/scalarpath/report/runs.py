@@ -17,6 +17,9 @@ from scalarpath.runs.run_directory import RunDirectory
 
 NAMES = {"data": "data.name", "backbone": "backbone.kind", "head": "head.name"}
 """Short names of settings in ``where``."""
+TEST, VALIDATION, TRAIN = "test", "validation", "train"
+PARTS = {TRAIN: "train_frames", VALIDATION: "valid_frames", TEST: "test"}
+"""Parts of the data on which the tested weights were evaluated, with the prefix of their errors in summary.json."""
 NEEDED = {
     "summary": ("data", "backbone", "head", "seed"),
     "provenance": ("data_hash",),
@@ -71,9 +74,9 @@ class Run:
         value = self.summary.get(key)
         return math.nan if value is None else float(value)
 
-    def test_error(self, prop: str, statistic: str = "mae") -> float:
-        """Test error in meV units; NaN without labels."""
-        return self.number(f"test/{metric_name(prop, statistic)}")
+    def error(self, prop: str, part: str = TEST, statistic: str = "mae") -> float:
+        """Error of the tested weights in meV units; NaN without labels, or where an older run does not tell it."""
+        return self.number(f"{PARTS[part]}/{metric_name(prop, statistic)}")
 
     def learning_curve(self, prop: str) -> tuple[list[int], list[float]]:
         """Epochs, and validation MAEs in meV units (NaN where absent)."""

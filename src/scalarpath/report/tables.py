@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,27 +14,17 @@ from scalarpath.report.artifact_rows import ArtifactLine
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost, Ratio
 from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent, shown_change, signed
+from scalarpath.report.table import UNKNOWN, Table, number, p_value
+from scalarpath.report.training_tables import convergence_table, noise_table, part_tables
 
-UNKNOWN = "–"
 _COSTS = ("training step, %", "inference, %", "operations, %", "parameters, %")
 _ALL_UNITS = ", ".join(quantity.shown_unit for quantity in PRIMARY_FIRST)
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns named in ``text_columns`` are text (left), the others numbers (right)."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    text_columns: tuple[str, ...] = ()
-    note: str = ""
 
 
 def tables(found: Aggregate) -> list[Table]:
     """All that have rows, in the order of reading."""
     effects = [effect for effect in found.effects if effect.statistic == "mae"]
-    result = []
+    result = [noise_table(found), convergence_table(found)]
     for quantity in PRIMARY_FIRST:
         against = [effect for effect in effects if effect.prop == quantity.name and effect.reference == BASELINE]
         title = f"{quantity.noun.capitalize()} MAE against baseline"
@@ -44,6 +32,7 @@ def tables(found: Aggregate) -> list[Table]:
     controls = [effect for effect in effects if effect.reference != BASELINE]
     result += [
         _effect_table(f"{ARM} against its controls", controls, _ALL_UNITS),
+        *part_tables(found),
         _cost_table(found.costs),
         *_artifact_tables(found),
     ]
@@ -89,16 +78,6 @@ def change(effect: Effect) -> str:
     return shown_change(effect.mean, effect.low, effect.high, unit="")
 
 
-def p_value(p: float) -> str:
-    """Two digits."""
-    return UNKNOWN if math.isnan(p) else f"{p:.2g}"
-
-
-def with_minus(text: str) -> str:
-    """Hyphens before numbers as minus signs."""
-    return re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
-
-
 def run_table(found: Aggregate) -> Table:
     """Every finished run with its errors."""
     names = tuple(quantity.name for quantity in PRIMARY_FIRST)
@@ -106,7 +85,7 @@ def run_table(found: Aggregate) -> Table:
     rows = [
         (
             str(run.path), run.data, run.backbone, run.arm, str(run.seed), str(run.summary.get("epochs", UNKNOWN)),
-            *(_number(run.test_error(prop)) for prop in names), run.revision,
+            *(number(run.error(prop)) for prop in names), run.revision,
         )
         for run in found.runs
     ]  # fmt: skip
@@ -124,7 +103,7 @@ def _effect_table(title: str, effects: Sequence[Effect], unit: str) -> Table:
         (
             effect.data, effect.model,
             _comparison(effect) + (f": {QUANTITIES[effect.prop].noun}" if several else ""),
-            str(len(effect.log_ratios)), _number(effect.reference_error), _number(effect.arm_error), change(effect),
+            str(len(effect.log_ratios)), number(effect.reference_error), number(effect.arm_error), change(effect),
             _interval(effect.bootstrap_low, effect.bootstrap_high) or UNKNOWN,
             *map(p_value, (effect.p_t, effect.p_holm, effect.p_sign_flip, effect.p_wilcoxon)),
         )
@@ -160,7 +139,7 @@ def _cost_table(costs: Sequence[Cost]) -> Table:
             cost.data, cost.model, cost.arm, str(cost.runs), f"{cost.parameters:,.0f}",
             f"{cost.parameter_ratio:.3f}" if math.isfinite(cost.parameter_ratio) else UNKNOWN,
             f"{cost.flops_ratio:.3f}" if math.isfinite(cost.flops_ratio) else UNKNOWN,
-            _ratio(cost.inference), _ratio(cost.train), _number(cost.step_ms), _number(cost.wall_s),
+            _ratio(cost.inference), _ratio(cost.train), number(cost.step_ms), number(cost.wall_s),
         )
         for cost in costs
     ]  # fmt: skip
@@ -180,7 +159,7 @@ def _artifact_tables(found: Aggregate) -> Iterator[Table]:
             (
                 _measure(line, inside),
                 _quantity(line),
-                _number(line.any_row.reference),
+                number(line.any_row.reference),
                 *(_mean_and_sd(line, arm) for arm in arms),
             )
             for line in inside
@@ -219,7 +198,3 @@ def _ratio(ratio: Ratio) -> str:
 
 def _interval(low: float, high: float) -> str:
     return "" if math.isnan(low) else f"[{signed(percent(low))}, {signed(percent(high))}]"
-
-
-def _number(value: float) -> str:
-    return UNKNOWN if math.isnan(value) else f"{value:.4g}"

@@ -137,7 +137,7 @@ class TrainerSettings:
     num_nodes: Annotated[int, Range(at_least=1, at_most=100_000)]
     max_epochs: Count
     max_time: Positive | None
-    gradient_clip: Positive | None
+    gradient_clip: Positive | Literal["auto"] | None
     accumulate_batches: Count
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from scalarpath.runs.sections import EmaSettings
@@ -23,14 +23,17 @@ class Ema(Averaged):
         self.decay = settings.decay
         self.updates = 0
         self._average: list[Tensor] | None = None
+        self._weights: list[Tensor] = []
         self._last_step = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start from the initial weights, or move the restored average to the device."""
-        parameters = _parameters(pl_module)
+        potential: Any = pl_module.potential
+        # the memory of the parameters, in which the optimizer changes them
+        self._weights = [p.detach() for p in potential.parameters()]
         if self._average is None:
-            self._average = [p.detach().clone() for p in parameters]
-        self._average = [avg.to(p.device) for avg, p in zip(self._average, parameters, strict=True)]
+            self._average = [weight.clone() for weight in self._weights]
+        self._average = [avg.to(weight.device) for avg, weight in zip(self._average, self._weights, strict=True)]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin counting optimiser steps, which Lightning restores later than ``on_fit_start``."""
@@ -45,16 +48,15 @@ class Ema(Averaged):
         self._last_step = trainer.global_step
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        current = [p.detach() for p in _parameters(pl_module)]
-        get_ema_multi_avg_fn(decay)(self._average, current, self.updates)
+        get_ema_multi_avg_fn(decay)(self._average, self._weights, self.updates)
 
     def put_average(self, pl_module: pl.LightningModule) -> None:
         """Put the average in place of the weights, which lie in its place meanwhile."""
-        self._swap(pl_module)
+        self._swap()
 
     def put_weights(self, pl_module: pl.LightningModule) -> None:
         """Put the weights back."""
-        self._swap(pl_module)
+        self._swap()
 
     def state_dict(self) -> dict[str, Any]:
         """What exact resuming needs."""
@@ -65,15 +67,9 @@ class Ema(Averaged):
         self.updates, self._average = state_dict["updates"], state_dict["average"]
 
     @torch.no_grad()
-    def _swap(self, pl_module: pl.LightningModule) -> None:
+    def _swap(self) -> None:
         if self._average is None:
             return
-        for average, parameter in zip(self._average, _parameters(pl_module), strict=True):
-            weight = parameter.detach().clone()
-            parameter.copy_(average)
-            average.copy_(weight)
-
-
-def _parameters(pl_module: pl.LightningModule) -> list[nn.Parameter]:
-    potential: Any = pl_module.potential
-    return list(potential.parameters())
+        kept = [weight.clone() for weight in self._weights]
+        torch._foreach_copy_(self._weights, self._average)
+        torch._foreach_copy_(self._average, kept)

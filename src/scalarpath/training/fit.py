@@ -70,7 +70,14 @@ def fit(
     a device that is not there, TrainingError when the loss stops being finite.
     """
     callbacks = _callbacks(job, directory)
-    module = PotentialModule(potential, WeightedLoss(job.loss), job.optimizer, job.scheduler, _backend(potential, job))
+    module = PotentialModule(
+        potential,
+        WeightedLoss(job.loss),
+        job.optimizer,
+        job.scheduler,
+        _backend(potential, job),
+        gradient_clip=job.trainer.gradient_clip,
+    )
     module.train()
     last = directory.checkpoints / LAST if resume else None
     if last is not None:
@@ -131,7 +138,6 @@ def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: l
         num_nodes=settings.num_nodes,
         deterministic=settings.deterministic,
         max_epochs=settings.max_epochs,
-        gradient_clip_val=settings.gradient_clip,
         accumulate_grad_batches=settings.accumulate_batches,
         callbacks=callbacks,
         logger=loggers or False,

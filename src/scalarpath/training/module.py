@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -14,6 +14,7 @@ from torch_geometric.data import Batch
 from scalarpath.potential import to_checkpoint
 from scalarpath.potential.backend import PotentialBackend, verify
 from scalarpath.runs.sections import OptimizerSettings, SchedulerSettings
+from scalarpath.training.clipping import GradientClip
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.metrics import EpochErrors
 from scalarpath.training.optimizers import build_optimizer
@@ -38,11 +39,13 @@ class PotentialModule(pl.LightningModule):
         optimizer: OptimizerSettings,
         scheduler: SchedulerSettings,
         backend: PotentialBackend | None = None,
+        gradient_clip: float | Literal["auto"] | None = None,
     ) -> None:
         super().__init__()
         self.potential = potential
         self.backend = backend  # no module: it owns no weights
         self.loss = loss
+        self.clip = GradientClip(gradient_clip)
         self.optimizer_settings = optimizer
         self.scheduler_settings = scheduler
         self.train_errors = EpochErrors(loss, sharded=True)
@@ -115,8 +118,7 @@ class PotentialModule(pl.LightningModule):
     ) -> None:
         """Clip by the norm over all parameters, and keep that norm."""
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        limit = float("inf") if gradient_clip_val is None else gradient_clip_val
-        self.gradient_norms.append(torch.nn.utils.clip_grad_norm_(parameters, limit).detach())
+        self.gradient_norms.append(self.clip(parameters))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Optimiser and per-step schedule."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scalarpath.backbones.mace import MACE, MACELayer
 from scalarpath.core.errors import UpstreamError
-from scalarpath.nn.contraction.symmetric import coupling_tensor, symmetrised
+from scalarpath.nn.contraction.couplings import coupling_tensor, symmetrised
 from scalarpath.nn.mlp import ACTIVATIONS, MLP
 from scalarpath.nn.radial import RADIAL_BASES
 from scalarpath.potential import Potential, build_potential

@@ -65,7 +65,9 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "nequip_32_l2_parity": ("nequip", {**NEQUIP_L2, "parity": True}),
     "allegro_64_32_l2": ("allegro", ALLEGRO),
 }
-COMPILING = ("nequip", "allegro")  # peers with a compile mode of their own for training
+COMPILING = ("nequip", "allegro")  # peers with a compile mode of their own for training, and with AOTInductor
+STEPS = ("inference", "train")
+MODES = {"eager": STEPS, "compiled": STEPS, "both_compiled": STEPS, "aotinductor": ("inference",)}  # and their steps
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Case:
     """One comparison: a model (key of MODELS), structures, precision, threads, mode.
 
     mode: eager | compiled (the peer in its compile mode) | both_compiled (scalarpath compiled, the peer in its compile
-    mode if it has one).
+    mode if it has one) | aotinductor (the peer as its users run inference: exported ahead of time).
     """
 
     model: str
@@ -87,6 +89,17 @@ class Case:
         """The backbone: mace, nequip or allegro."""
         return MODELS[self.model][0]
 
+    @property
+    def peer_mode(self) -> str:
+        """What the peer does: eager, compiled or aotinductor."""
+        mode = "compiled" if self.mode == "both_compiled" else self.mode
+        return mode if self.kind in COMPILING else "eager"
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The steps that are timed: inference, train."""
+        return MODES[self.mode]
+
     def __str__(self) -> str:
         return f"{self.model} {self.structure} {self.dtype} x{self.threads} {self.mode}"
 
@@ -96,17 +109,15 @@ def cases(
     structures: Iterable[str],
     dtypes: Iterable[str],
     threads: Iterable[int],
-    compiled: bool,
+    modes: Iterable[str],
 ) -> list[Case]:
-    """Every combination; ``compiled`` adds the compile modes. Raises ConfigError for an unknown model."""
+    """Every combination in every mode that its peer has. Raises ConfigError for an unknown model."""
     for model in models:
         if model not in MODELS:
             raise ConfigError(f"cases: '{model}' is unknown{nearest(model, MODELS)}; use {', '.join(MODELS)}.")
     eager = [Case(*one) for one in itertools.product(models, structures, dtypes, threads)]
-    if not compiled:
-        return eager
-    theirs = [replace(case, mode="compiled") for case in eager if case.kind in COMPILING]
-    return [*eager, *theirs, *(replace(case, mode="both_compiled") for case in eager)]
+    alone = ("compiled", "aotinductor")  # of the peer; a peer that has none has been measured eagerly
+    return [replace(case, mode=mode) for mode in modes for case in eager if mode not in alone or case.kind in COMPILING]
 
 
 def hyperparameters(case: Case, frames: Sequence[Atoms]) -> dict[str, Any]:

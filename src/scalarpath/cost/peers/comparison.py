@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 
 from scalarpath.core.errors import UpstreamError
-from scalarpath.cost.peers.cases import COMPILING, Case, arrays, hyperparameters
+from scalarpath.cost.peers.cases import STEPS, Case, arrays, hyperparameters
 from scalarpath.cost.peers.environments import SETTING
 from scalarpath.cost.peers.worker import SCRIPTS, Worker
 from scalarpath.cost.timing import WARM_UP_ROUNDS, paired_ratio
@@ -38,7 +38,7 @@ def compare_case(
     advance: Callable[[], None] = lambda: None,
     scripts: tuple[Path, Path] | None = None,
 ) -> dict[str, Any]:
-    """Ratios peer / scalarpath of the time of both steps and of the memory of a training step.
+    """Ratios peer / scalarpath of the time of the steps of the case and of the memory of a training step, else None.
 
     ``python``: of the peer's environment; ``advance`` is called after every round; ``scripts``: workers of the peer and
     of scalarpath. Raises UpstreamError when a worker ends early, or when the two do not agree (see TOLERANCE).
@@ -49,17 +49,17 @@ def compare_case(
         request = _request(case, frames, Path(folder))
         with _workers(case, programs, request, keep_freed_memory=True) as (workers, built):
             difference = agreement(workers, Path(folder), TOLERANCE[case.dtype])
-            times = {kind: _interleave(workers, kind, rounds, advance) for kind in ("inference", "train")}
+            times = {kind: _interleave(workers, kind, rounds, advance) for kind in case.steps}
         memory = {}
-        for name, program in programs.items():  # fresh processes, one after the other
+        for name, program in programs.items() if "train" in times else ():  # fresh processes, one after the other
             with _workers(case, {name: program}, request) as (workers, _):
                 memory[name] = workers[name].ask("memory")["memory"]
     return {
         "atoms": sum(len(atoms) for atoms in frames),
         "edges": built[OWN]["edges"],
         "difference": difference,
-        **{kind: _summary(samples) for kind, samples in times.items()},
-        "memory": _memory(memory),
+        **{kind: _summary(times[kind]) if kind in times else None for kind in STEPS},
+        "memory": _memory(memory) if memory else None,
     }
 
 
@@ -94,7 +94,7 @@ def _request(case: Case, frames: list[Atoms], folder: Path) -> dict[str, Any]:
         "periodic": bool(structures["periodic"].all()),
         "dtype": case.dtype,
         "threads": case.threads,
-        "compiled": case.mode != "eager" and case.kind in COMPILING,
+        "peer_mode": case.peer_mode,
         "compiled_native": case.mode == "both_compiled",
         "seed": SEED,
         "structures": str(folder / "structures.npz"),

@@ -72,7 +72,7 @@ def rows(results: Iterable[Mapping[str, Any]]) -> list[list[str]]:
     for result in results:
         case = [str(result["case"][key]) for key in ("model", "structure", "dtype", "threads", "mode")]
         times = [
-            f"{step['ratio']:.2f} [{step['ratio_low']:.2f}, {step['ratio_high']:.2f}]"
+            f"{step['ratio']:.2f} [{step['ratio_low']:.2f}, {step['ratio_high']:.2f}]" if step else "–"
             for step in (result["train"], result["inference"])
         ]
         memory = result["memory"]

@@ -32,7 +32,7 @@ def run(settings: BenchmarkSettings) -> list[dict[str, Any]]:
     """
     console = Console()
     models = list(MODELS) if settings.cases is None else settings.cases
-    wanted = cases(models, settings.structures, settings.dtypes, settings.threads, settings.compiled)
+    wanted = cases(models, settings.structures, settings.dtypes, settings.threads, settings.modes)
     batches = {name: structures(name) for name in settings.structures}
     found, left_out = environments(asdict(settings.peers))
     chosen, skipped = _runnable(wanted, batches, found)
@@ -62,7 +62,7 @@ def _runnable(
     for case in wanted:
         if case.kind not in found:
             continue
-        if case.mode != "eager" and len(batches[case.structure]) < 2:
+        if case.mode in ("compiled", "both_compiled") and len(batches[case.structure]) < 2:
             # sizes 0 and 1 are constants to the compiler: CompileGraphModel.forward of nequip, and CompiledPotential
             reasons.append(
                 f"compiled cases of {case.structure} are left out: one frame runs eagerly; use {case.structure}x2."

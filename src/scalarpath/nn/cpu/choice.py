@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
@@ -23,14 +23,16 @@ def with_cpu_kernel(kernel: Callable[..., Any]) -> Callable[[Callable[P, R]], Ca
     """Decorator of a step that is written in torch's operations, and has a kernel for CPUs.
 
     The kernel takes the same arguments and gives the same values up to rounding. It returns None for sizes that it
-    has no room for. One of the arguments is the geometry, whose distances tell device and type of the numbers.
+    has no room for. Device and type of the numbers are those of the distances, where one of the arguments is a
+    geometry, or of the first tensor in a list of features.
     """
 
     def decorate(step: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(step)
         def chosen(*args: P.args, **kwargs: P.kwargs) -> R:
-            geometry = next(value for value in args if isinstance(value, EdgeDistances))
-            result = kernel(*args, **kwargs) if usable(geometry.distances) else None
+            numbers = [value.distances for value in args if isinstance(value, EdgeDistances)]
+            numbers += [value[0] for value in args if isinstance(value, Sequence)]
+            result = kernel(*args, **kwargs) if usable(numbers[0]) else None
             return step(*args, **kwargs) if result is None else result
 
         return chosen

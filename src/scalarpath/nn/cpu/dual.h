@@ -45,6 +45,11 @@ inline Dual<A>& operator+=(Dual<A>& a, Dual<B> b) {
 }
 
 // with a number that has no tangent
+template <class A>
+inline Dual<A>& operator+=(Dual<A>& a, A x) {
+    a.value += x;
+    return a;
+}
 template <class A, class C, class = IfPlain<C>>
 inline Dual<A> operator+(Dual<A> a, C c) {
     return {a.value + c, a.tangent};

@@ -18,7 +18,7 @@ struct Block {
     // numbers in lanes from those of single lanes
     template <class N, class F>
     typename N::template Of<typename Lanes<T>::type> gathered(F&& number) const {
-        alignas(32) T values[size], tangents[size];
+        alignas(LANE_BYTES) T values[size], tangents[size];
         for (int64_t lane = 0; lane < size; lane++) {
             const typename N::template Of<T> x = number(edge[lane], lane);
             values[lane] = primal(x);

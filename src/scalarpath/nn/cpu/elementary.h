@@ -15,13 +15,13 @@ template <class T>
 struct Exponent;
 template <>
 struct Exponent<float> {
-    typedef uint32_t bits __attribute__((vector_size(32)));
+    typedef uint32_t bits __attribute__((vector_size(LANE_BYTES)));
     static constexpr int mantissa = 23, degree = 7;
     static constexpr float high = 0.693359375f, low = -2.12194440e-4f, push = 12582912.0f, least = -87.0f, most = 88.0f;
 };
 template <>
 struct Exponent<double> {
-    typedef uint64_t bits __attribute__((vector_size(32)));
+    typedef uint64_t bits __attribute__((vector_size(LANE_BYTES)));
     static constexpr int mantissa = 52, degree = 13;
     static constexpr double high = 6.93145751953125e-1, low = 1.42860682030941723212e-6, push = 6755399441055744.0,
                             least = -708.0, most = 709.0;

@@ -5,10 +5,16 @@
 
 namespace scalarpath {
 
+#ifdef __AVX512F__
+constexpr int64_t LANE_BYTES = 64;
+#else
+constexpr int64_t LANE_BYTES = 32;
+#endif
+
 template <class T>
 struct Lanes {
-    typedef T type __attribute__((vector_size(32)));
-    static constexpr int64_t count = 32 / sizeof(T);
+    typedef T type __attribute__((vector_size(LANE_BYTES)));
+    static constexpr int64_t count = LANE_BYTES / sizeof(T);
 };
 
 template <class V, class T>

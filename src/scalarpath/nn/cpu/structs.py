@@ -32,15 +32,15 @@ class Struct:
         cls: type = type(self)
         kept: list[Any] = []
         values = []
-        for name in _names(cls):
+        for name, kind in _kinds(cls):
             value = getattr(self, name)
-            if isinstance(value, Tensor):
-                kept.append(tensor := value.contiguous())
-                value = _address(tensor)
-            elif isinstance(value, Sequence):
+            if kind == "Tensors" and value is not None:
                 addresses = [None if x is None else _address(x) for x in value]
                 kept.append(array := (ctypes.c_void_p * len(addresses))(*addresses))
                 value = ctypes.addressof(array)
+            elif kind in ("Indices", "Numbers") and value is not None:
+                kept.append(tensor := value.contiguous())
+                value = _address(tensor)
             values.append(value)
         struct = _structure(cls)(*values)
         struct.kept_alive = kept
@@ -71,14 +71,10 @@ def _subclasses(cls: type) -> Iterator[type]:
         yield from _subclasses(child)
 
 
+@functools.cache
 def _kinds(cls: type) -> list[tuple[str, str]]:
     """Name and type of the fields."""
     return [(f.name, str(f.type).removesuffix(" | None")) for f in fields(cls) if not f.metadata]
-
-
-@functools.cache
-def _names(cls: type) -> list[str]:
-    return [name for name, _ in _kinds(cls)]
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -48,10 +49,18 @@ class Kernel(Struct):
         """Make room for the gradients by those inputs that are wanted, or by more."""
         raise NotImplementedError
 
+    def tangents(self, inputs: Tensors, given: Tensors) -> list[Tensor | None]:
+        """Tangents of the inputs from those that are given: an input by which no gradient was wanted has none."""
+        return [torch.zeros_like(x) if x is not None and t is None else t for x, t in zip(inputs, given, strict=True)]
+
     def run(self, call: Call) -> None:
         """Fill what the call asks for, see ``Call``."""
-        struct, tensors = self.packed(), call.packed()
-        function(self.name, call.inputs[0].dtype)(ctypes.byref(struct), ctypes.byref(tensors))
+        tensors = call.packed()
+        function(self.name, call.inputs[0].dtype)(ctypes.byref(self._struct), ctypes.byref(tensors))
+
+    @functools.cached_property
+    def _struct(self) -> ctypes.Structure:
+        return self.packed()
 
 
 def apply(kernel: Kernel, *inputs: Tensor | None) -> tuple[Tensor, ...]:
@@ -78,6 +87,8 @@ class _Values(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         inputs = ctx.saved_tensors
         wanted = _wanted(ctx, inputs)
+        if not torch.is_grad_enabled():  # nobody differentiates once more
+            return None, *_derivatives(ctx.kernel, wanted, gradients, inputs)
         return None, *_Derivatives.apply(ctx.kernel, wanted, len(gradients), *gradients, *inputs)
 
 
@@ -88,24 +99,25 @@ class _Derivatives(torch.autograd.Function):
     def forward(ctx: Any, kernel: Kernel, wanted: Sequence[bool], n: int, *tensors: Any) -> tuple[Tensor | None, ...]:
         ctx.kernel, ctx.n = kernel, n
         ctx.save_for_backward(*tensors)
-        gradients, inputs = _contiguous(tensors[:n]), _contiguous(tensors[n:])
-        by_inputs = kernel.derivatives(inputs, wanted)
-        kernel.run(Call(inputs, gradients=gradients, by_inputs=by_inputs))
-        return tuple(by_inputs)
+        return tuple(_derivatives(kernel, wanted, tensors[:n], tensors[n:]))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
         """The derivatives of the vjp: by the gradients the jvp, by the inputs the jvp of the vjp."""
         gradients, inputs = _contiguous(ctx.saved_tensors[: ctx.n]), _contiguous(ctx.saved_tensors[ctx.n :])
-        # an input by which no gradient was wanted has no tangent
-        tangents = [
-            torch.zeros_like(x) if x is not None and t is None else t for x, t in zip(inputs, given, strict=True)
-        ]
+        tangents = ctx.kernel.tangents(inputs, given)
         by_gradients = ctx.kernel.values(inputs)
         by_inputs = ctx.kernel.derivatives(inputs, ctx.needs_input_grad[3 + ctx.n :])
         ctx.kernel.run(Call(inputs, _contiguous(tangents), gradients, by_gradients, by_inputs))
         return None, None, None, *by_gradients, *by_inputs
+
+
+def _derivatives(kernel: Kernel, wanted: Sequence[bool], gradients: Tensors, inputs: Tensors) -> list[Tensor | None]:
+    gradients, inputs = _contiguous(gradients), _contiguous(inputs)
+    by_inputs = kernel.derivatives(inputs, wanted)
+    kernel.run(Call(inputs, gradients=gradients, by_inputs=by_inputs))
+    return by_inputs
 
 
 def _wanted(ctx: Any, inputs: Tensors) -> list[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -21,7 +22,7 @@ class FiniteGuard(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._pending: list[tuple[int, Tensor, Tensor]] = []  # step, [loss, gradient norm], frames
+        self._pending: list[tuple[int, Tensor, Tensor, Tensor]] = []  # step, loss, gradient norm, frames
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -29,21 +30,22 @@ class FiniteGuard(pl.Callback):
         """Note loss and gradient, and check what has gathered."""
         norms: Any = pl_module.gradient_norms
         loss = outputs["loss"].detach()
-        values = torch.stack([loss, norms[-1].to(loss.dtype) if norms else torch.zeros_like(loss)])
-        self._pending.append((trainer.global_step, values, batch.frame))
+        self._pending.append((trainer.global_step, loss, norms[-1] if norms else torch.zeros_like(loss), batch.frame))
         interval = CUDA_INTERVAL if pl_module.device.type == "cuda" else 1
         if len(self._pending) >= interval or trainer.is_last_batch:
             self._check(trainer)
 
     def _check(self, trainer: pl.Trainer) -> None:
-        finite = torch.isfinite(torch.stack([values for _, values, _ in self._pending])).all(dim=1)
-        first_bad = int((~finite).to(torch.int64).argmax())
-        step, values, frames = self._pending[first_bad]
-        all_fine = trainer.strategy.reduce_boolean_decision(bool(finite.all()), all=True)
+        numbers = [number for _, *pair, _ in self._pending for number in pair]
+        values = torch.stack(numbers).view(-1, 2).tolist()
+        bad = [k for k, pair in enumerate(values) if not all(map(math.isfinite, pair))]
+        all_fine = trainer.strategy.reduce_boolean_decision(not bad, all=True)
+        first_bad = bad[0] if bad else 0
+        step, _, _, frames = self._pending[first_bad]
         self._pending.clear()
         if all_fine:
             return
-        loss, norm = values.tolist()
+        loss, norm = values[first_bad]
         raise TrainingError(
             f"loss {loss:g} with gradient norm {norm:g} in epoch {trainer.current_epoch + 1}, step {step} "
             f"(frames {frames.tolist()}); lower optimizer.lr, or look at these frames."

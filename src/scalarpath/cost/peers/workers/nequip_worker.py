@@ -1,13 +1,19 @@
-"""Worker of nequip and nequip-allegro: NequIPGNNModel and AllegroModel, eager or in their train-time compile mode."""
+"""Worker of nequip and nequip-allegro: NequIPGNNModel and AllegroModel, eager, compiled for training, AOTInductor."""
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from nequip.data import AtomicDataDict, compute_neighborlist_, from_dict
-from nequip.utils.global_state import set_global_state
+from nequip.model.inference_models import load_compiled_model
+from nequip.scripts._compile_utils import COMPILE_TARGET_DICT
+from nequip.utils.aot import aot_export_model
+from nequip.utils.aoti_metadata import NEQUIP_AOTI_INPUTS_KEY, NEQUIP_AOTI_OUTPUTS_KEY, serialize_aoti_keys
+from nequip.utils.global_state import get_latest_global_state, set_global_state
 from step_server import frames, save_weights, serve
 from torch import Tensor
 
@@ -16,14 +22,19 @@ class FrameworkModel:
     """The model of a request on its structures.
 
     Compiled inference has a module of its own: what is traced in training mode keeps the graph of the forces.
+    AOTInductor has no training.
     """
 
     def __init__(self, request: dict[str, Any]):
         set_global_state()
+        mode = request["peer_mode"]
         self.modules = {"train": _build(request)}
-        self.modules["inference"] = _build(request) if request["compiled"] else self.modules["train"]
         save_weights(self.modules["train"], request["weights"])
         self.data = _batch(request)
+        if mode == "eager":
+            self.modules["inference"] = self.modules["train"]
+        else:
+            self.modules["inference"] = _build(request) if mode == "compiled" else _exported(request, self.data)
         self.periodic = request["periodic"]
         self.edges = self.data[AtomicDataDict.EDGE_INDEX_KEY].shape[1]
 
@@ -43,9 +54,32 @@ def _build(request: dict[str, Any]) -> torch.nn.Module:
         from allegro.model import AllegroModel as Builder
     else:
         from nequip.model import NequIPGNNModel as Builder
-    mode = "compile" if request["compiled"] else "eager"
+    mode = "compile" if request["peer_mode"] == "compiled" else "eager"
     common = {"seed": request["seed"], "model_dtype": request["dtype"], "compile_mode": mode}
     return Builder(**request["hyperparameters"], **common)
+
+
+def _exported(request: dict[str, Any], data: AtomicDataDict.Type) -> torch.nn.Module:
+    """What ``nequip-compile --mode aotinductor --device cpu`` writes, loaded as the calculator of its users does.
+
+    The target is ``ase`` for one frame and ``batch`` for several; the numbers of atoms and edges may change.
+    """
+    target = COMPILE_TARGET_DICT["ase" if len(frames(request["structures"])) == 1 else "batch"]
+    bounds = {"graph": "num_frames", "node": "num_nodes", "edge": "num_edges"}
+    sizes = {key: torch.export.dynamic_shapes.Dim(name, min=2, max=torch.inf) for key, name in bounds.items()}
+    model = _build(request)
+    keys = {NEQUIP_AOTI_INPUTS_KEY: target["input"], NEQUIP_AOTI_OUTPUTS_KEY: target["output"]}
+    described = {**model.metadata, **get_latest_global_state(only_metadata_related=True)}
+    metadata = {key: str(int(value)) if isinstance(value, bool) else value for key, value in described.items()}
+    metadata |= {key: serialize_aoti_keys(names) for key, names in keys.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "model.nequip.pt2")
+        aot_export_model(
+            model=model, device="cpu", input_fields=target["input"], output_fields=target["output"], output_path=path,
+            data=target["data_settings"](data.copy()), batch_map=target["batch_map_settings"](sizes),
+            inductor_configs={"aot_inductor.metadata": metadata},
+        )  # fmt: skip
+        return load_compiled_model(path, "cpu")[0]
 
 
 def _batch(request: dict[str, Any]) -> AtomicDataDict.Type:
@@ -55,8 +89,10 @@ def _batch(request: dict[str, Any]) -> AtomicDataDict.Type:
             AtomicDataDict.POSITIONS_KEY: frame["positions"],
             AtomicDataDict.ATOM_TYPE_KEY: np.searchsorted(request["atomic_numbers"], frame["numbers"]),
         }
-        if frame["periodic"]:
-            arrays |= {AtomicDataDict.CELL_KEY: frame["cell"], AtomicDataDict.PBC_KEY: np.array([True] * 3)}
+        # what is exported wants a cell for molecules too, as ASE gives them
+        if frame["periodic"] or request["peer_mode"] == "aotinductor":
+            pbc = np.array([bool(frame["periodic"])] * 3)
+            arrays |= {AtomicDataDict.CELL_KEY: frame["cell"], AtomicDataDict.PBC_KEY: pbc}
         parts.append(compute_neighborlist_(from_dict(arrays), request["hyperparameters"]["r_max"]))
     return AtomicDataDict.batched_from_list(parts)
 

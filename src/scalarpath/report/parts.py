@@ -1,0 +1,71 @@
+"""Train, validation and test errors beside each other: what optimisation, capacity and generalisation leave."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalarpath.core.quantities import PRIMARY_FIRST
+from scalarpath.report.cells import BASELINE, Cell, Placed
+from scalarpath.report.paired_tests import t_test
+from scalarpath.report.runs import PARTS, TEST, TRAIN
+
+Change = tuple[float, float, float]
+"""Mean log-ratio with the ends of its 95 % t interval; NaN where unknown."""
+UNKNOWN_CHANGE: Change = (math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class PartErrors(Placed):
+    """MAEs of one arm of a cell in one quantity, by part of the data; NaN where unknown.
+
+    ``errors``: means over the runs, in the shown unit. ``changes``: against baseline, over pairs of equal seed.
+    ``gap``: test error over train error, geometric mean over the runs that have both.
+    """
+
+    data: str
+    backbone: str
+    terms: str
+    arm: str
+    prop: str
+    errors: dict[str, float]
+    changes: dict[str, Change]
+    gap: float
+
+
+def part_errors(cell: Cell) -> list[PartErrors]:
+    """Of all arms and quantities of a cell; nothing where no run knows errors on train frames."""
+    if not any(run.error(quantity.name, TRAIN) >= 0 for run in cell.runs() for quantity in PRIMARY_FIRST):
+        return []
+    return list(_part_errors(cell))
+
+
+def _part_errors(cell: Cell) -> Iterator[PartErrors]:
+    for prop in (quantity.name for quantity in PRIMARY_FIRST):
+        for arm, runs in cell.arms.items():
+            errors = {part: [run.error(prop, part) for run in runs.values()] for part in PARTS}
+            if all(map(math.isnan, errors[TEST])):
+                continue
+            changes = {part: change_between(cell, (arm, BASELINE), prop, part) for part in PARTS}
+            gaps = [b / a for a, b in zip(errors[TRAIN], errors[TEST], strict=True) if a > 0 and b > 0]
+            yield PartErrors(
+                *cell.place, arm, prop, {part: _mean(values) for part, values in errors.items()}, changes,
+                math.exp(np.mean(np.log(gaps))) if gaps else math.nan,
+            )  # fmt: skip
+
+
+def change_between(cell: Cell, arms: tuple[str, str], prop: str, part: str) -> Change:
+    """Mean log-ratio of the MAE of two arms over the seeds that both have."""
+    if arms[0] == arms[1] or not all(arm in cell.arms for arm in arms):
+        return UNKNOWN_CHANGE
+    pairs = [[cell.arms[arm][seed].error(prop, part) for arm in arms] for seed in cell.common_seeds(*arms)]
+    ratios = [math.log(a / b) for a, b in pairs if a > 0 and b > 0]
+    return t_test([np.array(ratios)])[:3] if ratios else UNKNOWN_CHANGE
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan

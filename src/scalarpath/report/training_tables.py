@@ -1,0 +1,121 @@
+"""Tables on what comes before any comparison: noise, convergence, errors on train and test frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from scalarpath.core.quantities import PRIMARY_FIRST, QUANTITIES
+from scalarpath.report.effects import shown_change
+from scalarpath.report.ladders import SMALL_GAIN, Doubling
+from scalarpath.report.noise import FEWEST_SEEDS, PLANNED_EFFECT, gain, variation
+from scalarpath.report.parts import Change
+from scalarpath.report.power import MOST_SEEDS, POWER
+from scalarpath.report.runs import PARTS, TEST, TRAIN
+from scalarpath.report.table import UNKNOWN, Table, number
+
+if TYPE_CHECKING:
+    from scalarpath.report.aggregate import Aggregate
+
+
+def noise_table(found: Aggregate) -> Table:
+    """How much test errors vary between seeds, and what can be seen."""
+    columns = (
+        "data", "backbone", "MAE of", "baseline runs", "varies by, %", "pairs", "ratio varies by, %",
+        f"gain seen with {100 * POWER:.0f} % power, %", f"seeds for a gain of {100 * PLANNED_EFFECT:.0f} %",
+    )  # fmt: skip
+    rows = [
+        (
+            noise.data, noise.model, QUANTITIES[noise.prop].noun, str(noise.seeds), _percent(noise.deviation),
+            str(noise.pairs), _percent(noise.pair_deviation),
+            UNKNOWN if math.isnan(noise.smallest) else f"{gain(noise.smallest):.1f}",
+            _seeds(noise.needed, noise.pair_deviation),
+        )
+        for noise in found.noise
+    ]  # fmt: skip
+    note = (
+        "Varies by: coefficient of variation of the test MAE between seeds, and of its ratio to a head of the same "
+        f"seed, from all heads together; {UNKNOWN}: fewer than {FEWEST_SEEDS} seeds, so the noise is not known. Power: "
+        "of a two-sided paired t test of log-ratios at 5 %. With few seeds these numbers are rough themselves."
+    )
+    return Table("Noise between seeds, and what can be seen", columns, rows, ("data", "backbone", "MAE of"), note)
+
+
+def _percent(deviation: float) -> str:
+    return UNKNOWN if math.isnan(deviation) else f"{variation(deviation):.1f}"
+
+
+def _seeds(needed: int | None, deviation: float) -> str:
+    if math.isnan(deviation):
+        return UNKNOWN
+    return f">{MOST_SEEDS}" if needed is None else str(needed)
+
+
+def convergence_table(found: Aggregate) -> Table:
+    """What the last doubling of the budget brought every arm."""
+    since = f"a doubling brings less than {100 * SMALL_GAIN:.0f} % from, steps"
+    columns = (
+        "data",
+        "backbone",
+        "head",
+        "MAE of",
+        since,
+        "last doubling, steps",
+        *(f"{p}, %" for p in PARTS),
+        "seeds",
+    )
+    rows = [
+        (
+            item.data, item.model, item.arm, QUANTITIES[item.prop].noun,
+            "not reached" if item.since is None else f"{item.since:,.0f}",
+            f"{item.last[TEST].start:,.0f} to {item.last[TEST].end:,.0f}",
+            *(_doubling(item.last, part) for part in PARTS), str(item.last[TEST].seeds),
+        )
+        for item in found.convergence
+    ]  # fmt: skip
+    note = (
+        "Change of the MAE on train, validation and test frames by the last doubling of the budget, with its 95 % t "
+        "interval over seeds; every budget is a training of its own. The first number goes by the test MAE."
+    )
+    text = ("data", "backbone", "head", "MAE of", since, "last doubling, steps")
+    return Table("Is it converged?", columns, rows, text, note)
+
+
+def _doubling(last: Mapping[str, Doubling], part: str) -> str:
+    if part not in last:
+        return UNKNOWN
+    return shown_change(last[part].mean, last[part].low, last[part].high, unit="")
+
+
+def part_tables(found: Aggregate) -> Iterator[Table]:
+    """Errors on train, validation and test frames, a table per quantity."""
+    columns = ("data", "backbone", "head", *PARTS, "test / train", *(f"{part}: change, %" for part in PARTS))
+    for quantity in PRIMARY_FIRST:
+        rows = [
+            (
+                item.data, item.model, item.arm, *(number(item.errors[part]) for part in PARTS),
+                UNKNOWN if math.isnan(item.gap) else f"{item.gap:.2f}",
+                *(_change(item.changes[part]) for part in PARTS),
+            )
+            for item in found.parts if item.prop == quantity.name
+        ]  # fmt: skip
+        note = (
+            f"MAE in {quantity.shown_unit} of the same weights, means over seeds; change against baseline with its "
+            "95 % t interval over pairs of equal seed. A train error that more steps still lower is what optimisation "
+            "leaves, and one that only a larger network lowers is what capacity leaves. What the test error is above "
+            f"the train error is what generalisation costs: more frames lower it.{_sampled(found)}"
+        )
+        title = f"{quantity.noun.capitalize()} MAE on train, validation and test frames"
+        yield Table(title, columns, rows, ("data", "backbone", "head"), note)
+
+
+def _change(change: Change) -> str:
+    return UNKNOWN if math.isnan(change[0]) else shown_change(*change, unit="")
+
+
+def _sampled(found: Aggregate) -> str:
+    """Where the train errors are not of all train frames."""
+    counts = [(run.number(f"{PARTS[TRAIN]}/evaluated"), len(run.splits["train"])) for run in found.runs]
+    some = sorted({evaluated for evaluated, frames in counts if evaluated < frames})
+    return f" Train errors are of {', '.join(f'{n:.0f}' for n in some)} of the train frames." if some else ""
