@@ -103,7 +103,13 @@ def test_steps_that_do_not_double_are_told_per_doubling_and_an_open_interval_is_
     )
     assert math.exp(plain.last[TEST].mean) == pytest.approx(0.9, abs=1e-4)
     assert pan.since == 12
-    assert "More than 2 % is not excluded." in " ".join(preface(found))
+    sentences = " ".join(preface(found))
+    assert "More than 2 % is not excluded." in sentences
+    assert "Less than 2 %" not in sentences
+    write_ladder(tmp_path / "y", "pgs", {3: (100, 100), 12: (80, 95)})
+    (said,) = [sentence for sentence in preface(report_of(tmp_path)) if "pgs" in sentence]
+    assert "not converged" in said
+    assert said.endswith("2 seeds. Less than 2 % is not excluded.")
     assert list(plain.last) == [TEST]
 
 

@@ -167,15 +167,15 @@ def sentence(item: Convergence) -> str:
     last = item.last[TEST]
     noun, brought = QUANTITIES[item.prop].noun, shown_change(last.mean, last.low, last.high)
     seeds = f"{last.seeds} seed{'s' if last.seeds > 1 else ''}"
-    name = f"{item.name}, {item.arm}"
+    name, little = f"{item.name}, {item.arm}", f"{100 * SMALL_GAIN:.0f} %"
     if item.since is None:
+        # of one seed there is no interval
+        doubt = f" Less than {little} is not excluded." if not last.high < math.log1p(-SMALL_GAIN) else ""
         return (
             f"{name}: not converged. The last doubling, from {last.start:,.0f} to {last.end:,.0f} steps, still changed "
-            f"the {noun} MAE by {brought}, {seeds}."
+            f"the {noun} MAE by {brought}, {seeds}.{doubt}"
         )
-    sure = last.low > math.log1p(-SMALL_GAIN)
-    little = f"{100 * SMALL_GAIN:.0f} %"
-    doubt = "" if sure else f" More than {little} is not excluded."
+    doubt = f" More than {little} is not excluded." if not last.low > math.log1p(-SMALL_GAIN) else ""
     return (
         f"{name}: from {item.since:,.0f} steps on a doubling lowers the {noun} MAE by less than {little}; the last "
         f"one, from {last.start:,.0f} to {last.end:,.0f} steps, changed it by {brought}, {seeds}.{doubt}"

@@ -54,7 +54,7 @@ def _seeds(needed: int | None, deviation: float) -> str:
 
 def convergence_table(found: Aggregate) -> Table:
     """What the last doubling of the budget brought every arm."""
-    since = f"a doubling brings less than {100 * SMALL_GAIN:.0f} % from, steps"
+    since = f"less than {100 * SMALL_GAIN:.0f} % from, steps"
     columns = (
         "data",
         "backbone",
@@ -76,7 +76,8 @@ def convergence_table(found: Aggregate) -> Table:
     ]  # fmt: skip
     note = (
         "Change of the MAE on train, validation and test frames by the last doubling of the budget, with its 95 % t "
-        "interval over seeds; every budget is a training of its own. The first number goes by the test MAE."
+        "interval over seeds; every budget is a training of its own. Less than "
+        f"{100 * SMALL_GAIN:.0f} % from: the budget from which on every doubling lowers the test MAE by less than that."
     )
     text = ("data", "backbone", "head", "MAE of", since, "last doubling, steps")
     return Table("Is it converged?", columns, rows, text, note)
