@@ -31,6 +31,7 @@ from scalarpath.data.config import absent_place
 from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.runs.continuation import check_places
 from scalarpath.runs.job import CHANGED_ON_RESUME, NOT_SETTINGS, Job
+from scalarpath.runs.job_server import SERVE, next_job
 from scalarpath.runs.processes import end_with_parent
 from scalarpath.runs.ranks import is_first_process, settle_ranks
 from scalarpath.runs.run_directory import RunDirectory
@@ -234,11 +235,22 @@ def _job_of_sweep(config_file: str, program: str) -> None:
 
     PROGRAM: what the user has called, after which the commands that are printed are called too.
     """
-    sys.argv[0] = program
+    sys.argv = [program, config_file, program]  # Lightning calls the command again for further processes
     threading.Thread(target=end_with_parent, daemon=True).start()
     _prepare()
     _with_errors_as_lines(_run)(DictConfig(OmegaConf.load(config_file)))
 
 
+def _serve(program: str, answers: str) -> None:
+    """``python -m scalarpath.cli --serve PROGRAM DESCRIPTOR``: many jobs of a sweep, see ``runs.job_server``."""
+    prepare_heap()
+    with imports_at_once():
+        import scalarpath.training.run  # noqa: F401
+    _job_of_sweep(next_job(int(answers)), program)
+
+
 if __name__ == "__main__":
-    _job_of_sweep(*sys.argv[1:3])
+    if sys.argv[1] == SERVE:
+        _serve(*sys.argv[2:4])
+    else:
+        _job_of_sweep(*sys.argv[1:3])

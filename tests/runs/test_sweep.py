@@ -45,7 +45,7 @@ class FakeTrainings:
         self.started: list[tuple[str, int]] = []
         self.threads: list[int] = []
 
-    def __call__(self, config_file: Path, log: Path, *, threads: int, quiet: bool) -> int:
+    def __call__(self, config_file: Path, log: Path, *, threads: int, quiet: bool, fork: bool) -> int:
         settings = OmegaConf.load(config_file)
         resume = settings.get("resume")
         path = Path(resume or settings.output_dir)

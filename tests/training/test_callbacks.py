@@ -194,7 +194,7 @@ def test_gradients_are_clipped_by_their_norm_and_logged_before_clipping(tmp_path
 
 
 def test_the_head_does_not_decay_and_the_backbone_does(tmp_path: Path) -> None:
-    from scalarpath.training.optimizers import build_optimizer
+    from scalarpath.optimizers import build_optimizer
 
     potential = ToyPotential()
     with torch.no_grad():

@@ -72,16 +72,25 @@ def uneven_frames(path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("optimizer", "relative", "absolute"), [("adamw", 1e-6, 1e-9), ("soap", 1e-5, 1e-6)])
+@pytest.mark.parametrize(
+    ("optimizer", "relative", "absolute"),
+    [
+        ("adamw", 1e-6, 1e-9),
+        ("soap", 1e-5, 1e-6),
+        ("muon", 1e-5, 1e-6),
+        ("schedule_free scheduler=constant callbacks.ema=null", 1e-6, 1e-9),
+    ],
+    ids=["adamw", "soap", "muon", "schedule_free"],
+)
 def test_two_processes_give_gradients_weights_and_errors_of_one_on_uneven_batches(
     tmp_path: Path, optimizer: str, relative: float, absolute: float
 ) -> None:
     """9 train frames in batches of 4: the last batch is one frame for two processes.
 
-    SOAP also steps along directions that the gradients have hardly shown, and there rounding counts for more.
+    SOAP and Muon also step along directions that the gradients have hardly shown, where rounding counts for more.
     """
     uneven_frames(tmp_path / "frames.extxyz")
-    data = ("data=extxyz", "data.path=frames.extxyz", "data.train_size=9", f"optimizer={optimizer}")
+    data = ("data=extxyz", "data.path=frames.extxyz", "data.train_size=9", *f"optimizer={optimizer}".split())
     for name, trainer in (("one", "cpu"), ("two", "ddp_cpu")):
         (tmp_path / f"gradients_{name}").mkdir()
         gradients = {"PROBE_GRADIENTS": f"gradients_{name}"}

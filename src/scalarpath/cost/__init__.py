@@ -1,4 +1,4 @@
-"""Measurements of cost: ``python benchmark.py suite=heads|peers|accuracy|profile|scale|kernels|training``."""
+"""Measurements of cost: ``python benchmark.py suite=heads`` and the other names of ``SUITES``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ SUITES = {
     "scale": "scalarpath.cost.scale",
     "kernels": "scalarpath.cost.kernels",
     "training": "scalarpath.cost.training",
+    "optimizers": "scalarpath.cost.optimizers",
 }
 
 

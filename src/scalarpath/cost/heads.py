@@ -68,11 +68,16 @@ def head_potential(head: str, backbone: Mapping[str, Any], batch: Data, settings
 
 def arm_of(head: str) -> dict[str, Any]:
     """The configuration of a head of conf/head; raises ConfigError for an unknown one."""
+    return named_config("head", head)
+
+
+def named_config(group: str, name: str) -> dict[str, Any]:
+    """The configuration ``name`` of a group of conf; raises ConfigError for an unknown one."""
     try:
-        return cast("dict[str, Any]", OmegaConf.to_container(compose(f"head/{head}").head))
+        return cast("dict[str, Any]", OmegaConf.to_container(compose(f"{group}/{name}")[group]))
     except HydraException as error:
-        known = sorted(path.stem for path in (CONF_DIR / "head").glob("*.yaml"))
-        raise ConfigError(f"heads: '{head}' is unknown{nearest(head, known)}; use {', '.join(known)}.") from error
+        known = sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml"))
+        raise ConfigError(f"{group}s: '{name}' is unknown{nearest(name, known)}; use {', '.join(known)}.") from error
 
 
 def calibrated_potential(

@@ -101,6 +101,7 @@ class BenchmarkSettings:
     device: Device
     seed: Seed
     heads: list[Text]
+    optimizers: list[Text]
     profile: ProfileSettings
     scale: ScaleSettings
     training: TrainingSettings

@@ -35,20 +35,21 @@ H  4.2045  0.6969 -0.6924
 H  3.7105 -0.3659  0.6426
 H -0.2555 -3.5916 -0.7337
 """
-NAMES = "si64, ag108, ethanol10 or aspirin10 (another number of molecules at will; si64x2: two frames)"
+NAMES = "si8, si64, ag4, ag108, ethanol10 or aspirin10 (another number of molecules at will; si64x2: two frames)"
+CRYSTALS = {"si8": ("Si", 5.47, 1), "si64": ("Si", 5.47, 2), "ag4": ("Ag", 4.15, 1), "ag108": ("Ag", 4.15, 3)}
 RATTLE = {"si": 0.1, "ag": 0.1, "aspirin": 0.05}  # Å; of the crystals as at some hundred K
 
 
 def structures(name: str) -> list[Atoms]:
-    """Structures of one batch: si64 and ag108 (thermal cells; si64x2: two frames), aspirin10, ethanol10 (molecules).
+    """Structures of one batch: si64, ag108, si8, ag4 (thermal cells; si64x2: two), aspirin10, ethanol10 (molecules).
 
     Raises ConfigError for an unknown name.
     """
-    crystal = re.fullmatch(r"(si64|ag108)(?:x([1-9]\d{0,3}))?", name)
+    crystal = re.fullmatch(rf"({'|'.join(CRYSTALS)})(?:x([1-9]\d{{0,3}}))?", name)
     molecule = re.fullmatch(r"(aspirin|ethanol)([1-9]\d{0,3})", name)
     if crystal:
-        silver = crystal[1] == "ag108"
-        atoms = bulk("Ag", a=4.15, cubic=True) * 3 if silver else bulk("Si", a=5.47, cubic=True) * 2
+        element, length, cells = CRYSTALS[crystal[1]]
+        atoms = bulk(element, a=length, cubic=True) * cells
         return _rattled(atoms, RATTLE[crystal[1][:2]], int(crystal[2] or 1))
     if molecule and molecule[1] == "aspirin":
         return _rattled(aspirin(), RATTLE["aspirin"], int(molecule[2]))

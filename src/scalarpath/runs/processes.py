@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,12 +15,14 @@ from scalarpath.core.errors import CheckpointError, ConfigError, ScalarPathError
 from scalarpath.core.files import is_disk_full
 from scalarpath.core.overrides import next_command, setting
 from scalarpath.core.termination import Terminated, name_of
+from scalarpath.runs.job_server import SERVE, ForkedJob, JobServer, Order
 from scalarpath.runs.lock import new_directory, sole_use
 from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import RunDirectory
 
 SHARED_DIRECTORY = "SCALARPATH_RUN_DIR"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_SERVER: JobServer | None = None
 _SECONDS_TO_END = 20.0  # what an interrupted job gets for its last words
 
 
@@ -80,18 +82,25 @@ def _failure_recorded(path: Path, *, resume: bool, more_epochs: bool) -> Iterato
         del os.environ[SHARED_DIRECTORY]
 
 
-def run_in_own_process(config_file: Path, log: Path, *, threads: int, quiet: bool) -> int:
+def run_in_own_process(config_file: Path, log: Path, *, threads: int, quiet: bool, fork: bool = False) -> int:
     """Run the job that ``config_file`` describes in a process of its own; returns its exit status.
 
     Jobs then neither share settings of torch nor die together, and Lightning's launcher, which runs the command line
     again for every device, does not meet the command line of all jobs. Its errors, and with ``quiet`` all its output,
     are appended to ``log``. The process ends when this one does, even if this one is killed: see ``end_with_parent``.
+    With ``fork`` (for jobs that use no GPU) it comes from a server, which imports all packages once for many jobs.
     """
     environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
-    command = [sys.executable, "-m", "scalarpath.cli", str(config_file), sys.argv[0]]
+    program = [sys.executable, "-m", "scalarpath.cli"]
+    process: ForkedJob | subprocess.Popen[bytes]
     with log.open("a") as file:
-        output = file if quiet else None
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=file)
+        if fork and sys.platform == "linux":
+            server = _server([*program, SERVE, sys.argv[0]], environment)
+            process = ForkedJob(server, Order(str(config_file), str(log), quiet))
+        else:
+            output = file if quiet else None
+            command = [*program, str(config_file), sys.argv[0]]
+            process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=file)
         try:
             return process.wait()
         except BaseException as reason:
@@ -105,6 +114,16 @@ def run_in_own_process(config_file: Path, log: Path, *, threads: int, quiet: boo
             except subprocess.TimeoutExpired:
                 process.kill()
             raise
+
+
+def _server(command: Sequence[str], environment: Mapping[str, str]) -> JobServer:
+    """The server of this process for this command and environment; the one before ends."""
+    global _SERVER
+    if _SERVER is None or not _SERVER.fits(command, environment):
+        if _SERVER is not None:
+            _SERVER.close()
+        _SERVER = JobServer(command, environment)
+    return _SERVER
 
 
 def end_with_parent() -> None:

@@ -186,6 +186,7 @@ def _train(job: Job, directory: RunDirectory, record: _Record, *, resume: bool) 
         record.file(".log"),
         threads=job.trainer.threads or threads_per_process(launcher, job.trainer.devices),
         quiet=not launcher["_target_"].endswith("BasicLauncher"),
+        fork=job.trainer.accelerator == "cpu",
     )
     if is_interrupt(status):
         raise _InterruptedError(f"{directory.path} was interrupted; the sweep started again goes on with it.")

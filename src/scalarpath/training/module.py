@@ -11,13 +11,13 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from scalarpath.optimizers import build_optimizer
 from scalarpath.potential import to_checkpoint
 from scalarpath.potential.backend import PotentialBackend, verify
 from scalarpath.runs.sections import OptimizerSettings, SchedulerSettings
 from scalarpath.training.clipping import GradientClip
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.metrics import EpochErrors
-from scalarpath.training.optimizers import build_optimizer
 from scalarpath.training.schedules import LearningRateFactor
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scalarpath.training.muon import Muon, orthogonal
+from scalarpath.optimizers.muon import Muon, orthogonal
 
 LR, BETAS = 0.02, (0.9, 0.95)
 

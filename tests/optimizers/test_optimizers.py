@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from toy_training import toy_config
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.optimizers import build_optimizer
 from scalarpath.runs.job import Job
 from scalarpath.runs.sections import OptimizerSettings
-from scalarpath.training.optimizers import build_optimizer
 
 OF_SOAP = {"basis_interval": 3, "basis_max_size": 64}
 KINDS = ("adam", "adamw", "soap", "muon", "schedule_free")

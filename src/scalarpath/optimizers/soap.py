@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalarpath.training.stacks import Stack, StackedOptimizer, matrix_sides
+from scalarpath.optimizers.stacks import LARGE, AdamStack, Stack, StackedOptimizer, adam_changes, matrix_sides
 
 FLOOR = 1e-4  # of a moment's mean eigenvalue
 
@@ -19,9 +18,10 @@ class Soap(StackedOptimizer):
     """Adam's step for every matrix G of gradients, in the bases of eigenvectors of E[G G^T] and E[G^T G].
 
     Vyas et al., arXiv:2409.11321, algorithm 3. Every matrix has bases of its own. A side longer than ``max_size`` keeps
-    its basis, and where none is left, as for vectors, the step is Adam's. Every ``interval`` steps the bases follow by
-    power iteration and a QR decomposition; the first step does nothing but set them up. Weight decay is apart from the
-    gradient, as in AdamW.
+    its basis, and so does the longer one in a parameter of more than LARGE numbers (the paper's one-sided variant).
+    Where none is left, as for vectors, the step is Adam's. Every ``interval`` steps the bases follow by power iteration
+    and a QR decomposition; the first step does nothing but set them up. Weight decay is apart from the gradient, as in
+    AdamW.
     """
 
     def __init__(
@@ -42,57 +42,68 @@ class Soap(StackedOptimizer):
         return sides if len(sides) == 2 and min(sides) <= group["max_size"] else (1,)
 
     def _stack(self, group: dict[str, Any], shape: tuple[int, ...], params: list[nn.Parameter]) -> Stack:
-        return _BasisStack(group, shape, params, self.state)
+        return _BasisStack(shape, params, self.state, group["max_size"])
+
+    def _changes(self, group: dict[str, Any], stacks: list[Any]) -> list[Tensor]:
+        gradients, step = [stack.gradient() for stack in stacks], group["step"] - 1
+        changes: list[Tensor] = []
+        if step > 0:
+            turned = [stack.turn(gradient) for stack, gradient in zip(stacks, gradients, strict=True)]
+            changes = adam_changes(turned, stacks, group, step)
+            changes = [stack.back(change) for stack, change in zip(stacks, changes, strict=True)]
+        for stack, gradient in zip(stacks, gradients, strict=True):
+            stack.observe(gradient, group["betas"][1])
+            if step == 0:
+                stack.begin()
+            elif step % group["interval"] == 0:
+                stack.follow()
+        return changes
 
 
-class _BasisStack(Stack):
-    """mean, square: moments of the gradients in the bases [B, m, n]; sides: the bases."""
+class _BasisStack(AdamStack):
+    """Moments in the bases of the sides."""
 
-    def __init__(self, group: dict[str, Any], shape: tuple[int, ...], params: list[nn.Parameter], state: Any) -> None:
-        super().__init__(group, shape, params, state)
-        self.mean, self.square = self.kept("mean", *shape), self.kept("square", *shape)
+    def __init__(self, shape: tuple[int, ...], params: list[nn.Parameter], state: Any, max_size: int) -> None:
+        super().__init__(shape, params, state)
+        axes = [axis for axis, n in enumerate(shape) if len(shape) == 2 and n <= max_size]
+        if params[0].numel() > LARGE:
+            axes = sorted(axes, key=lambda axis: shape[axis])[:1]
         self.sides = [
             _Side(axis - 2, self.kept(f"moment_{axis}", n, n), self.kept(f"basis_{axis}", n, n))
-            for axis, n in enumerate(shape)
-            if len(shape) == 2 and n <= group["max_size"]
+            for axis, n in ((axis, shape[axis]) for axis in axes)
         ]
 
-    def step(self) -> None:
-        """Change the parameters by their gradients."""
-        group, (beta1, beta2), step = self.group, self.group["betas"], self.group["step"] - 1
-        gradient = self.gradient()
-        if step > 0:
-            turned = self._turn(gradient)
-            self.mean.lerp_(turned, 1 - beta1)
-            self.square.mul_(beta2).addcmul_(turned, turned, value=1 - beta2)
-            change = self.mean / self.square.sqrt().add_(group["eps"])
-            for side in self.sides:
-                change = side.back(change)
-            rate = group["lr"] * math.sqrt(1 - beta2**step) / (1 - beta1**step)
-            self.move(change, rate)
+    def turn(self, x: Tensor) -> Tensor:
+        """Matrices [B, m, n] in the bases."""
         for side in self.sides:
-            side.observe(gradient, beta2)
-        if step == 0:
-            for side in self.sides:
-                side.begin()
-        elif step % group["interval"] == 0 and self.sides:
-            self._follow()
+            x = side.turn(x)
+        return x
 
-    def _turn(self, gradient: Tensor) -> Tensor:
+    def back(self, x: Tensor) -> Tensor:
+        """The inverse of ``turn``."""
         for side in self.sides:
-            gradient = side.turn(gradient)
-        return gradient
+            x = side.back(x)
+        return x
 
-    def _follow(self) -> None:
+    def observe(self, gradient: Tensor, beta: float) -> None:
+        """Add gradients [B, m, n] to what the bases follow."""
+        for side in self.sides:
+            side.observe(gradient, beta)
+
+    def begin(self) -> None:
+        """The first bases."""
+        for side in self.sides:
+            side.begin()
+
+    def follow(self) -> None:
         """Let the bases follow their matrices; the mean gradient is turned from the old ones to the new."""
-        mean = self.mean
-        for side in self.sides:
-            mean = side.back(mean)
+        mean = self.back(self.mean)
         for side in self.sides:
             order = side.follow()
             along = order[:, :, None] if side.axis == -2 else order[:, None, :]
             self.square.copy_(self.square.gather(side.axis, along.expand_as(self.square)))
-        self.mean.copy_(self._turn(mean))
+        if self.sides:
+            self.mean.copy_(self.turn(mean))
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalarpath.training.stacks import Stack, StackedOptimizer, matrix_sides
+from scalarpath.optimizers.stacks import AdamStack, Stack, StackedOptimizer, adam_changes, matrix_sides
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of x, x^3, x^5; five times, it brings singular values to 0.7 ... 1.2
 ITERATIONS = 5
@@ -42,36 +42,26 @@ class Muon(StackedOptimizer):
         return sides if len(sides) == 2 and min(sides) >= group["min_size"] else (1,)
 
     def _stack(self, group: dict[str, Any], shape: tuple[int, ...], params: list[nn.Parameter]) -> Stack:
-        return (_OrthogonalStack if len(shape) == 2 else _AdamStack)(group, shape, params, self.state)
+        return (_MomentumStack if len(shape) == 2 else AdamStack)(shape, params, self.state)
+
+    def _changes(self, group: dict[str, Any], stacks: list[Any]) -> list[Tensor]:
+        vectors = [stack for stack in stacks if isinstance(stack, AdamStack)]
+        of_adam = iter(adam_changes([stack.gradient() for stack in vectors], vectors, group, group["step"]))
+        return [next(of_adam) if isinstance(stack, AdamStack) else stack.change(group) for stack in stacks]
 
 
-class _OrthogonalStack(Stack):
+class _MomentumStack(Stack):
     """mean: momentum of the gradients [B, m, n]."""
 
-    def __init__(self, group: dict[str, Any], shape: tuple[int, ...], params: list[nn.Parameter], state: Any) -> None:
-        super().__init__(group, shape, params, state)
+    def __init__(self, shape: tuple[int, ...], params: list[nn.Parameter], state: Any) -> None:
+        super().__init__(shape, params, state)
         self.mean = self.kept("mean", *shape)
 
-    def step(self) -> None:
-        gradient, beta = self.gradient(), self.group["betas"][0]
+    def change(self, group: dict[str, Any]) -> Tensor:
+        gradient, beta = self.gradient(), group["betas"][0]
         self.mean.lerp_(gradient, 1 - beta)
-        change = orthogonal(gradient.lerp_(self.mean, beta))
-        self.move(change, self.group["lr"] * RMS_OF_ADAM * math.sqrt(max(self.shape)))
-
-
-class _AdamStack(Stack):
-    """mean, square: moments of the gradients [B, 1]."""
-
-    def __init__(self, group: dict[str, Any], shape: tuple[int, ...], params: list[nn.Parameter], state: Any) -> None:
-        super().__init__(group, shape, params, state)
-        self.mean, self.square = self.kept("mean", *shape), self.kept("square", *shape)
-
-    def step(self) -> None:
-        gradient, (beta1, beta2), step = self.gradient(), self.group["betas"], self.group["step"]
-        self.mean.lerp_(gradient, 1 - beta1)
-        self.square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        root = (self.square / (1 - beta2**step)).sqrt_().add_(self.group["eps"])
-        self.move(self.mean / root, self.group["lr"] / (1 - beta1**step))
+        rate = group["lr"] * RMS_OF_ADAM * math.sqrt(max(self.shape))
+        return orthogonal(gradient.lerp(self.mean, beta)).mul_(-rate)
 
 
 def orthogonal(x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scalarpath.training.soap import FLOOR, Soap
+from scalarpath.optimizers.soap import FLOOR, Soap
 
 LR, BETAS, EPS, INTERVAL = 0.02, (0.9, 0.95), 1e-8, 3
 
@@ -27,7 +27,7 @@ class OneMatrix:
             turned = self.ql.T @ gradient @ self.qr
             self.square = beta2 * self.square + (1 - beta2) * turned**2
             mean = self.ql.T @ self.mean @ self.qr / (1 - beta1**self.t)
-            direction = mean / ((self.square / (1 - beta2**self.t)).sqrt() + EPS / (1 - beta2**self.t) ** 0.5)
+            direction = mean / ((self.square / (1 - beta2**self.t)).sqrt() + EPS)
             self.weight = self.weight - LR * self.ql @ direction @ self.qr.T
         self.left = beta2 * self.left + (1 - beta2) * gradient @ gradient.T
         self.right = beta2 * self.right + (1 - beta2) * gradient.T @ gradient
@@ -112,6 +112,22 @@ def test_a_long_side_keeps_its_basis_and_a_short_one_turns():
         optimizer.step()
     assert set(optimizer.state[wide]) == {"mean", "square", "moment_0", "basis_0"}
     torch.testing.assert_close(wide.detach().T, tall.detach(), rtol=1e-9, atol=1e-12)
+
+
+def test_a_large_parameter_turns_its_shorter_side_only():
+    steps = gradients(6, 600, 12, 10)
+    large = nn.Parameter(drawn(600, 12, 10))
+    first = nn.Parameter(drawn(600, 12, 10)[0])
+    both = (
+        Soap([large], LR, BETAS, eps=EPS, interval=INTERVAL),
+        Soap([first], LR, BETAS, eps=EPS, interval=INTERVAL, max_size=10),
+    )
+    for gradient in steps:
+        large.grad, first.grad = gradient, gradient[0]
+        for optimizer in both:
+            optimizer.step()
+    assert set(both[0].state[large]) == {"mean", "square", "moment_1", "basis_1"}
+    torch.testing.assert_close(large.detach()[0], first.detach(), rtol=1e-9, atol=1e-12)
 
 
 def test_a_turned_problem_is_solved_as_the_one_along_the_axes():

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from scalarpath.optimizers.muon import Muon
+from scalarpath.optimizers.soap import Soap
 from scalarpath.runs.sections import OptimizerSettings
-from scalarpath.training.muon import Muon
-from scalarpath.training.soap import Soap
 
 
 def build_optimizer(
