@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from ase import Atoms
 
 from scalarpath.core.errors import DataError
+from scalarpath.core.files import write_text
 from scalarpath.core.metrics import metric_name
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.data.cache import content_hash
@@ -52,8 +54,9 @@ def write_parts(config: DataConfig, cutoff: float, folder: Path) -> Parts:
     folder.mkdir(parents=True, exist_ok=True)
     files = {part: (folder / f"{part}.xyz").absolute() for part in splits}
     for part, indices in splits.items():
-        atoms = [_labelled(frames[i].atoms, labels[i], quantities) for i in indices]
-        ase.io.write(files[part], atoms, format="extxyz")
+        text = io.StringIO()
+        ase.io.write(text, [_labelled(frames[i].atoms, labels[i], quantities) for i in indices], format="extxyz")
+        write_text(files[part], text.getvalue())
     return Parts(
         files,
         {part: len(indices) for part, indices in splits.items()},
