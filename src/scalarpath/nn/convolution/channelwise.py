@@ -15,7 +15,8 @@ from scalarpath.nn.angular import block, clebsch_gordan, couplings
 from scalarpath.nn.convolution.path_groups import GatedGroup, PathGroup, PlainGroup, TraceGroup
 from scalarpath.nn.convolution.weighted_neighbour_sum import weighted_neighbour_sum
 from scalarpath.nn.cpu.choice import with_cpu_kernel
-from scalarpath.nn.cpu.weighted_neighbour_sum import Plan, kernel_neighbour_sum
+from scalarpath.nn.cpu.couplings import CoupledPath, CouplingPlan
+from scalarpath.nn.cpu.weighted_neighbour_sum import Plan, kernel_messages
 
 
 class ChannelwiseConvolution(nn.Module):
@@ -51,6 +52,7 @@ class ChannelwiseConvolution(nn.Module):
             self.groups.append(kind(source, block(l2), len(groups[other, source, l2])))
         components = [2 * degree + 1 for degree in self.degrees]
         self.plan = Plan(self.groups, self.n_scalar_groups, (l_edge + 1) ** 2, self.channels, components)
+        self.coupling_plan = self._coupling_plan()
         # with a gate on scalar outputs, in torch's operations: their harmonics times gate stand behind those of the
         # others, if there are any
         scalar = [block(l2).stop for other, _, l2 in groups if not other]
@@ -59,6 +61,19 @@ class ChannelwiseConvolution(nn.Module):
             group if other else (GatedGroup if l2 == 0 else TraceGroup)(source, block(l2, behind), group.paths)
             for group, (other, source, l2) in zip(self.groups, sorted(groups), strict=True)
         ]
+
+    def _coupling_plan(self) -> CouplingPlan:
+        paths = {}
+        for k, (group, members) in enumerate(zip(self.groups, self.members, strict=True)):
+            for number, p in enumerate(members):
+                coupling = getattr(self, f"coupling_{p}")
+                if isinstance(group, PlainGroup):
+                    coupling = torch.eye(len(coupling), dtype=coupling.dtype)
+                elif isinstance(group, TraceGroup):
+                    coupling = coupling[:1, :1]
+                paths[p] = CoupledPath(coupling, k, number, self.paths[p].target)
+        targets = [(2 * target.l + 1, width) for target, width in zip(self.targets, self.fan_out, strict=True)]
+        return CouplingPlan([paths[p] for p in range(len(paths))], self.plan.shapes, targets)
 
     @property
     def weight_numel(self) -> int:
@@ -112,6 +127,17 @@ class ChannelwiseConvolution(nn.Module):
         """
         if self.kernel is not None:
             return self.kernel(features, weights, harmonics, geometry, gate)
+        return self._messages(features, weights, harmonics, geometry, gate)
+
+    @with_cpu_kernel(kernel_messages)
+    def _messages(
+        self,
+        features: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        harmonics: Tensor,
+        geometry: EdgeGeometry,
+        gate: Tensor | None,
+    ) -> list[Tensor]:
         # 1. features of the neighbours, weighted, times the harmonics, summed     per path [N, (2 l2 + 1)(2 l1 + 1), C]
         summed = self._summed(features, weights, harmonics, geometry, gate)
         # 2. Clebsch-Gordan contraction on atoms                                   per path [N, 2 l3 + 1, C]
@@ -138,7 +164,6 @@ class ChannelwiseConvolution(nn.Module):
             part for w, cut in zip(weights, cuts, strict=False) for part in pairs_to_padded_blocks(w, cut, geometry)
         ]
 
-    @with_cpu_kernel(kernel_neighbour_sum)
     def _summed(
         self,
         features: Sequence[Tensor],
