@@ -40,6 +40,21 @@ def test_these_rooms_import_no_torch(modules):
     assert result.stdout.strip() == "False"
 
 
+# what takes long to import and is not needed by then
+LATER = ("wandb", "tensorboard", "phonopy", "pandas", "optuna", "submitit", "scalarpath.report")
+BEFORE_SETTINGS_ARE_READ = ("torch", "scipy", "matplotlib", "pytorch_lightning", "torch_geometric", "torchmetrics")
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [("cli", (*LATER, *BEFORE_SETTINGS_ARE_READ)), ("training.run", LATER)],
+)
+def test_nothing_is_imported_before_it_is_needed(module, absent):
+    code = f"import scalarpath.{module}, sys; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(absent) & set(result.stdout.split())
+
+
 @pytest.mark.parametrize("module", [dataflow, rooms])
 def test_pictures_show_what_the_code_says(module):
     stored = Path(module.__file__).with_suffix(".svg").read_text(encoding="utf-8")

@@ -83,6 +83,12 @@ class PotentialModule(pl.LightningModule):
             prediction = (self.backend or self.potential)(batch)
         self.valid_errors.update(prediction, batch)
 
+    def on_train_epoch_end(self) -> None:
+        """Give the loggers what the epoch has brought; callbacks that save come after this."""
+        values = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        for logger in self.trainer.loggers:
+            logger.log_metrics({**values, "epoch": self.current_epoch}, step=self.trainer.global_step - 1)
+
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Log the training errors with the last batch, so that every epoch-end callback finds them."""
         if not self.trainer.is_last_batch:
@@ -91,7 +97,7 @@ class PotentialModule(pl.LightningModule):
         norms = torch.stack(self.gradient_norms)
         self.gradient_norms.clear()
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self._log({"train/grad_norm_mean": norms.mean().item(), "train/grad_norm_max": norms.max().item(), "lr": rate})
+        self.note({"train/grad_norm_mean": norms.mean().item(), "train/grad_norm_max": norms.max().item(), "lr": rate})
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation errors and let the plateau schedule see its monitored value."""
@@ -104,11 +110,19 @@ class PotentialModule(pl.LightningModule):
         values = errors.compute()
         errors.reset()
         penalties = {key.removesuffix("_penalty"): values.pop(key) for key in list(values) if key.endswith("_penalty")}
-        self._log({f"{stage}/{key}": x for key, x in (values | self.loss.terms(penalties, progress)).items()})
+        self.note({f"{stage}/{key}": x for key, x in (values | self.loss.terms(penalties, progress)).items()})
 
-    def _log(self, values: Mapping[str, float]) -> None:
-        # all processes hold the same numbers up to rounding; the mean makes their decisions the same
-        self.log_dict(dict(values), on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+    def note(self, values: Mapping[str, float]) -> None:
+        """Put values of this epoch, in float32, where callbacks find them: ``trainer.callback_metrics``.
+
+        All processes hold the same numbers up to rounding; the mean makes their decisions the same. Lightning's own
+        ``log`` does that with every number by itself, for which an epoch took the time of a step longer.
+        """
+        means = torch.tensor(list(values.values()), dtype=torch.float32, device=self.device)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(means)
+            means /= torch.distributed.get_world_size()
+        self.trainer.callback_metrics.update(zip(values, means.cpu().unbind(), strict=True))
 
     def configure_gradient_clipping(
         self,

@@ -52,7 +52,7 @@ class StepTimer(pl.Callback):
         """Log the figures of the epoch."""
         values = _figures(self._epoch)
         values["time/epoch_s"] = time.perf_counter() - self._marks["epoch"]
-        pl_module.log_dict(values, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+        cast(Any, pl_module).note(values)
         for times in self._epoch.values():
             times.clear()
 
