@@ -15,7 +15,8 @@ from scalarpath.nn.angular import block, clebsch_gordan, couplings
 from scalarpath.nn.convolution.path_groups import GatedGroup, PathGroup, PlainGroup, TraceGroup
 from scalarpath.nn.convolution.weighted_neighbour_sum import weighted_neighbour_sum
 from scalarpath.nn.cpu.choice import with_cpu_kernel
-from scalarpath.nn.cpu.weighted_neighbour_sum import Plan, kernel_neighbour_sum
+from scalarpath.nn.cpu.path_coupling import PathCouplings, PathMatrix
+from scalarpath.nn.cpu.weighted_neighbour_sum import Plan, kernel_convolution
 
 
 class ChannelwiseConvolution(nn.Module):
@@ -51,6 +52,8 @@ class ChannelwiseConvolution(nn.Module):
             self.groups.append(kind(source, block(l2), len(groups[other, source, l2])))
         components = [2 * degree + 1 for degree in self.degrees]
         self.plan = Plan(self.groups, self.n_scalar_groups, (l_edge + 1) ** 2, self.channels, components)
+        shapes = [(2 * ir.l + 1, width) for ir, width in zip(self.targets, self.fan_out, strict=True)]
+        self.path_couplings = PathCouplings(self._path_matrices(), self.plan.shapes, shapes)
         # with a gate on scalar outputs, in torch's operations: their harmonics times gate stand behind those of the
         # others, if there are any
         scalar = [block(l2).stop for other, _, l2 in groups if not other]
@@ -110,25 +113,53 @@ class ChannelwiseConvolution(nn.Module):
         [R, scalar_width] and of the others, if there are any; harmonics [N, K, (l_edge + 1)^2] (padded layout, zero in
         empty slots). ``gate`` [N, K, 1] is a factor on the messages with scalar output.
         """
-        if self.kernel is not None:
-            return self.kernel(features, weights, harmonics, geometry, gate)
+        run = self.kernel or self._convolved
+        return run(features, weights, harmonics, geometry, gate)
+
+    @with_cpu_kernel(kernel_convolution)
+    def _convolved(
+        self,
+        features: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        harmonics: Tensor,
+        geometry: EdgeGeometry,
+        gate: Tensor | None,
+    ) -> list[Tensor]:
         # 1. features of the neighbours, weighted, times the harmonics, summed     per path [N, (2 l2 + 1)(2 l1 + 1), C]
         summed = self._summed(features, weights, harmonics, geometry, gate)
         # 2. Clebsch-Gordan contraction on atoms                                   per path [N, 2 l3 + 1, C]
         outputs: dict[int, Tensor] = {}
         for group, members, sums in zip(self.groups, self.members, summed, strict=True):
             for p, values in zip(members, sums, strict=True):
-                coupling = getattr(self, f"coupling_{p}")  # [2 l3 + 1, (2 l2 + 1)(2 l1 + 1)]
                 if isinstance(group, PlainGroup):  # the coupling with the constant harmonic is the identity
                     outputs[p] = values
-                elif isinstance(group, TraceGroup):  # a multiple of the identity of m1 and m2
-                    outputs[p] = values * coupling[0, 0]
                 else:
-                    outputs[p] = coupling @ values
+                    matrix = self._matrix(p, group)
+                    outputs[p] = values * matrix[0, 0] if isinstance(group, TraceGroup) else matrix @ values
         return [
             torch.cat([outputs[p] for p, path in enumerate(self.paths) if path.target == target], dim=2)
             for target in range(len(self.targets))
         ]
+
+    def _matrix(self, path: int, group: PathGroup) -> Tensor:
+        """The coupling of a path, acting on the components of its sum: [2 l3 + 1, (2 l2 + 1)(2 l1 + 1)].
+
+        That of a trace is a multiple of the identity of m1 and m2, of which one number is enough: [1, 1].
+        """
+        coupling = getattr(self, f"coupling_{path}")
+        return coupling[:1, :1] if isinstance(group, TraceGroup) else coupling
+
+    def _path_matrices(self) -> list[PathMatrix]:
+        """The couplings of all paths, with the places of their sums and of their outputs."""
+        out, columns = [], dict.fromkeys(range(len(self.targets)), 0)
+        places = {p: (g, at) for g, members in enumerate(self.members) for at, p in enumerate(members)}
+        for p, path in enumerate(self.paths):  # in the order in which they are joined
+            group, position = places[p]
+            channels = self.channels[path.source]
+            matrix = self._matrix(p, self.groups[group])
+            out.append(PathMatrix(group, position, path.target, columns[path.target], channels, matrix))
+            columns[path.target] += channels
+        return out
 
     def split_weights(self, weights: Sequence[Tensor], geometry: EdgeGeometry) -> list[Tensor]:
         """Weights from pair layout to padded layout, per group [N K, P C]."""
@@ -138,7 +169,6 @@ class ChannelwiseConvolution(nn.Module):
             part for w, cut in zip(weights, cuts, strict=False) for part in pairs_to_padded_blocks(w, cut, geometry)
         ]
 
-    @with_cpu_kernel(kernel_neighbour_sum)
     def _summed(
         self,
         features: Sequence[Tensor],

@@ -1,4 +1,4 @@
-"""The weighted sum over neighbours of ``nn/weighted_neighbour_sum.py`` in a C++ kernel, differentiable twice.
+"""The weighted sum over neighbours of ``nn/convolution`` in a C++ kernel, differentiable twice, coupled in another.
 
 It reads the weights of pairs of edges as they are, and takes the gate as one more factor.
 """
@@ -15,6 +15,7 @@ from torch import Tensor
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.nn.convolution.path_groups import PathGroup, PlainGroup, TraceGroup
 from scalarpath.nn.cpu import library, twice_differentiable
+from scalarpath.nn.cpu.path_coupling import PathCouplings
 from scalarpath.nn.cpu.structs import PYTHON_ONLY, Indices, Struct, Tensors
 from scalarpath.nn.cpu.twice_differentiable import Kernel, empty_like_wanted
 
@@ -67,20 +68,21 @@ class Plan:
 
 
 class Planned(Protocol):
-    """What the kernel reads of ``ChannelwiseConvolution``."""
+    """What the kernels read of ``ChannelwiseConvolution``."""
 
     plan: Plan
+    path_couplings: PathCouplings
 
 
-def kernel_neighbour_sum(
+def kernel_convolution(
     convolution: Planned,
     features: Sequence[Tensor],
     weights: Sequence[Tensor],
     harmonics: Tensor,
     geometry: EdgeGeometry,
     gate: Tensor | None,
-) -> list[Sequence[Tensor]] | None:
-    """Sums of every group and path, see ``ChannelwiseConvolution``; None beyond MOST_HARMONICS.
+) -> list[Tensor] | None:
+    """Every target [N, 2l + 1, fan_out], see ``ChannelwiseConvolution``; None beyond MOST_HARMONICS.
 
     harmonics [N, K, D] and gate [N, K, 1] on the padded layout, weights per block on the pair layout (see
     ``with_zero_row``), features [N, M, C] per input.
@@ -98,7 +100,7 @@ def kernel_neighbour_sum(
     )  # fmt: skip
     # per group [N, P, (2l + 1) M, C], or [N, 1, 1, C] for a trace
     sums = twice_differentiable.apply(kernel, harmonics, gate, *weights, *features)
-    return [values.unbind(1) for values in sums]
+    return convolution.path_couplings(sums, kernel.threads)
 
 
 @dataclass
