@@ -189,9 +189,9 @@ def test_a_command_that_fails_is_one_sentence_with_its_last_line(tmp_path):
 
 def result(program: str, recipe: str, epochs: int, forces: list[float], second: float, seed: int = 0) -> dict:
     """Epochs of ``second`` seconds after a start of two seconds; the test error is the validation's and a tenth."""
-    errors = {FORCES: min(forces), ENERGY: min(forces) / 4, STRESS: 1.0}
+    errors = {FORCES: min(forces), ENERGY: min(forces) ** 2 / 400, STRESS: 1.0}
     curve = [
-        {"epoch": k, "steps": 19 * k, FORCES: value, ENERGY: value / 4, STRESS: 1.0,
+        {"epoch": k, "steps": 19 * k, FORCES: value, ENERGY: value**2 / 400, STRESS: 1.0,
          "wall_s": 4 + 2 * k * second, "cpu_s": 2 + k * second}
         for k, value in enumerate(forces, 1)
     ]  # fmt: skip
@@ -224,7 +224,7 @@ def test_ratios_are_of_processor_time_and_of_test_errors():
     assert default["equal_time"]["epochs"] == 40  # 102 s, as the peer; 400 epochs take longer
     assert default["equal_time"]["forces"] == pytest.approx(45 / 90)
     assert slow["time_ratio"] is None
-    assert slow["equal_epochs"]["energy"] == pytest.approx(2.0)
+    assert slow["equal_epochs"]["energy"] == pytest.approx(81 / 20.5)
     assert start_up(SAMPLES[0]["curve"]) == pytest.approx(2.0)
 
 
@@ -236,8 +236,8 @@ def test_tables_show_the_mean_and_the_spread_over_seeds():
     assert default[3:] == [
         "20.4 [33.3] (30)",
         "epoch 2.0 of 2, 5 s",
-        "0.50, 0.50, 1.00 (40 epochs)",
-        "0.67, 0.67, 1.00",
+        "0.50, 0.25, 1.00 (40 epochs)",
+        "0.67, 0.44, 1.00",
     ]
     assert slow[3] == "not reached"
 

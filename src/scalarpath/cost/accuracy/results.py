@@ -12,10 +12,10 @@ from rich.table import Table
 from scalarpath.core.errors import DataError
 from scalarpath.core.files import write_json, write_text
 from scalarpath.core.metrics import metric_name
-from scalarpath.core.quantities import QUANTITIES
 from scalarpath.cost.accuracy.ratios import by_arm, mean, statements
 
 FORMAT = 1
+ORDER = ("forces", "energy", "stress")  # in the tables
 NOTE = (
     "Processor seconds of the whole command, one thread; MAEs of the final model in meV/Å, meV/atom, meV/Å³ (smallest "
     "and largest over seeds in brackets)."
@@ -60,7 +60,7 @@ def arm_rows(results: Iterable[Mapping[str, Any]]) -> list[list[str]]:
     for key in sorted(groups, key=lambda key: (key[0], -mean(groups[key], "cpu_s"))):
         found = groups[key]
         cells = [*key[:3], str(key[3]), str(len(found)), f"{mean(found, 'cpu_s'):.0f}"]
-        wanted = [("valid", "forces"), *(("test", q) for q in ("forces", "energy", "stress"))]
+        wanted = [("valid", "forces"), *(("test", q) for q in ORDER)]
         out.append([*cells, *(_spread(found, part, q) for part, q in wanted)])
     return out
 
@@ -119,5 +119,5 @@ def _spread(results: Sequence[Mapping[str, Any]], part: str, quantity: str) -> s
 def _errors(found: Mapping[str, float] | None, epochs: bool = False) -> str:
     if found is None:
         return "–"
-    text = ", ".join(f"{found[q]:.2f}" for q in QUANTITIES if q in found)
+    text = ", ".join(f"{found[q]:.2f}" for q in ORDER if q in found)
     return f"{text} ({found['epochs']:.0f} epochs)" if epochs else text
