@@ -54,7 +54,7 @@ PARTS = (
     Part(VALIDATION, "other hooks", r".*validation.*|\[_EvaluationLoop\].*|.*val_dataloader"),
     Part(EPOCH, "checkpoint", r".*save_checkpoint|.*BestAndLast\.on_train_epoch_end"),
     Part(EPOCH, "metrics.csv", r".*MetricsCsv\.on_train_epoch_end"),
-    Part(EPOCH, "Lightning", "run_training_epoch"),
+    Part(EPOCH, "Lightning, memory of the steps given back", "run_training_epoch"),
     Part(EPOCH, "other hooks", r".*_epoch_(start|end)"),
     Part(BETWEEN, "next batch", r".*\.train_dataloader_next"),
     Part(BETWEEN, "batch to its device", r".*(batch_to_device|batch_transfer)"),
