@@ -66,8 +66,8 @@ def _exported(request: dict[str, Any], data: AtomicDataDict.Type) -> torch.nn.Mo
     """
     target = COMPILE_TARGET_DICT["ase" if len(frames(request["structures"])) == 1 else "batch"]
     bounds = {"graph": "num_frames", "node": "num_nodes", "edge": "num_edges"}
-    sizes = {key: torch.export.dynamic_shapes.Dim(name, min=2, max=torch.inf) for key, name in bounds.items()}
-    model = _build(request)
+    sizes = {key: torch.export.dynamic_shapes.Dim(name, min=2) for key, name in bounds.items()}
+    model: Any = _build(request)
     keys = {NEQUIP_AOTI_INPUTS_KEY: target["input"], NEQUIP_AOTI_OUTPUTS_KEY: target["output"]}
     described = {**model.metadata, **get_latest_global_state(only_metadata_related=True)}
     metadata = {key: str(int(value)) if isinstance(value, bool) else value for key, value in described.items()}
