@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -54,8 +55,12 @@ class Kernel(Struct):
 
     def run(self, call: Call) -> None:
         """Fill what the call asks for, see ``Call``."""
-        struct, tensors = self.packed(), call.packed()
-        function(self.name, call.inputs[0].dtype)(ctypes.byref(struct), ctypes.byref(tensors))
+        tensors = call.packed()
+        function(self.name, call.inputs[0].dtype)(ctypes.byref(self._struct), ctypes.byref(tensors))
+
+    @functools.cached_property
+    def _struct(self) -> ctypes.Structure:
+        return self.packed()
 
 
 def apply(kernel: Kernel, *inputs: Tensor | None) -> tuple[Tensor, ...]:
