@@ -52,7 +52,7 @@ def test_the_second_derivative_is_linear_in_both_gradients(function, formula, x)
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
 def test_silu_in_a_kernel_is_that_of_torch_operations(dtype, tolerance):
-    """Large arguments neither overflow nor lose the derivatives; more numbers than one thread takes, in no whole lanes."""
+    """Large arguments neither overflow nor lose the derivatives; more numbers than one thread takes at once."""
     x = torch.cat([torch.linspace(-800.0, 800.0, 5000), torch.linspace(-30.0, 30.0, 5003)]).to(dtype).requires_grad_()
     ours = derivatives(silu, x)
     with choice.in_torch_operations():
