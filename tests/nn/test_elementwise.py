@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from scalarpath.nn.elementwise import SILU, Envelope, ExpTanh, elementwise
+from scalarpath.nn.cpu import choice
+from scalarpath.nn.elementwise import SILU, Envelope, ExpTanh, elementwise, silu
 
 
 def polynomial(x: Tensor, p: int) -> Tensor:
@@ -47,3 +48,20 @@ def test_the_second_derivative_is_linear_in_both_gradients(function, formula, x)
     x = torch.rand(5, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
     assert gradcheck(lambda y: elementwise(function, y), x)
     assert gradgradcheck(lambda y: elementwise(function, y), x)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
+def test_silu_in_a_kernel_is_that_of_torch_operations(dtype, tolerance):
+    """Large arguments neither overflow nor lose the derivatives; more numbers than one thread takes at once."""
+    x = torch.cat([torch.linspace(-800.0, 800.0, 5000), torch.linspace(-30.0, 30.0, 5003)]).to(dtype).requires_grad_()
+    ours = derivatives(silu, x)
+    with choice.in_torch_operations():
+        theirs = derivatives(silu, x)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+def test_silu_differentiates_twice():
+    x = torch.randn(3, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    assert gradcheck(silu, x)
+    assert gradgradcheck(silu, x)

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign, write_json
@@ -36,7 +35,7 @@ def prepare_output(settings: BenchmarkSettings) -> None:
     refuse_foreign("output", path, _is_result, [path.with_suffix(end) for end in BESIDE.get(settings.suite, ())])
 
 
-def write_result(settings: BenchmarkSettings, result: Mapping[str, Any], table: Table, *beside: Path) -> None:
+def write_result(settings: BenchmarkSettings, result: Mapping[str, Any], table: RenderableType, *beside: Path) -> None:
     """Write the JSON file and show the table; ``beside``: other files that are written already."""
     write_json(Path(settings.output), result)
     Console().print(table, f"written: {', '.join(map(str, (settings.output, *beside)))}")

@@ -1,4 +1,4 @@
-"""Where the time of a step goes: shares of the parts of a potential, forward and backward."""
+"""Where the time of a step goes: shares of the parts of a potential, forward and backward, and of kinds of work."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from torch import nn
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from scalarpath.cost.heads import head_potential, thermal_batch
+from scalarpath.cost.kinds import kinds
 from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.timing import WARM_UP_ROUNDS, inference_step, training_step
@@ -37,10 +38,14 @@ def run(settings: BenchmarkSettings) -> dict[str, Shares]:
     backbone, batch = thermal_batch(settings)
     potential = head_potential(settings.profile.head, backbone, batch, settings)
     batch = batch.to(torch.device(settings.device))
-    result = {}
+    result, work = {}, {}
+    on_one_thread = settings.device == "cpu" and settings.threads[0] == 1
     with Console().status("measuring"):
         for name, make in (("train", training_step), ("inference", inference_step)):
-            result[name] = shares(potential, make(potential, batch), settings.rounds)
+            step = make(potential, batch)
+            if on_one_thread:
+                work[name] = kinds(step, potential.dtype, settings.rounds)
+            result[name] = shares(potential, step, settings.rounds)
     setting = {
         "structure": settings.structure,
         "backbone": backbone,
@@ -48,7 +53,7 @@ def run(settings: BenchmarkSettings) -> dict[str, Shares]:
         "dtype": settings.dtype,
     }
     content = {"suite": "profile", **setting, "threads": settings.threads[0], "torch": torch.__version__, **result}
-    write_result(settings, content, _table(result))
+    write_result(settings, {**content, "kinds": work}, Group(_table(result), _kinds_table(work)))
     return result
 
 
@@ -137,6 +142,21 @@ def _place(event: FunctionEvent, part_of_node: Mapping[int, str]) -> tuple[str, 
 def _runs_a_node(event: FunctionEvent) -> bool:
     """Whether the event is the function of an autograd node itself, which carries the number of the node it runs."""
     return event.cpu_parent is not None and event.cpu_parent.name == NODE + event.name
+
+
+def _kinds_table(work: Mapping[str, Mapping[str, float]]) -> Table:
+    table = Table(
+        title="CPU time, ms",
+        caption="of peak: operations of the matrix products against those that a large one does in the same time, "
+        "while they run and over the whole step",
+    )
+    table.add_column("")
+    for column in ("step", "matrix products", "kernels", "rest", "of peak: products", "of peak: step"):
+        table.add_column(column, justify="right")
+    for name, row in work.items():
+        times = [f"{1e3 * row[key]:.1f}" for key in ("step_s", "products_s", "kernels_s", "rest_s")]
+        table.add_row(name, *times, *(f"{100 * row[key]:.0f} %" for key in ("products_of_peak", "step_of_peak")))
+    return table
 
 
 def _table(result: Mapping[str, Shares]) -> Table:

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from scalarpath.nn.cpu.choice import with_cpu_kernel
+from scalarpath.nn.cpu.silu import kernel_silu
+
 
 class Elementwise(Protocol):
     """A function f and its first two derivatives at x, each times a factor; y = f(x) is given to them."""
@@ -114,6 +117,7 @@ def _power(x: Tensor, p: float | Tensor) -> Tensor:
 SILU = Silu()
 
 
+@with_cpu_kernel(kernel_silu)
 def silu(x: Tensor) -> Tensor:
     """x sigmoid(x)."""
     return elementwise(SILU, x)

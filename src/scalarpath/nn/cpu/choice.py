@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -24,20 +24,26 @@ def with_cpu_kernel(kernel: Callable[..., Any]) -> Callable[[Callable[P, R]], Ca
 
     The kernel takes the same arguments and gives the same values up to rounding. It returns None for sizes that it
     has no room for. Device and type of the numbers are those of the distances, where one of the arguments is a
-    geometry, or of the first tensor in a list of features.
+    geometry, or else of the first tensor among the arguments and their lists.
     """
 
     def decorate(step: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(step)
         def chosen(*args: P.args, **kwargs: P.kwargs) -> R:
-            numbers = [value.distances for value in args if isinstance(value, EdgeDistances)]
-            numbers += [value[0] for value in args if isinstance(value, Sequence)]
-            result = kernel(*args, **kwargs) if usable(numbers[0]) else None
+            result = kernel(*args, **kwargs) if usable(_numbers(args)) else None
             return step(*args, **kwargs) if result is None else result
 
         return chosen
 
     return decorate
+
+
+def _numbers(args: tuple[Any, ...]) -> Tensor:
+    geometry = next((value for value in args if isinstance(value, EdgeDistances)), None)
+    if geometry is not None:
+        return geometry.distances
+    first = next(value for value in args if isinstance(value, (Tensor, list, tuple)))
+    return first if isinstance(first, Tensor) else cast("Tensor", first[0])
 
 
 def usable(values: Tensor) -> bool:
