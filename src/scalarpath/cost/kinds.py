@@ -24,8 +24,9 @@ def kinds(step: Callable[[], object], dtype: torch.dtype, rounds: int) -> dict[s
 
     Keys: step_s, products_s, kernels_s, rest_s; peak_flops (of a large matrix product, per second), products_of_peak
     (while they run) and step_of_peak (operations of products over the time of the whole step; those of kernels are not
-    counted). Step and kernels are timed without the profiler, which makes small operations look dear. Every number is
-    a median over rounds, so that another job on the machine does little harm.
+    counted). Step and kernels are timed without the profiler, which makes small operations look dear; these are medians
+    over rounds. Of the products the profiler knows wall times only, so the shortest run of every product counts: time
+    slices of other jobs lie in the longer ones.
     """
     for _ in range(WARM_UP_ROUNDS):
         step()
@@ -44,7 +45,7 @@ def kinds(step: Callable[[], object], dtype: torch.dtype, rounds: int) -> dict[s
         if event.name in PRODUCTS:
             times[event.name, str(event.input_shapes)].append(event.self_cpu_time_total * 1e-6)
             operations += (event.flops or 0) / rounds
-    products_s = sum(statistics.median(values) * len(values) for values in times.values()) / rounds
+    products_s = sum(min(values) * len(values) for values in times.values()) / rounds
     step_s, kernels_s, peak = statistics.median(steps), statistics.median(kernels), _peak(dtype, rounds)
     return {
         "step_s": step_s,
