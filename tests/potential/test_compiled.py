@@ -175,6 +175,7 @@ def test_a_backbone_that_cannot_be_traced_is_refused(without_compiler, flaw, com
 
 def test_a_compiled_run_ends_with_the_weights_of_an_eager_one(tmp_path, without_compiler):
     small = ("backbone=allegro", "backbone.num_layers=1", "backbone.l_max=1", "dtype=float64", "data.batch_size=4")
+    small += ("optimizer=adamw",)  # SOAP also turns to what rounding leaves
     ends = []
     for name in ("true", "false"):
         run(job(*SMOKE, *small, f"compile={name}", f"output_dir={tmp_path / name}"))

@@ -102,6 +102,7 @@ def test_both_forms_at_once_are_refused(tmp_path):
 def test_training_in_kernels_ends_where_plain_training_ends(tmp_path):
     ends = []
     for name in ("null", "cuequivariance"):
-        run(job(*SMOKE, "dtype=float64", f"kernels={name}", f"output_dir={tmp_path / name}"))
+        # SOAP also turns to what rounding leaves
+        run(job(*SMOKE, "dtype=float64", "optimizer=adamw", f"kernels={name}", f"output_dir={tmp_path / name}"))
         ends.append(torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)["state_dict"])
     torch.testing.assert_close(*ends, rtol=1e-8, atol=1e-10)

@@ -26,7 +26,7 @@ class GradientClip(nn.Module):
         super().__init__()
         self.limit = limit
         if limit == "auto":
-            self.register_buffer("norms", torch.full((WINDOW,), torch.nan))
+            self.register_buffer("norms", torch.zeros(WINDOW))  # zero: no step yet
 
     @torch.no_grad()
     def forward(self, parameters: Iterable[nn.Parameter]) -> Tensor:
@@ -35,7 +35,8 @@ class GradientClip(nn.Module):
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.limit == "auto":
             self.norms.copy_(torch.cat([self.norms[1:], norm.to(self.norms)[None]]))
-            limit = torch.nanquantile(self.norms, QUANTILE).to(norm)
+            seen = torch.where(self.norms > 0, self.norms, torch.nan)
+            limit = torch.nanquantile(seen, QUANTILE).to(norm)
             # no branch: on a GPU it would wait for the numbers
             torch._foreach_mul_(gradients, torch.where(norm > limit, limit / norm, 1.0))
         elif self.limit is not None:
