@@ -65,3 +65,17 @@ def test_silu_differentiates_twice():
     x = torch.randn(3, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
     assert gradcheck(silu, x)
     assert gradgradcheck(silu, x)
+
+
+def test_tangents_of_silu_in_a_kernel_do_not_overflow():
+    """In single precision exp(88) times a tangent of 10 is infinite, where the derivative is zero."""
+    x = torch.linspace(-800.0, 800.0, 5000).requires_grad_()
+    tangent = torch.full_like(x, 1e6)
+
+    def second() -> Tensor:
+        (slope,) = torch.autograd.grad(silu(x).sum(), x, create_graph=True)
+        return torch.autograd.grad(slope, x, tangent)[0]
+
+    ours = second()
+    with choice.in_torch_operations():
+        torch.testing.assert_close(ours, second(), rtol=1e-5, atol=1.0)

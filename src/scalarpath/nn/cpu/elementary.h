@@ -101,6 +101,17 @@ template <class T, class V>
 inline V hyperbolic_tangent(V x) {
     return T(1) - T(2) / (T(1) + exponential(x * T(2)));
 }
+// Their tangents come from their values: the one of the exponential may overflow where theirs is zero.
+template <class T, class V>
+inline Dual<V> sigmoid(Dual<V> x) {
+    const V s = sigmoid<T>(x.value);
+    return {s, s * (T(1) - s) * x.tangent};
+}
+template <class T, class V>
+inline Dual<V> hyperbolic_tangent(Dual<V> x) {
+    const V t = hyperbolic_tangent<T>(x.value);
+    return {t, (T(1) - t * t) * x.tangent};
+}
 
 template <class T>
 inline T sine(T x) {
