@@ -18,7 +18,7 @@ from scalarpath.core.settings import read_settings
 from scalarpath.cost.heads import head_potential, named_config, thermal_batch
 from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings
-from scalarpath.cost.timing import WARM_UP_ROUNDS, paired_ratio
+from scalarpath.cost.timing import WARM_UP_ROUNDS, loss_of, paired_ratio, synchronise
 from scalarpath.optimizers import build_optimizer
 from scalarpath.potential import Potential
 from scalarpath.runs.sections import OptimizerSettings
@@ -83,7 +83,7 @@ def times(
         for step in range(STEPS_OF_ROUND):
             start = _now(potential.device)
             out = potential(batch)
-            loss = sum(out[key].nan_to_num().square().mean() for key in ("energy", "forces", "stress"))
+            loss = loss_of(out)
             potential.zero_grad(set_to_none=True)
             loss.backward()
             total += _now(potential.device) - start
@@ -104,8 +104,7 @@ def _now(device: torch.device) -> float:
     """Seconds that the process has computed, which other processes do not lengthen; on a GPU those that have passed."""
     if device.type == "cpu":
         return time.process_time()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    synchronise(device)
     return time.perf_counter()
 
 

@@ -21,7 +21,7 @@ from scalarpath.core.memory import give_back_freed, prepare_heap
 from scalarpath.cost.heads import arm_of, calibrated_potential
 from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings
-from scalarpath.cost.timing import inference_step
+from scalarpath.cost.timing import inference_step, synchronise
 from scalarpath.graph import AtomicGraph, collate
 
 LATTICE_CONSTANT, RATTLE = 5.47, 0.05  # Å, silicon
@@ -81,8 +81,7 @@ def _measure(setting: Mapping[str, Any], cells: int, steps: int) -> dict[str, fl
     for _ in range(steps):
         start = time.perf_counter()
         step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        synchronise(device)
         times.append(time.perf_counter() - start)
     memory = _Memory(device)  # last, because it takes from the heap what makes steps fast
     step()

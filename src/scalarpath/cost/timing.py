@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from scipy.stats import quantile_test
@@ -47,10 +48,10 @@ def interleaved_times(
     names = list(steps)
     for round_ in range(-WARM_UP_ROUNDS, rounds):
         for name in names if round_ % 2 else reversed(names):
-            _synchronise(device)
+            synchronise(device)
             start = time.perf_counter()
             steps[name]()
-            _synchronise(device)
+            synchronise(device)
             if round_ >= 0:
                 times[name].append(time.perf_counter() - start)
     return times
@@ -75,13 +76,18 @@ def training_step(potential: Potential, batch: Data) -> Callable[[], object]:
         if not potential.training:
             potential.train()
         out = potential(batch)
-        loss = sum(out[key].nan_to_num().square().mean() for key in ("energy", "forces", "stress"))
+        loss = loss_of(out)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         return loss
 
     return step
+
+
+def loss_of(out: Mapping[str, Any]) -> Any:
+    """A loss on energy, forces and stress, which takes the time of any other."""
+    return sum(out[key].nan_to_num().square().mean() for key in ("energy", "forces", "stress"))
 
 
 STEPS: dict[str, Callable[[Potential, Data], Callable[[], object]]] = {
@@ -149,6 +155,7 @@ def head_overhead(potential: Potential, batch: Data, rounds: int = 15) -> dict[s
     return out
 
 
-def _synchronise(device: torch.device) -> None:
+def synchronise(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

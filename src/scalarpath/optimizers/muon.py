@@ -34,8 +34,7 @@ class Muon(StackedOptimizer):
         eps: float = 1e-8,
         min_size: int = 4,
     ) -> None:
-        options = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "eps": eps}
-        super().__init__(params, {**options, "min_size": min_size, "step": 0})
+        super().__init__(params, lr, betas, weight_decay, eps, min_size=min_size)
 
     def _shape(self, p: nn.Parameter, group: dict[str, Any]) -> tuple[int, ...]:
         sides = matrix_sides(p)

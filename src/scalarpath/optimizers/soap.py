@@ -34,8 +34,7 @@ class Soap(StackedOptimizer):
         interval: int = 10,
         max_size: int = 256,
     ) -> None:
-        options = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "eps": eps}
-        super().__init__(params, {**options, "interval": interval, "max_size": max_size, "step": 0})
+        super().__init__(params, lr, betas, weight_decay, eps, interval=interval, max_size=max_size)
 
     def _shape(self, p: nn.Parameter, group: dict[str, Any]) -> tuple[int, ...]:
         sides = matrix_sides(p)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,19 @@ class StackedOptimizer(torch.optim.Optimizer, ABC):
     parameter of more than LARGE numbers has a stack of its own.
     """
 
-    _stacks: list[list[Any]] | None = None  # of each group
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+        lr: float,
+        betas: tuple[float, float],
+        weight_decay: float,
+        eps: float,
+        **own: Any,
+    ) -> None:
+        """``own``: options of a group that the optimizer in question has besides."""
+        options = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "eps": eps}
+        super().__init__(params, {**options, **own, "step": 0})
+        self._stacks: list[list[Any]] | None = None  # of each group
 
     @abstractmethod
     def _shape(self, p: nn.Parameter, group: dict[str, Any]) -> tuple[int, ...]:

@@ -10,10 +10,10 @@ from typing import Any
 from scalarpath.core.metrics import metric_name
 from scalarpath.cost.accuracy.frames import KEYS
 from scalarpath.cost.accuracy.task import Errors, Task
+from scalarpath.cost.training import PROGRAM
 
 DEFAULT = "default"
 """The recipe that changes nothing; others are settings of train.py, with blanks between them."""
-SCRIPT = "from scalarpath.cli import train; train()"
 
 
 def command(task: Task) -> list[str]:
@@ -37,7 +37,7 @@ def command(task: Task) -> list[str]:
         "callbacks.progress.style": "none",
         "output_dir": task.folder / "run",
     }
-    return [task.python, "-c", SCRIPT, *(f"{key}={value}" for key, value in given.items()), *_settings(task)]
+    return [task.python, "-c", PROGRAM, *(f"{key}={value}" for key, value in given.items()), *_settings(task)]
 
 
 def _settings(task: Task) -> list[str]:
