@@ -228,7 +228,7 @@ def test_of_one_element_both_directions_of_a_pair_share_what_the_nonlinear_inter
         torch.testing.assert_close(value, shared[key], rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("arm", [*WIDE, "density"])
+@pytest.mark.parametrize("arm", [*WIDE, "density", "nonlinear"])
 def test_the_cost_of_an_arm_that_changes_the_backbone_is_measured_against_the_true_baseline(arm):
     potential, batch = potential_of(head_config(arm)), crystal("mace", 1)
     potential.set_statistics({47: -2.0}, scale=1.0, shift=0.0, avg_num_neighbors=42.0)
