@@ -33,7 +33,7 @@ GOOD = {
         ({"species": [14, 14]}, "must be distinct"),
         ({"species": [0]}, "species must be at least 1"),
         ({"dtype": "float16"}, "dtype must be one of float32, float64"),
-        ({"repulsion": "born"}, "repulsion must be one of zbl, not 'born'"),
+        ({"repulsion": "born"}, "repulsion must be zbl or null, not 'born'"),
         ({"colour": "red"}, "has no setting 'colour'"),
         ({"backbone": 3}, "backbone must be a group of settings, not 3"),
         ({"backbone": SMALL_MACE | {"kind": "schnet"}}, "backbone 'schnet' is unknown; use mace, nequip, allegro or"),
