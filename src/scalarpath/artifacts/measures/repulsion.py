@@ -109,13 +109,14 @@ class Repulsion(Measure[RepulsionSettings]):
         top: TopForceResult | None = measurement.results.get("top_forces")
         known = any(wall.reference is not None for wall in result.walls)
         if known:
-            note = "all scans; below 1 is too soft"
+            note = "all scans, of which free pairs weigh most; below 1 is too soft"
             yield compared("softening_slope", "softening slope, walls", "", result.softening_slope, 1.0, note=note)
         if top is not None:
             note = f"{top.atoms} atoms with forces above {top.smallest_top_force_eV_A:.3g} eV/Å"
             slope = top.softening_slope
             yield compared("softening_slope_top_forces", "softening slope, test forces", "", slope, 1.0, note=note)
         for wall in result.walls:
+            yield from _slope_rows(wall)
             yield _wall_row(wall)
         measures = [wall.wall for wall in result.walls]
         monotonic = min(item.monotonic_fraction for item in measures)
@@ -199,12 +200,21 @@ def scan_distances(scan: Scan, settings: RepulsionSettings) -> np.ndarray:
     return scan.usual_distance * np.linspace(lowest, EQUILIBRIUM_FRACTIONS[1], settings.points)
 
 
+def _slope_rows(wall: WallResult) -> Iterator[Row]:
+    """Of each wall alone, because free pairs have the largest forces; and of the part that training does not reach."""
+    parts = {"": (wall.wall, ""), "_beyond_training": (wall.out_of_training_range, ", closer than any training pair")}
+    for key, (part, where) in parts.items():
+        if part is not None and np.isfinite(part.softening_slope):
+            quantity = f"{wall.name} slope{where}"
+            yield compared(f"softening_slope_{wall.name}{key}", quantity, "", part.softening_slope, 1.0)
+
+
 def _wall_row(wall: WallResult) -> Row:
     """Place of the wall at 5 eV, or at the nearest level that both curves reach."""
     levels = sorted(wall.wall_distance_A, key=lambda level: abs(float(level[3:-2]) - 5.0))
     wanted = [wall.wall_distance_error_A, wall.wall_distance_A]
     level = next((at for table in wanted for at in levels if np.isfinite(table[at])), levels[0])
-    notes = [f"slope {wall.wall.softening_slope:.3f}" if wall.reference is not None else NO_REFERENCE]
+    notes = [] if wall.reference is not None else [NO_REFERENCE]
     if wall.level_in_training_range and not wall.level_in_training_range[level]:
         notes.append("closer than any training pair")
     key = f"wall_distance_A_{level}_{wall.name}"
