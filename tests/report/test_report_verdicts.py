@@ -296,6 +296,7 @@ def test_an_artifact_is_shown_where_seeds_agree_on_it_and_heads_are_compared_by_
     write_slopes(tmp_path / "soft", "panpgs", stiff)
     write_slopes(tmp_path / "unsure", "baseline", [0.9, 1.1, 0.95, 1.1, 0.98])
     write_slopes(tmp_path / "one", "baseline", [0.90])
+    write_slopes(tmp_path / "fewer", "baseline", [0.90, 0.91, math.nan])
 
     def errors(folder: str) -> list[tuple[str, ...]]:
         found = tables(report_of(tmp_path / folder))
@@ -306,6 +307,7 @@ def test_an_artifact_is_shown_where_seeds_agree_on_it_and_heads_are_compared_by_
     ]
     assert [row[2:] for row in errors("unsure")] == [("+0.006 [-0.11, +0.12]", "no")]
     assert [row[2:] for row in errors("one")] == [("-0.1", "–")]
+    assert [row[2:] for row in errors("fewer")] == [("-0.095 [-0.16, -0.031] (2 of 3)", "yes")]
 
 
 def test_a_drift_is_an_error_though_the_reference_drifts_too(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ _SHOWN_NOTE = (
     "Error of baseline: mean over seeds [95 % t interval]; for drifts, which should be zero, the drift itself. Shown: "
     "whether the interval excludes zero (a single seed has none). Other heads: change of the size of the error, in "
     "pairs of equal seed; below zero is better. An error that is surely there may be too small to matter, and one that "
-    "is not sure may be large: read its interval."
+    "is not sure may be large: read its interval. Runs without a value, such as liquids that failed, are left out; it "
+    "then says how many have one."
 )
 
 
@@ -42,8 +43,9 @@ def _errors(cell: Cell, lines: Sequence[ArtifactLine]) -> Table:
         values = np.array(list(known.values()))
         _, low, high, _ = t_test([values])
         shown = UNKNOWN if math.isnan(low) else "yes" if low > 0 or high < 0 else "no"
-        changes = [_change(known, errors.get(arm, {}), line.any_row) for arm in others]
-        rows.append((_measure(line, lines), _quantity(line), _interval(values, line.any_row), shown, *changes))
+        changes = [_change(cell, known, arm, errors.get(arm, {}), line.any_row) for arm in others]
+        error = _interval(values, line.any_row, len(cell.arms[BASELINE]))
+        rows.append((_measure(line, lines), _quantity(line), error, shown, *changes))
     columns = ("measure", "quantity", f"error of {BASELINE}", "shown", *others)
     title = f"Which artifacts {BASELINE} shows, {cell.name}"
     return Table(title, columns, rows, ("measure", "quantity", "shown"), _SHOWN_NOTE)
@@ -58,16 +60,17 @@ def _error(measure: str, row: Row) -> float:
     return row.model if itself else row.error
 
 
-def _change(baseline: dict[int, float], arm: dict[int, float], row: Row) -> str:
-    seeds = sorted(baseline.keys() & arm.keys())
-    return _interval(np.array([abs(arm[seed]) - abs(baseline[seed]) for seed in seeds]), row) if seeds else UNKNOWN
+def _change(cell: Cell, baseline: dict[int, float], arm: str, errors: dict[int, float], row: Row) -> str:
+    seeds = sorted(baseline.keys() & errors.keys())
+    changes = np.array([abs(errors[seed]) - abs(baseline[seed]) for seed in seeds])
+    return _interval(changes, row, len(cell.common_seeds(arm, BASELINE))) if seeds else UNKNOWN
 
 
-def _interval(values: np.ndarray, row: Row) -> str:
-    """Mean [95 % t interval]; a fraction in percent."""
+def _interval(values: np.ndarray, row: Row, runs: int) -> str:
+    """Mean [95 % t interval], a fraction in percent; the number of values where not all runs have one."""
     mean, low, high, _ = (100 * value if row.relative else value for value in t_test([values]))
-    unit = " %" if row.relative else ""
-    return f"{mean:+.2g}{unit}" + ("" if math.isnan(low) else f" [{low:+.2g}, {high:+.2g}]")
+    text = f"{mean:+.2g}{' %' if row.relative else ''}" + ("" if math.isnan(low) else f" [{low:+.2g}, {high:+.2g}]")
+    return text + (f" ({len(values)} of {runs})" if len(values) < runs else "")
 
 
 def _values(cell: Cell, lines: Sequence[ArtifactLine]) -> Table:
