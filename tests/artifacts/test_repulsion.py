@@ -12,7 +12,12 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from static_potentials import Altered, PairPotential, WithoutStress, lennard_jones, morse
 
 from scalarpath.artifacts.materials import MATERIALS
-from scalarpath.artifacts.measures.repulsion import measure_repulsion, scan_distances, shortest_distances
+from scalarpath.artifacts.measures.repulsion import (
+    measure_repulsion,
+    scan_distances,
+    shortest_distances,
+    training_reach,
+)
 from scalarpath.artifacts.measures.softening import softening_of_top_forces
 from scalarpath.artifacts.measures.walls import (
     CompressedCrystal,
@@ -225,6 +230,22 @@ def test_frames_without_reference_forces_are_refused():
     frames[1].calc = None
     with pytest.raises(ArtifactError, match="frame 1 of 2 has no labelled forces"):
         softening_of_top_forces(EMT(), frames)
+
+
+def test_two_atoms_that_meet_in_a_crystal_do_not_make_it_a_dense_one():
+    warm = SILVER.conventional_cell(SILVER.lattice_constant_A).repeat(2)
+    warm.positions[0] += 0.3 * (warm.positions[1] - warm.positions[0])
+    dense = SILVER.conventional_cell(0.97 * SILVER.lattice_constant_A)
+    free = free_pair("Ag", "Ag", 2.5).atoms
+    free.pbc = False  # it fills no space
+    free.cell = None
+    near, further = training_reach([warm], SILVER), training_reach([warm, dense, free], SILVER)
+    assert near["AgAg"] == pytest.approx(0.7 * SILVER.nearest_neighbour, rel=1e-3)
+    assert near["crystal"] == pytest.approx(SILVER.nearest_neighbour)
+    assert further["crystal"] == pytest.approx(0.97 * SILVER.nearest_neighbour)
+    walls = {item.name: item for item in measure_repulsion(EMT(), SILVER, SMOKE, EMT(), near).walls}
+    assert walls["crystal"].in_training_range.points == 0
+    assert walls["pair_in_crystal"].in_training_range.points > 0
 
 
 def test_shortest_distances_are_found_by_pair():

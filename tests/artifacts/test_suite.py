@@ -95,7 +95,7 @@ def test_a_claim_is_about_the_rows_that_it_names_and_about_no_others(perfect: di
     assert counted == {
         "repulsion": ["softening_slope"],
         "phonons": ["X_L_THz", "X_T_THz"],
-        "nve": ["drift_meV_atom_ps_300K_float64_1fs"],
+        "nve": ["drift_meV_atom_ps_300K_float64_1fs", "drift_meV_atom_ps_300K_float64_2fs"],
         "rdf": ["onset_A_at_0.05_total"],
     }
 
@@ -105,6 +105,8 @@ def test_a_soft_potential_is_shown_as_soft_with_the_right_size() -> None:
     assert rows(found["repulsion"])["softening_slope"].error == pytest.approx(-0.2)
     wall = next(row for key, row in rows(found["repulsion"]).items() if key.endswith("eV_crystal"))
     assert wall.error < -0.005
+    for name in ("dimer_AgAg", "crystal", "pair_in_crystal"):  # each alone: a free pair must not hide the crystal
+        assert rows(found["repulsion"])[f"softening_slope_{name}"].error == pytest.approx(-0.2)
     assert rows(found["phonons"])["X_L_THz"].error == pytest.approx(0.8**0.5 - 1)
     assert rows(found["elastic"])["bulk_modulus_GPa"].error == pytest.approx(-0.2)
 
@@ -239,7 +241,7 @@ def test_an_unknown_or_impossible_setting_is_refused(section: str, key: str, val
         measure_settings(sections)
 
 
-@pytest.mark.parametrize("size", ["full", "smoke"])
+@pytest.mark.parametrize("size", ["full", "short", "smoke"])
 def test_every_number_of_a_measure_has_an_end(size: str) -> None:
     """A number that is a million times what is stored is refused, or the measure would not end or has no memory."""
     for section, values in preset(size).items():
@@ -309,5 +311,5 @@ def test_settings_are_read_without_what_computes_and_draws() -> None:
 
 
 def test_an_unknown_size_is_refused() -> None:
-    with pytest.raises(ConfigError, match="size = huge is unknown; use one of: full, smoke"):
+    with pytest.raises(ConfigError, match="size = huge is unknown; use one of: full, short, smoke"):
         preset("huge")

@@ -68,9 +68,11 @@ def test_an_evaluation_replaces_those_of_an_earlier_one(tmp_path: Path) -> None:
     ):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     (tmp_path / "rdf.png").touch()
-    refuse_foreign_files(tmp_path, ["rdf"])
-    (tmp_path / "summary.json").write_text("{}")
-    refuse_foreign_files(tmp_path, ["rdf"])
+    for summary in ('{"artifact/rdf/onset_A": 1.0}', "{}"):
+        (tmp_path / "summary.json").write_text(summary)
+        before = {file.name: file.read_text() for file in tmp_path.iterdir()}
+        refuse_foreign_files(tmp_path, ["rdf"])  # lets them be replaced, and leaves that to who writes them
+        assert {file.name: file.read_text() for file in tmp_path.iterdir()} == before
 
 
 def test_a_report_is_known_by_its_text() -> None:

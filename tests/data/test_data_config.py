@@ -19,7 +19,8 @@ def resolved(name, *overrides):
 
 
 def test_every_data_set_is_there():
-    names = "ag ag_eam ethanol extxyz lif lif_bm lif_grouped md17 rmd17 rmd17_100 si si_sw"
+    names = "ag ag_eam ag_eam_near ethanol extxyz lif lif_bm lif_bm_near lif_grouped"
+    names += " md17 rmd17 rmd17_100 si si_sw si_sw_near"
     assert names.split() == GROUP
 
 

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from samples import group
 
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.data.config import DataConfig
@@ -119,6 +120,53 @@ def test_a_train_size_thins_what_whole_groups_and_blocks_leave(write, make_silic
     assert four["test"] == two["test"] == everything["test"]
     with pytest.raises(ConfigError, match="train_size asks for 7 frames, but 6 are left"):
         split(train_size=7)
+
+
+def test_frames_left_out_of_a_part_leave_the_others_as_they_are(write, make_silicon, settings):
+    path = write(make_silicon(20))  # config_type: cold, hot, cold, ...
+
+    def split(**where):
+        config = DataConfig.read(settings(path, split="random", valid_size=4, test_size=6, **where))
+        return split_frames(config, load_dataset(config))[0]
+
+    everything, warm, cold = split(), split(train_where={"config_type": ["h*"]}), split(test_where={"formula": "Si"})
+    assert warm["test"] == everything["test"]
+    assert cold == everything
+    for part in ("train", "valid"):
+        assert warm[part] == [i for i in everything[part] if i % 2]
+        assert warm[part] != everything[part]
+    test = split(test_where={"config_type": "cold"})
+    assert test == {**everything, "test": [i for i in everything["test"] if not i % 2]}
+
+
+def test_a_pattern_that_no_frame_has_is_refused(write, make_silicon, settings):
+    config = DataConfig.read(settings(write(make_silicon(20)), train_where={"config_type": ["cold", "holt"]}))
+    with pytest.raises(ConfigError, match=r"data.train_where.config_type: no frame has 'holt'; there are: cold, hot\."):
+        split_frames(config, load_dataset(config))
+    with pytest.raises(ConfigError, match=r"data.train_size and data.train_where are both set"):
+        DataConfig.read({**settings("x"), "train_size": 5, "train_where": {"config_type": "cold"}})
+
+
+def test_a_part_of_which_nothing_is_left_says_so(write, make_silicon, settings):
+    config = DataConfig.read(settings(write(make_silicon(20)), test_size=1, test_where={"config_type": "cold"}))
+    if split_frames(DataConfig.read(settings(config.path, test_size=1)), load_dataset(config))[0]["test"][0] % 2 == 0:
+        config = DataConfig.read(settings(config.path, test_size=1, test_where={"config_type": "hot"}))
+    with pytest.raises(DataError, match=r"the test split of 20 frames is empty; .* data.test_size or data.\*_where"):
+        split_frames(config, load_dataset(config))
+
+
+@pytest.mark.parametrize("name", ["si_sw", "ag_eam", "lif_bm"])
+def test_sets_near_equilibrium_have_the_test_frames_of_the_whole_set(name):
+    def split(data):
+        config = DataConfig.read(group("data", data))
+        loaded = load_dataset(config)
+        return loaded.frames, split_frames(config, loaded)[0]
+
+    (frames, whole), (_, near) = split(name), split(f"{name}_near")
+    assert near["test"] == whole["test"]
+    assert set(near["train"]) < set(whole["train"])
+    kinds = {frames[i].atoms.info["config_type"] for i in near["train"] + near["valid"]}
+    assert all(kind == "strained" or kind.startswith("crystal") for kind in kinds)
 
 
 def test_given_files_are_the_splits(write, make_silicon, settings):

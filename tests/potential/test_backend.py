@@ -21,8 +21,10 @@ class Itself:
 
     def __init__(self, potential, factor: float = 1.0):
         self.potential, self.factor = potential, factor
+        self.calls = 0
 
     def __call__(self, graph, **outputs):
+        self.calls += 1
         return {key: self.factor * value for key, value in self.potential(graph, **outputs).items()}
 
     def require(self, graph):
@@ -53,7 +55,11 @@ def potential_that_draws(monkeypatch):
 
 
 def test_a_potential_that_draws_random_numbers_agrees_with_itself(monkeypatch):
-    verify(Itself(potential_that_draws(monkeypatch)), GRAPH, loss, forces=True, stress=True)
+    backend = Itself(potential_that_draws(monkeypatch))
+    once, again = (backend.potential(GRAPH)["energy"] for _ in range(2))
+    assert not torch.allclose(once, again)  # or agreement would say nothing
+    verify(backend, GRAPH, loss, forces=True, stress=True)
+    assert backend.calls == 2  # for training and for validation
 
 
 def test_this_is_not_so_unless_the_state_is_put_back(monkeypatch):

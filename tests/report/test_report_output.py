@@ -70,7 +70,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def test_everything_is_there_and_nothing_half_written(written: Path) -> None:
-    names = {"report.html", "report.md", "runs.csv", "effects.csv", "seeds_energy.svg", "seeds_stress.svg"}
+    names = {"report.html", "report.md", "runs.csv", "effects.csv", "artifacts.csv", "seeds_energy.svg"}
+    names |= {"seeds_stress.svg"}
     assert {path.name for path in written.iterdir()} == names | {f"{name}.svg" for name in FIGURES}
 
 
@@ -206,6 +207,13 @@ def test_artifacts_are_means_and_deviations_over_seeds(written: Path) -> None:
     assert (
         "| phonons | X_T (THz) | 3 | 2.43 ± 0.71 | 2.405 ± 0.71 | 2.4 ± 0.71 |" in (written / "report.md").read_text()
     )
+
+
+def test_artifacts_csv_has_a_row_per_run_and_quantity(written: Path) -> None:
+    rows = {(row["arm"], row["seed"]): row for row in read_csv(written / "artifacts.csv")}
+    assert set(rows) == {(arm, seed) for arm in ("baseline", "ctrl_mlp", "panpgs") for seed in ("0", "1")}
+    row = rows["baseline", "0"]
+    assert (row["key"], float(row["model"]), float(row["error"]), row["low"]) == ("X_T_THz", 2.9, -0.03, "")
 
 
 def test_runs_csv_has_a_row_per_run(written: Path) -> None:

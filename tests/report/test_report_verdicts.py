@@ -290,6 +290,36 @@ def test_the_highest_mode_of_a_molecule_counts_as_a_phonon(tmp_path: Path) -> No
     assert ": 0.01 with panpgs, 0.04 with baseline" in verdict(tmp_path, "less shifted phonons").reason
 
 
+def test_an_artifact_is_shown_where_seeds_agree_on_it_and_heads_are_compared_by_its_size(tmp_path: Path) -> None:
+    soft, stiff = [0.90, 0.91, 0.89, 0.92, 0.88], [1.01, 1.02, 1.03, 1.01, 1.03]
+    write_slopes(tmp_path / "soft", "baseline", soft)
+    write_slopes(tmp_path / "soft", "panpgs", stiff)
+    write_slopes(tmp_path / "unsure", "baseline", [0.9, 1.1, 0.95, 1.1, 0.98])
+    write_slopes(tmp_path / "one", "baseline", [0.90])
+    write_slopes(tmp_path / "fewer", "baseline", [0.90, 0.91, math.nan])
+
+    def errors(folder: str) -> list[tuple[str, ...]]:
+        found = tables(report_of(tmp_path / folder))
+        return next(table for table in found if table.title == "Which artifacts baseline shows, si × mace").rows
+
+    assert errors("soft") == [
+        ("repulsion", "softening slope, walls", "-0.1 [-0.12, -0.08]", "yes", "-0.08 [-0.092, -0.068]")
+    ]
+    assert [row[2:] for row in errors("unsure")] == [("+0.006 [-0.11, +0.12]", "no")]
+    assert [row[2:] for row in errors("one")] == [("-0.1", "–")]
+    assert [row[2:] for row in errors("fewer")] == [("-0.095 [-0.16, -0.031] (2 of 3)", "yes")]
+
+
+def test_a_drift_is_an_error_though_the_reference_drifts_too(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        path = write_run(tmp_path, "baseline", seed) / "artifacts"
+        path.mkdir()
+        row = Row("drift_meV_atom_ps_300K_float32_4fs", "drift", "meV/atom/ps", 3.0 + 0.1 * seed, 1.0)
+        (path / "nve.json").write_text(json.dumps({"measure": "nve", "rows": [asdict(row)]}))
+    table = next(table for table in tables(report_of(tmp_path)) if table.title.startswith("Which artifacts"))
+    assert [row[2:] for row in table.rows] == [("+3 [+2.4, +3.7]", "yes")]
+
+
 def test_artifacts_on_two_structures_are_not_compared(tmp_path: Path) -> None:
     write_slopes(tmp_path, "baseline", [0.90, 0.91, 0.89, 0.92, 0.88], "bcc")
     write_slopes(tmp_path, "panpgs", [0.98, 1.01, 0.97, 1.02, 0.99], "hcp")

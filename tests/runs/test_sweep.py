@@ -21,6 +21,7 @@ from hydra.core.singleton import Singleton
 from omegaconf import OmegaConf
 
 from scalarpath import cli
+from scalarpath.artifacts.oracles import ORACLES
 from scalarpath.core.errors import ConfigError, InUseError
 from scalarpath.core.overrides import next_command
 from scalarpath.core.resources import CONF_DIR
@@ -170,6 +171,18 @@ def test_a_ladder_is_the_default_budget_and_its_doublings_for_chosen_heads(train
     assert sorted(OmegaConf.load(file).trainer.max_epochs for file in Path("sweep").glob("ag_*/config.yaml")) == [2, 4]
     assert trainings.started == [("new", 0), ("new", 0)]
     assert "2 of 2: ag_mace_ctrl_mlp_s0_" in capsys.readouterr().out  # and not of the 24 of the experiment alone
+
+
+def test_artifacts_are_measured_near_equilibrium_and_on_all_frames(trainings, monkeypatch) -> None:
+    params = OmegaConf.load(CONF_DIR / "experiment/artifacts.yaml").hydra.sweeper.params
+    assert set(params["data"].split(",")) == {f"{name}{end}" for name in ORACLES for end in ("", "_near")}
+    chosen = ("data=lif_bm_near,lif_bm", "head=baseline", "seed=0", "hydra/launcher=basic")
+    assert train(monkeypatch, "experiment=artifacts", *chosen) == 0
+    jobs = [OmegaConf.load(file) for file in sorted(Path("sweep").glob("lif_bm_*/config.yaml"))]
+    assert [(job.artifacts, job.data.train_where) for job in jobs] == [
+        ("short", None),
+        ("short", {"config_type": ["crystal*", "strained"]}),
+    ]
 
 
 def test_another_setting_makes_another_job(trainings, monkeypatch) -> None:

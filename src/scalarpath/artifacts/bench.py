@@ -27,8 +27,8 @@ class Bench:
     calculator: measured, in double precision where it has a choice; dynamics: what drives dynamics, by precision or
     another label: energy conservation is measured for each, the liquid with the first; reference: stored values, or the
     exact potential that made the labels, which is measured as the model is, or None; reference_name: as shown;
-    min_train_distance_A: shortest distance of the training set by pair, where it is known; test_frames: labelled frames
-    for the softening of the largest forces.
+    min_train_distance_A: how far the training set goes by pair and, for the crystal, by density, where it is known;
+    test_frames: labelled frames for the softening of the largest forces.
     """
 
     material: Material

@@ -60,7 +60,7 @@ def measure_settings(sections: Mapping[str, Any], names: Collection[str] = tuple
     found = {}
     for measure in chosen:
         if measure.section not in sections:
-            raise ConfigError(f"settings lacks the group '{measure.section}'; choose size=smoke or size=full.")
+            raise ConfigError(f"settings lacks the group '{measure.section}'; choose size=smoke, short or full.")
         where = f"settings.{measure.section}"
         found[measure.section] = read_settings(measure.settings, sections[measure.section], where)
     return found

@@ -91,6 +91,8 @@ class DataConfig(LabelSettings):
     test_size: Fraction | Count | None
     stratify_key: Text | Sequence[Text] | None
     group_key: Text | Sequence[Text] | None
+    train_where: dict[str, Text | Sequence[Text]] | None
+    test_where: dict[str, Text | Sequence[Text]] | None
     volume_bin_width: Annotated[float, Range(above=0.0, at_most=1.0)]
     trajectories: Text | None
     merge_near_duplicates: bool
@@ -137,6 +139,11 @@ class DataConfig(LabelSettings):
             raise ConfigError("data.path is not set; name the file to read, for example data.path=my_frames.extxyz.")
         if self.source in ("rmd17", "md17") and not self.molecule:
             raise ConfigError("data.molecule is not set; name the molecule, for example data.molecule=ethanol.")
+        if self.train_size is not None and self.train_where is not None:
+            raise ConfigError(
+                "data.train_size and data.train_where are both set; keep one, the frames that match have no size of "
+                "their own."
+            )
         if self.split == "groups" and not self.group_key:
             raise ConfigError("data.split=groups needs data.group_key, the info keys whose values name a group.")
         if self.split == "file" and not self.split_file:

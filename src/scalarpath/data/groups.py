@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 import numpy as np
 
-from scalarpath.core.errors import DataError
+from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.data.config import DataConfig
 from scalarpath.data.fingerprints import fingerprints
 from scalarpath.data.labels import cell_volume
@@ -35,6 +36,26 @@ def frame_key(frame: Frame, names: str | Sequence[str], setting: str, volume_bin
             f"{', '.join(sorted(info)) or 'none'}."
         )
     return "/".join(DERIVED[name](frame, volume_bin_width) if name in DERIVED else str(info[name]) for name in names)
+
+
+def matching(
+    frames: Sequence[Frame], where: Mapping[str, str | Sequence[str]], setting: str, volume_bin_width: float
+) -> set[int]:
+    """Indices of the frames of which every key of ``where`` (see ``frame_key``) has one of its patterns.
+
+    Raises DataError if an info key is missing, ConfigError naming ``setting`` for a pattern that no frame has.
+    """
+    found = set(range(len(frames)))
+    for key, given in where.items():
+        values = [frame_key(frame, key, setting, volume_bin_width) for frame in frames]
+        patterns = [given] if isinstance(given, str) else given
+        for pattern in patterns:
+            if not any(fnmatchcase(value, pattern) for value in values):
+                raise ConfigError(
+                    f"data.{setting}.{key}: no frame has '{pattern}'; there are: {', '.join(sorted(set(values))[:20])}."
+                )
+        found &= {i for i, value in enumerate(values) if any(fnmatchcase(value, pattern) for pattern in patterns)}
+    return found
 
 
 def _volume_bin(frame: Frame, width: float) -> str:

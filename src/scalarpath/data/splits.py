@@ -16,7 +16,7 @@ import numpy as np
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.data.config import DataConfig
 from scalarpath.data.duplicates import check_no_leak
-from scalarpath.data.groups import check_groups, frame_groups, frame_key
+from scalarpath.data.groups import check_groups, frame_groups, frame_key, matching
 from scalarpath.data.reading import Frame
 from scalarpath.data.sources import LoadedFrames
 
@@ -29,7 +29,8 @@ def split_frames(config: DataConfig, loaded: LoadedFrames, reserved: Sequence[in
 
     The group is what the split keeps together: the group key, ``block k``, else the index of the frame itself.
     ``reserved`` frames (isolated atoms that give E0s) stay out of the split: those of the pool go to train, those of
-    files for validation and test stay there. A split file has its way. Raises ConfigError for
+    files for validation and test stay there. A split file has its way. What ``train_where`` and ``test_where`` do not
+    want is then left out of its part; no frame changes parts. Raises ConfigError for
     sizes that do not fit, DataError for empty or overlapping splits, a missing group key, a structure or a group in
     two splits.
     """
@@ -65,11 +66,19 @@ def split_frames(config: DataConfig, loaded: LoadedFrames, reserved: Sequence[in
         splits["train"] = sorted([*splits["train"], *references])
         splits["valid"] = splits["valid"] if loaded.valid is None else loaded.valid
         splits["test"] = splits["test"] if loaded.test is None else loaded.test
+    for part, (setting, where) in {
+        "train": ("train_where", config.train_where),
+        "valid": ("train_where", config.train_where),
+        "test": ("test_where", config.test_where),
+    }.items():
+        if where is not None:
+            kept = matching(frames, where, setting, config.volume_bin_width) | set(reserved)
+            splits[part] = [i for i in splits[part] if i in kept]
     for name in NAMES:
         if not splits[name]:
             raise DataError(
                 f"{frames[0].file}: the {name} split of {len(frames)} frames is empty; add frames or change "
-                f"data.{name}_size."
+                f"data.{name}_size{'' if config.train_where is config.test_where is None else ' or data.*_where'}."
             )
     # an isolated atom may be in every part: nothing of it is learnt
     check_no_leak(frames, {name: [i for i in part if i not in set(reserved)] for name, part in splits.items()})

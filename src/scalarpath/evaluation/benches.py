@@ -16,7 +16,7 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from scalarpath.artifacts.bench import Bench, Subject, bench_reference
 from scalarpath.artifacts.materials import Material
-from scalarpath.artifacts.measures.repulsion import shortest_distances
+from scalarpath.artifacts.measures.repulsion import training_reach
 from scalarpath.artifacts.measures.walls import minimum_distance
 from scalarpath.artifacts.own_structure import OwnStructure, own_structure
 from scalarpath.artifacts.stored_values import Reference
@@ -72,7 +72,7 @@ def bench_of_potential(
         dynamics={dtype: BatchedPotential(potential, dtype=dtype, device=device) for dtype in dtypes},
         reference=reference,
         reference_name=reference_name,
-        min_train_distance_A=shortest_distances([_atoms(graph) for graph in train]) if train else None,
+        min_train_distance_A=training_reach([_atoms(graph) for graph in train], item) if train else None,
         test_frames=[_atoms(graph) for graph in test if torch.isfinite(graph.forces).all(dim=1).any()],
     )
 

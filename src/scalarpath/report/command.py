@@ -7,7 +7,7 @@ import io
 import math
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.core.terminal import table_console
 from scalarpath.report.aggregate import Aggregate, aggregate
 from scalarpath.report.answers import BETTER, NO_HEAD
+from scalarpath.report.artifact_rows import ArtifactLine
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.effects import Effect, percent
 from scalarpath.report.preface import preface
@@ -39,8 +40,8 @@ _IN_RUNS = (
 
 
 def write_report(settings: ReportSettings) -> Aggregate:
-    """Compare the runs of ``settings``, write report.html, report.md, figures, runs.csv and effects.csv, and show both
-    effects and verdicts.
+    """Compare the runs of ``settings``, write report.html, report.md, figures, runs.csv, effects.csv and artifacts.csv,
+    and show both effects and verdicts.
 
     All is made before the first file is written. With ``wandb`` the dashboard is saved last.
 
@@ -63,6 +64,7 @@ def write_report(settings: ReportSettings) -> Aggregate:
         "report.md": markdown(page),
         "runs.csv": _csv([_run_row(run) for run in found.runs]),
         "effects.csv": _csv([_effect_row(effect) for effect in found.effects]),
+        "artifacts.csv": _csv([row for line in found.artifacts for row in _artifact_rows(line)]),
         **{f"{picture.name}.svg": picture.standalone() for picture in drawn},
     }
     refuse_foreign("output", folder / "report.md", _is_report, [folder / name for name in files])
@@ -105,6 +107,13 @@ def _run_row(run: Run) -> dict[str, Any]:
     return row | {key: run.summary.get(key) for key in ("hash/data", "hash/config")}
 
 
+def _artifact_rows(line: ArtifactLine) -> Iterator[dict[str, Any]]:
+    for arm, seeds in line.rows.items():
+        for seed, row in seeds.items():
+            place = {"data": line.data, "backbone": line.backbone, "terms": line.terms, "arm": arm, "seed": seed}
+            yield _known({**place, "measure": line.measure, "material": line.material, **asdict(row)})
+
+
 def _effect_row(effect: Effect) -> dict[str, Any]:
     row = asdict(effect) | {
         "seeds": " ".join(map(str, effect.seeds)),
@@ -113,6 +122,10 @@ def _effect_row(effect: Effect) -> dict[str, Any]:
         "percent_low": percent(effect.low),
         "percent_high": percent(effect.high),
     }
+    return _known(row)
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
     return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from scalarpath.core.quantities import PRIMARY_FIRST, QUANTITIES, Quantity
 from scalarpath.report.aggregate import Aggregate
 from scalarpath.report.answers import Answer, Rank, ratio_change
-from scalarpath.report.artifact_rows import ArtifactLine
+from scalarpath.report.artifact_tables import artifact_tables
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost, Ratio
 from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent, shown_change, signed
@@ -34,7 +32,7 @@ def tables(found: Aggregate) -> list[Table]:
         _effect_table(f"{ARM} against its controls", controls, _ALL_UNITS),
         *part_tables(found),
         _cost_table(found.costs),
-        *_artifact_tables(found),
+        *artifact_tables(found),
     ]
     return [table for table in result if table.rows]
 
@@ -149,44 +147,6 @@ def _cost_table(costs: Sequence[Cost]) -> Table:
         "Milliseconds and seconds include whatever else the machine did."
     )
     return Table("Cost", columns, rows, ("data", "backbone", "arm"), note)
-
-
-def _artifact_tables(found: Aggregate) -> Iterator[Table]:
-    for cell in found.cells:
-        inside = [line for line in found.artifacts if line.place == cell.place]
-        arms = [arm for arm in cell.arms if any(arm in line.rows for line in inside)]
-        rows = [
-            (
-                _measure(line, inside),
-                _quantity(line),
-                number(line.any_row.reference),
-                *(_mean_and_sd(line, arm) for arm in arms),
-            )
-            for line in inside
-        ]
-        title = f"Physical artifacts, {cell.name}"
-        note = "Value of the model, mean ± standard deviation over seeds (number of seeds where it is not the same)."
-        yield Table(title, ("measure", "quantity", "reference", *arms), rows, ("measure", "quantity"), note)
-
-
-def _measure(line: ArtifactLine, all_lines: Sequence[ArtifactLine]) -> str:
-    """With the material, where the runs were measured on several."""
-    several = len({other.material for other in all_lines}) > 1
-    return f"{line.measure}, {line.material}" if several and line.material else line.measure
-
-
-def _quantity(line: ArtifactLine) -> str:
-    row = line.any_row
-    return f"{row.quantity} ({row.unit})" if row.unit else row.quantity
-
-
-def _mean_and_sd(line: ArtifactLine, arm: str) -> str:
-    values = [row.model for row in line.rows.get(arm, {}).values() if math.isfinite(row.model)]
-    if not values:
-        return UNKNOWN
-    most = max(len(seeds) for seeds in line.rows.values())
-    spread = f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
-    return f"{np.mean(values):.4g}{spread}" + (f" ({len(values)})" if len(values) < most else "")
 
 
 def _ratio(ratio: Ratio) -> str:

@@ -69,7 +69,7 @@ class Job:
     evaluate_train_frames: Whole = 1000
     compile: bool = False
     kernels: Literal["cuequivariance"] | None = None
-    artifacts: Literal["smoke", "full"] | None = None
+    artifacts: Literal["smoke", "short", "full"] | None = None
     given_paths: dict[str, Any] | None = None
     earlier_max_epochs: list[Count] | None = None
     output_dir: Text

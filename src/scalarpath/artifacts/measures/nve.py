@@ -168,18 +168,18 @@ class EnergyConservation(Measure[NveSettings]):
         reference = results.pop("reference", None)
         for label, result in results.items():
             for temperature in sorted({line.temperature_K for line in result.lines}):
-                line = _longest(result, temperature)
                 key = f"{temperature:g}K_{label}"
-                yield Row(
-                    f"drift_meV_atom_ps_{key}_{line.time_step_fs:g}fs",
-                    f"drift {temperature:g} K, {label}",
-                    "meV/atom/ps",
-                    line.drift_meV_atom_ps,
-                    np.nan if reference is None else _longest(reference, temperature).drift_meV_atom_ps,
-                    low=line.drift_low_meV_atom_ps,
-                    high=line.drift_high_meV_atom_ps,
-                    note=f"{line.time_step_fs:g} fs for {line.duration_ps:g} ps; a conservative surface has 0",
-                )
+                for line, theirs in _drifts(result, reference, temperature):
+                    yield Row(
+                        f"drift_meV_atom_ps_{key}_{line.time_step_fs:g}fs",
+                        f"drift {temperature:g} K, {label}",
+                        "meV/atom/ps",
+                        line.drift_meV_atom_ps,
+                        np.nan if theirs is None else theirs.drift_meV_atom_ps,
+                        low=line.drift_low_meV_atom_ps,
+                        high=line.drift_high_meV_atom_ps,
+                        note=f"{line.time_step_fs:g} fs for {line.duration_ps:g} ps; a conservative surface has 0",
+                    )
                 scaling = next(item for item in result.scalings if item.temperature_K == temperature)
                 note = f"residual {scaling.residual_meV_atom:.2g} meV/atom; smooth is 2"
                 quantity = f"fluctuation exponent {temperature:g} K, {label}"
@@ -306,9 +306,16 @@ def _notes(lines: list[NveLine], failed: int, planned: int) -> list[str]:
     return notes
 
 
-def _longest(result: NveResult, temperature_K: float) -> NveLine:
-    here = [line for line in result.lines if line.temperature_K == temperature_K]
-    return max(here, key=lambda line: line.duration_ps)
+def _drifts(
+    result: NveResult, reference: NveResult | None, temperature_K: float
+) -> Iterator[tuple[NveLine, NveLine | None]]:
+    """The longest run and, where it is another one, that with the largest step; each with the same of the reference."""
+    here = {line.time_step_fs: line for line in result.lines if line.temperature_K == temperature_K}
+    known = () if reference is None else reference.lines
+    theirs = {line.time_step_fs: line for line in known if line.temperature_K == temperature_K}
+    longest = max(here.values(), key=lambda line: line.duration_ps).time_step_fs
+    for step in dict.fromkeys((longest, max(here))):
+        yield here[step], theirs.get(step)
 
 
 def _draw_fluctuations(axis: Axes, results: dict[str, NveResult]) -> None:

@@ -109,13 +109,14 @@ class Repulsion(Measure[RepulsionSettings]):
         top: TopForceResult | None = measurement.results.get("top_forces")
         known = any(wall.reference is not None for wall in result.walls)
         if known:
-            note = "all scans; below 1 is too soft"
+            note = "all scans, of which free pairs weigh most; below 1 is too soft"
             yield compared("softening_slope", "softening slope, walls", "", result.softening_slope, 1.0, note=note)
         if top is not None:
             note = f"{top.atoms} atoms with forces above {top.smallest_top_force_eV_A:.3g} eV/Å"
             slope = top.softening_slope
             yield compared("softening_slope_top_forces", "softening slope, test forces", "", slope, 1.0, note=note)
         for wall in result.walls:
+            yield from _slope_rows(wall)
             yield _wall_row(wall)
         measures = [wall.wall for wall in result.walls]
         monotonic = min(item.monotonic_fraction for item in measures)
@@ -136,8 +137,8 @@ class Repulsion(Measure[RepulsionSettings]):
             _draw_wall(energy_axis, force_axis, wall)
             for axis in (energy_axis, force_axis):
                 axis.axhline(0.0, color="0.85", lw=0.8, zorder=0)
-                if wall.pair in shortest and shortest[wall.pair] > wall.model.distance_A[0]:
-                    axis.axvline(shortest[wall.pair], color="0.5", ls=":", lw=1.0, label="shortest training distance")
+                if (border := _shortest(shortest, wall)) is not None and border > wall.model.distance_A[0]:
+                    axis.axvline(border, color="0.5", ls=":", lw=1.0, label="shortest training distance")
             energy_axis.set(title=wall.name.replace("_", " "), ylim=(-0.06 * _TOP_EV, _TOP_EV))
             force_axis.set(xlabel="distance (Å)")
         axes[0, 0].set(ylabel="energy above the minimum (eV)")
@@ -155,7 +156,7 @@ def measure_repulsion(
 ) -> RepulsionResult:
     """Scan all walls of a material. Without a reference, what compares is NaN.
 
-    min_train_distance_A: shortest distance of the training set by pair (``LiF``), see ``shortest_distances``.
+    min_train_distance_A: how far the training set goes, see ``training_reach``.
     """
     walls = []
     for scan in wall_scans(material, settings.bulk_repeat):
@@ -173,13 +174,33 @@ def measure_repulsion(
                 wall_fraction=settings.wall_fraction,
                 consistency_points=settings.consistency_points,
                 levels_eV=settings.levels_eV,
-                shortest_training_A=(min_train_distance_A or {}).get(scan.pair),
+                shortest_training_A=_shortest(min_train_distance_A or {}, scan),
             )
         )
     forces = [forces_at_reference(wall.model, wall.reference, 0.0, wall.wall_end_A) for wall in walls]
     pooled = (np.concatenate(parts) for parts in zip(*forces, strict=True))
     notes = [f"{wall.name}: {note}" for wall in walls for note in wall.notes]
     return RepulsionResult(material.name, softening_slope(*pooled), walls, notes)
+
+
+def training_reach(frames: Sequence[Atoms], material: Material) -> dict[str, float]:
+    """How far a training set goes up the walls of a material (Å), by pair and, under ``crystal``, by density.
+
+    The latter is the nearest-neighbour distance of the crystal at the smallest volume per atom of all frames that fill
+    space: two atoms that meet in a warm crystal have not shown what a dense one is.
+    """
+    reach = shortest_distances(frames)
+    volumes = [atoms.get_volume() / len(atoms) for atoms in frames if atoms.pbc.all()]
+    if material.is_crystal and volumes:
+        cell = material.conventional_cell(material.lattice_constant_A)
+        usual = cell.get_volume() / len(cell)
+        reach[CompressedCrystal(material).name] = material.nearest_neighbour * (min(volumes) / usual) ** (1 / 3)
+    return reach
+
+
+def _shortest(reach: Mapping[str, float], wall: Scan | WallResult) -> float | None:
+    """Where training ends on a wall; runs from before know the pairs alone."""
+    return reach.get(wall.name, reach.get(wall.pair))
 
 
 def shortest_distances(frames: Sequence[Atoms], longest_A: float = 5.0) -> dict[str, float]:
@@ -199,14 +220,23 @@ def scan_distances(scan: Scan, settings: RepulsionSettings) -> np.ndarray:
     return scan.usual_distance * np.linspace(lowest, EQUILIBRIUM_FRACTIONS[1], settings.points)
 
 
+def _slope_rows(wall: WallResult) -> Iterator[Row]:
+    """Of each wall alone, because free pairs have the largest forces; and of the part that training does not reach."""
+    parts = {"": (wall.wall, ""), "_beyond_training": (wall.out_of_training_range, ", beyond training")}
+    for key, (part, where) in parts.items():
+        if part is not None and np.isfinite(part.softening_slope):
+            quantity = f"{wall.name} slope{where}"
+            yield compared(f"softening_slope_{wall.name}{key}", quantity, "", part.softening_slope, 1.0)
+
+
 def _wall_row(wall: WallResult) -> Row:
     """Place of the wall at 5 eV, or at the nearest level that both curves reach."""
     levels = sorted(wall.wall_distance_A, key=lambda level: abs(float(level[3:-2]) - 5.0))
     wanted = [wall.wall_distance_error_A, wall.wall_distance_A]
     level = next((at for table in wanted for at in levels if np.isfinite(table[at])), levels[0])
-    notes = [f"slope {wall.wall.softening_slope:.3f}" if wall.reference is not None else NO_REFERENCE]
+    notes = [] if wall.reference is not None else [NO_REFERENCE]
     if wall.level_in_training_range and not wall.level_in_training_range[level]:
-        notes.append("closer than any training pair")
+        notes.append("beyond training")
     key = f"wall_distance_A_{level}_{wall.name}"
     distances = wall.wall_distance_A[level], wall.reference_wall_distance_A[level]
     return compared(key, f"{wall.name} wall at {level[3:-2]} eV", "Å", *distances, note="; ".join(notes))
