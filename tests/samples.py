@@ -27,7 +27,7 @@ SMALL_ALLEGRO = {
 }  # fmt: skip
 SMALL = {"mace": SMALL_MACE, "nequip": SMALL_NEQUIP, "allegro": SMALL_ALLEGRO}
 # kind of backbone and head of what has an energy surface of its own; the wide arms are baselines with other numbers
-POTENTIALS = [*((kind, head) for kind in SMALL for head in HEADS), ("mace", "density")]
+POTENTIALS = [*((kind, head) for kind in SMALL for head in HEADS), ("mace", "density"), ("mace", "nonlinear")]
 CUTOFF = 4.0
 
 

@@ -1,4 +1,4 @@
-"""Arms that change the backbone: baseline made wider to match another arm, and MACE's density normalisation."""
+"""Arms that change the backbone: baseline made wider to match another arm, and interactions of MACE."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk, molecule
 from hydra import compose, initialize_config_dir
 from samples import SMALL_MACE, batch_of, group, head_config, make_potential, quartz_like
@@ -179,12 +180,11 @@ def test_a_backbone_without_widths_to_raise_says_so():
         build_potential(config)
 
 
+@pytest.mark.parametrize("arm", ["density", "nonlinear"])
 @pytest.mark.parametrize("backbone", ["nequip", "allegro"])
-def test_the_density_arm_is_refused_where_there_is_no_density(backbone):
-    with pytest.raises(
-        ConfigError, match=f"head 'density' sets backbone.interaction_first, which backbone '{backbone}'"
-    ):
-        potential_of(head_config("density"), backbone)
+def test_an_interaction_of_mace_is_refused_where_there_is_none(backbone, arm):
+    with pytest.raises(ConfigError, match=f"head '{arm}' sets backbone.interaction_first, which backbone '{backbone}'"):
+        potential_of(head_config(arm), backbone)
 
 
 def test_a_head_cannot_change_what_the_backbone_is_given():
@@ -204,10 +204,35 @@ def test_density_replaces_the_normalisation_of_every_layer_and_nothing_else():
     assert torch.equal(density(batch_of(quartz_like()))["forces"], before), "the mean degree has no say"
 
 
-@pytest.mark.parametrize("arm", [*WIDE, "density"])
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [({"envelope_on": "features"}, "neighbours would leave with a jump"), ({"radial_mlp": []}, "needs a hidden layer")],
+)
+def test_the_nonlinear_interaction_names_the_options_that_it_cannot_have(options, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        make_potential("baseline", interaction="nonlinear", **({"envelope_on": "weights"} | options))
+
+
+def test_the_nonlinear_interaction_behind_one_without_skip_leaves_an_isolated_atom_its_reference_energy():
+    potential = make_potential("baseline", interaction="nonlinear", envelope_on="weights")
+    assert potential(batch_of(Atoms("Si")))["energy"].item() == pytest.approx(-1.0, abs=1e-12)
+
+
+def test_of_one_element_both_directions_of_a_pair_share_what_the_nonlinear_interaction_computes():
+    potential = build_potential(make_potential("nonlinear").config | {"species": [14]})
+    silicon = quartz_like()
+    silicon.numbers[:] = 14
+    shared = potential(batch_of(silicon))
+    potential.backbone.directed = True
+    for key, value in potential(batch_of(silicon)).items():
+        torch.testing.assert_close(value, shared[key], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("arm", [*WIDE, "density", "nonlinear"])
 def test_the_cost_of_an_arm_that_changes_the_backbone_is_measured_against_the_true_baseline(arm):
     potential, batch = potential_of(head_config(arm)), crystal("mace", 1)
     potential.set_statistics({47: -2.0}, scale=1.0, shift=0.0, avg_num_neighbors=42.0)
+    potential.backbone.set_mean_degree(42.0)  # the configuration has a number of its own
     twin = baseline_twin(potential)
     assert parameters(twin) == parameters(built("baseline")) < parameters(potential)
     assert twin.backbone.mean_degree == 42.0

@@ -54,7 +54,15 @@ def test_a_sound_configuration_is_read() -> None:
         ("loss.energy", float("inf"), r"loss\.energy must be a finite number, not inf"),
         ("loss.huber_delta", {"energy": float("inf"), "forces": 1, "stress": 1}, r"delta\.energy must be a finite"),
         ("scheduler.final_factor", 5.0, r"scheduler\.final_factor must be at most 1, not 5"),
-        ("trainer.gradient_clip", "atuo", r"trainer\.gradient_clip must be .*auto"),
+        (
+            "trainer.gradient_clip",
+            "atuo",
+            r"trainer\.gradient_clip must be a number greater than 0 or auto or null, not 'atuo' .did you mean 'auto'",
+        ),
+        ("trainer.gradient_clip", 0, r"trainer\.gradient_clip must be greater than 0, not 0"),
+        ("data.e0s", "mena", r"e0s must be one of least_.* or a group of settings, not 'mena' .did you mean 'mean'"),
+        ("data.stress_order", "ab", r"data\.stress_order must be one of .* or null, not 'ab'"),
+        ("repulsion", "lj", r"repulsion must be zbl or null, not 'lj'"),
         ("trainer.gradient_clip", float("nan"), r"trainer\.gradient_clip must be a finite number, not nan"),
         ("trainer.threads", 100_000, r"trainer\.threads must be at most 1024, not 100000"),
         ("trainer.max_epochs", 2**64, r"trainer\.max_epochs must be at most 1e\+09"),
@@ -117,10 +125,13 @@ def test_a_signature_says_what_a_section_may_hold() -> None:
         ({"widths": [4, 0]}, r"part\.widths must be at least 1, not 0"),
         ({"widths": "wide"}, r"part\.widths must be a"),
         ({"fraction": 1.01}, r"part\.fraction must be at most 1, not 1\.01"),
-        ({"basis": "besel"}, r"part\.basis must be one of bessel, gaussian, not 'besel' \(did you mean 'bessel'\?\)"),
+        (
+            {"basis": "besel"},
+            r"part\.basis must be one of bessel, gaussian or null, not 'besel' .did you mean 'bessel'",
+        ),
         ({"energies": {"Si": "x"}}, r"part\.energies\.Si must be a number, not 'x'"),
         ({"energies": {1: 2.0}}, r"the name '1' in part\.energies must be text, not 1"),
-        ({"energies": "guess"}, r"part\.energies must be one of fit, not 'guess'"),
+        ({"energies": "guess"}, r"part\.energies must be fit or a group of settings, not 'guess'"),
     ],
 )
 def test_a_setting_that_does_not_fit_the_signature_is_refused(changes: dict[str, Any], message: str) -> None:

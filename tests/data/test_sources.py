@@ -26,7 +26,7 @@ def test_a_source_of_another_package_gives_the_frames(write, make_silicon):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("fiel", r"data\.source must be text among file, bundled, rmd17, md17 or text such as package.module:function"),
+        ("fiel", r"data\.source must be one of file, bundled, rmd17, md17 or text such as package.module:function"),
         ("nowhere:frames", "data.source = nowhere:frames cannot be imported"),
     ],
 )

@@ -105,6 +105,12 @@ def test_what_cannot_be_imported_faithfully_is_refused(change, complaint):
         from_upstream("mace", arrays, changed)
 
 
+def test_a_nonlinear_interaction_that_jumps_at_the_cutoff_is_refused():
+    arrays, hyperparameters = load(OWN / "mace" / "HOSi_nonlinear.json")
+    with pytest.raises(UpstreamError, match=r"apply_cutoff = True .* would jump at the cutoff"):
+        from_upstream("mace", arrays, hyperparameters | {"apply_cutoff": True})
+
+
 def test_missing_arrays_and_unknown_kinds_are_named():
     arrays, hyperparameters = load(CLI_MODEL)
     with pytest.raises(UpstreamError, match="unknown; use one of: mace, nequip, allegro"):

@@ -12,6 +12,7 @@ OPTIONS = {
     "mace L=2": {"max_L": 2, "num_channels": 12},
     "mace 32 channels": {"num_channels": 32, "max_ell": 3},
     "mace density": {"interaction_first": "density", "interaction": "density_residual"},
+    "mace nonlinear": {"interaction_first": "nonlinear", "interaction": "nonlinear", "envelope_on": "weights"},
     "nequip": {},
     "nequip parity": {"parity": True, "l_max": 2, "num_features": 16, "num_layers": 3},
     "allegro": {},

@@ -11,6 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from samples import make_potential
 
+from scalarpath.backbones.interface import OF_THE_POTENTIAL
 from scalarpath.core.errors import CheckpointError, TrustError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.potential import load_potential, read_checkpoint, to_checkpoint
@@ -98,7 +99,7 @@ def test_a_checkpoint_runs_no_code_that_it_names(tmp_path, outside, place):
 def test_what_the_user_names_or_has_imported_is_loaded(tmp_path, outside, trust):
     content = to_checkpoint(make_potential("panpgs"))
     defaults = OmegaConf.to_container(OmegaConf.load(CONF_DIR / "backbone" / "mace.yaml"))
-    options = {key: defaults[key] for key in defaults if key not in ("cutoff", "pair_cutoffs")}
+    options = {key: defaults[key] for key in defaults if key not in OF_THE_POTENTIAL}
     backbone = {**options, **content["config"]["backbone"], "kind": outside}
     torch.save({**content, "config": {**content["config"], "backbone": backbone}}, tmp_path / "theirs.ckpt")
     if trust == ["outside"]:  # the beginning of a name is not the name

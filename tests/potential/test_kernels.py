@@ -52,7 +52,9 @@ def test_the_convolution_equals_our_own(irreps, gated):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("kind", "head"), [("mace", "panpgs"), ("nequip", "panpgs"), ("mace", "baseline")])
+@pytest.mark.parametrize(
+    ("kind", "head"), [("mace", "panpgs"), ("nequip", "panpgs"), ("mace", "baseline"), ("mace", "nonlinear")]
+)
 def test_predictions_and_gradients_of_a_loss_agree(kind, head):
     potential = make_potential(head, kind=kind, dtype="float64").train()
     state = set(potential.state_dict())

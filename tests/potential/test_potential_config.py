@@ -8,9 +8,10 @@ import pytest
 import torch
 from samples import SMALL, SMALL_ALLEGRO, SMALL_MACE, SMALL_NEQUIP, group
 
-from scalarpath.backbones.interface import backbone_class
+from scalarpath.backbones.interface import OF_THE_POTENTIAL, backbone_class
 from scalarpath.core.errors import ConfigError
 from scalarpath.potential import build_potential, check_settings, configuration
+from scalarpath.potential.configuration import potential_config
 
 GOOD = {
     "species": [14],
@@ -32,7 +33,7 @@ GOOD = {
         ({"species": [14, 14]}, "must be distinct"),
         ({"species": [0]}, "species must be at least 1"),
         ({"dtype": "float16"}, "dtype must be one of float32, float64"),
-        ({"repulsion": "born"}, "repulsion must be one of zbl, not 'born'"),
+        ({"repulsion": "born"}, "repulsion must be zbl or null, not 'born'"),
         ({"colour": "red"}, "has no setting 'colour'"),
         ({"backbone": 3}, "backbone must be a group of settings, not 3"),
         ({"backbone": SMALL_MACE | {"kind": "schnet"}}, "backbone 'schnet' is unknown; use mace, nequip, allegro or"),
@@ -109,7 +110,7 @@ def test_the_good_one_is_built():
 @pytest.mark.parametrize("kind", SMALL)
 def test_an_option_that_is_left_out_has_the_value_of_the_yaml_file(kind):
     """Checkpoints from before an option was there, and callers from Python, leave some out."""
-    spelled = {key: value for key, value in group("backbone", kind).items() if key not in ("cutoff", "pair_cutoffs")}
+    spelled = {key: value for key, value in group("backbone", kind).items() if key not in OF_THE_POTENTIAL}
     full, bare = (build_potential(GOOD | {"backbone": backbone}) for backbone in (spelled, {"kind": kind}))
     assert bare.config["backbone"] == {"kind": kind}
     assert full.state_dict().keys() == bare.state_dict().keys()
@@ -120,3 +121,20 @@ def test_no_constructor_of_a_backbone_has_a_default():
     for kind in SMALL:
         parameters = inspect.signature(backbone_class(kind)).parameters.values()
         assert all(parameter.default is parameter.empty for parameter in parameters), kind
+
+
+def test_the_number_of_neighbours_of_the_configuration_goes_before_that_of_the_data():
+    backbone = {"kind": "mace", "cutoff": 4.0, "avg_num_neighbors": None}
+    for own, used in ((None, 42.0), (1.0, 1.0)):
+        config = potential_config([47], {**backbone, "avg_num_neighbors": own}, {"name": "baseline", "parts": {}})
+        potential = build_potential(config)
+        potential.set_statistics({47: 0.0}, scale=1.0, shift=0.0, avg_num_neighbors=42.0)
+        assert potential.backbone.mean_degree == used
+
+
+def test_a_stored_configuration_without_a_number_of_neighbours_divides_by_that_of_its_data():
+    config = potential_config([47], {"kind": "mace", "cutoff": 4.0}, {"name": "baseline", "parts": {}})
+    del config["avg_num_neighbors"]
+    potential = build_potential(config)
+    potential.set_statistics({47: 0.0}, scale=1.0, shift=0.0, avg_num_neighbors=42.0)
+    assert potential.backbone.mean_degree == 42.0

@@ -290,7 +290,7 @@ def test_wandb_saves_the_dashboard_of_the_chosen_project_after_all_is_written(
         ("+run=x", "config has no setting 'run'"),
         ("+bootstrap.draws=3", "bootstrap has no setting 'draws'"),
         ("bootstrap.samples=0", "bootstrap.samples must be at least 1"),
-        ("claims=mine", "claims must be one of published"),
+        ("claims=mine", "claims must be published or null"),
         ("where=3", "where must be a group of settings, not 3"),
     ],
 )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlparse
 
 import pytest
 import wandb
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from toy_training import ToyData, ToyPotential, new_directory, toy_job
 
 from scalarpath.core.errors import ConfigError
@@ -23,7 +25,7 @@ from scalarpath.runs import sections
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.runs.sections import LoggerSettings
 from scalarpath.training.fit import fit
-from scalarpath.training.loggers import build_loggers, finish_loggers, has_credentials
+from scalarpath.training.loggers import arm_of, build_loggers, finish_loggers, has_credentials
 
 WANDB: dict[str, Any] = {
     "project": "scalarpath", "entity": None, "group": "si_mace", "name": None, "tags": ["a", "b"], "mode": "auto",
@@ -91,7 +93,7 @@ def test_an_offline_run_read_back_has_every_epoch_the_arm_and_the_summary(tmp_pa
     assert (state["config"]["head"]["name"], state["config"]["data"]["name"], state["config"]["seed"]) == (
         "pan", "toy", 0
     )  # fmt: skip
-    assert state["config"]["arm"] == "toy_toy_pan"
+    assert state["config"]["arm"] == arm_of(job.config)
     assert (state["state"], state["project"]) == ("finished", "scalarpath")
     assert (state["summary"]["test/forces_mae_meV_A"], state["summary"]["overhead/train_ratio"]) == (5.0, 1.1)
 
@@ -101,6 +103,19 @@ def test_a_failed_run_is_closed_as_failed(tmp_path: Path, without_key: None) -> 
     finish_loggers(build_loggers(wandb_settings(), directory, toy_job().config), None)
     _, state = read_back(directory)
     assert state["exit_code"] == 1
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_arm() -> None:
+    def arm(*overrides: str) -> str:
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            composed = compose("train", ["head=pan", *overrides])
+        return arm_of(cast(dict[str, Any], OmegaConf.to_container(composed, resolve=False)))
+
+    first = arm("data=lif")
+    assert re.fullmatch(r"lif_mace-[0-9a-f]{4}_pan_80epochs", first)
+    assert arm("data=lif", "seed=3", "trainer.threads=2") == first
+    others = ("trainer.max_epochs=160", "data.train_size=40", "backbone=mace_medium", "backbone=nequip", "head=pgs")
+    assert len({first, *(arm("data=lif", other) for other in others)}) == len(others) + 1
 
 
 def test_runs_of_one_data_set_and_backbone_are_a_group() -> None:

@@ -29,6 +29,9 @@ BACKBONES = {
     "allegro": "scalarpath.backbones.allegro:Allegro",
 }
 
+# what the section of a backbone says about the potential around it; no constructor of a backbone has these
+OF_THE_POTENTIAL = ("cutoff", "pair_cutoffs", "avg_num_neighbors")
+
 # options that backbones share
 Degree = Annotated[int, Range(at_least=0, at_most=4)]
 Exponent = Annotated[float, Range(at_least=2, at_most=12)]
@@ -122,4 +125,4 @@ def _defaults(kind: str) -> dict[str, Any]:
     if kind not in BACKBONES:
         return {}
     content = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.load(CONF_DIR / "backbone" / f"{kind}.yaml")))
-    return {name: value for name, value in content.items() if name not in ("kind", "cutoff", "pair_cutoffs")}
+    return {name: value for name, value in content.items() if name not in ("kind", *OF_THE_POTENTIAL)}

@@ -62,9 +62,6 @@ class Among:
 
     names: Collection[str]
 
-    def __str__(self) -> str:
-        return f"among {', '.join(self.names)}"
-
     def check(self, value: str, where: str) -> None:
         """Raise ConfigError for another text."""
         choose(value, self.names, where)
@@ -242,7 +239,7 @@ def _checked_list(value: Any, origin: Any, arguments: tuple[Any, ...], where: st
 
 
 def _alternative(value: Any, hints: tuple[Any, ...], where: str) -> Any:
-    """The value as the first alternative that takes it; with one besides null, its own error."""
+    """The value as the first alternative that takes it; the error of one that fits alone, or what all of them allow."""
     if value is None and type(None) in hints:
         return None
     errors = {}
@@ -252,25 +249,36 @@ def _alternative(value: Any, hints: tuple[Any, ...], where: str) -> Any:
                 return checked(value, hint, where)
             except ConfigError as error:
                 errors[hint] = error
-    # the one alternative whose kind the value has explains best what is wrong
-    fitting = [error for hint, error in errors.items() if _fits(value, hint)]
-    if len(fitting) == 1 or len(errors) == 1:
-        raise (fitting or list(errors.values()))[0]
-    raise ConfigError(f"{where} must be {' or '.join(map(describe, hints))}, not {shown(value)}.")
+    # the one alternative whose kind the value has explains best what is wrong, unless it is a list of words: what is
+    # not in it may have been meant as something else
+    fitting = [hint for hint in errors if _fits(value, hint)]
+    chosen = fitting if len(fitting) == 1 else list(errors)
+    if len(chosen) == 1 and not _choice(chosen[0]):
+        raise errors[chosen[0]]
+    words = [word for hint in errors for word in _choice(hint)]
+    allowed = " or ".join(map(describe, hints))
+    raise ConfigError(f"{where} must be {allowed}, not {shown(value)}{nearest(value, words)}.")
 
 
 def describe(hint: Any) -> str:
     """What an annotation allows, in words: ``a number greater than 0 and less than 1``."""
     origin, arguments = get_origin(hint), get_args(hint)
+    if words := _choice(hint):
+        return f"{'one of ' if len(words) > 1 else ''}{', '.join(map(str, words))}"
     if origin is Annotated:
         return " ".join([describe(arguments[0]), *map(str, arguments[1:])])
     if origin in (Union, types.UnionType):
         return " or ".join(map(describe, arguments))
-    if origin is Literal:
-        return " | ".join(map(str, arguments))
     if (origin or hint) in (list, tuple, _SequenceType):
         return "a list"
     return _NOUNS.get(hint, "null" if hint is type(None) else "a group of settings")
+
+
+def _choice(hint: Any) -> Collection[Any]:
+    """The values among which an annotation lets choose, such as those of a Literal; none where it is no such list."""
+    if get_origin(hint) is Annotated:
+        return next((limits.names for limits in get_args(hint)[1:] if isinstance(limits, Among)), ())
+    return get_args(hint) if get_origin(hint) is Literal else ()
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -111,6 +111,11 @@ class EdgeGeometry(EdgeDistances):
             edge_cutoff=edge_cutoff,
             atom_counts=atom_counts,
         )
+
+    def directed(self) -> EdgeGeometry:
+        """The same with every edge a pair by itself, for what differs between the two directions."""
+        edges = torch.arange(self.centre.shape[0], device=self.centre.device)
+        return replace(self, edge_pair=edges, pair_edge=edges, edge_reverse=None)
 
     @property
     def dense(self) -> bool:

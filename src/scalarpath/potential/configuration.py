@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from scalarpath.backbones import Backbone, build_backbone
-from scalarpath.backbones.interface import option_names
+from scalarpath.backbones.interface import OF_THE_POTENTIAL, option_names
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.memory import memory_of_machine
-from scalarpath.core.settings import Cutoff, Range, checked
+from scalarpath.core.settings import Cutoff, Positive, Range, checked
 from scalarpath.heads import ScalarPathway, build_head
 
 BYTES_PER_PARAMETER = 24  # in float32: itself, gradient, three moments of the optimizer, average
@@ -34,6 +34,7 @@ class PotentialSettings:
     backbone: dict[str, Any]
     head: dict[str, Any]
     pair_cutoffs: dict[str, Cutoff | dict[str, Cutoff]] | None = None
+    avg_num_neighbors: Positive | None = None
     dtype: Literal["float32", "float64"] = "float32"
     repulsion: Literal["zbl"] | None = None
 
@@ -67,13 +68,12 @@ def potential_config(
     dtype: str = "float32",
     repulsion: str | None = None,
 ) -> dict[str, Any]:
-    """Configuration for ``build_potential`` from config groups; that of the backbone holds the cutoffs."""
+    """Configuration for ``build_potential`` from config groups; that of the backbone holds OF_THE_POTENTIAL."""
     return {
         "species": list(species),
-        "cutoff": backbone["cutoff"],
-        "pair_cutoffs": backbone.get("pair_cutoffs"),
+        **{name: backbone.get(name) for name in OF_THE_POTENTIAL},
         "dtype": dtype,
-        "backbone": {key: value for key, value in backbone.items() if key not in ("cutoff", "pair_cutoffs")},
+        "backbone": {key: value for key, value in backbone.items() if key not in OF_THE_POTENTIAL},
         "head": head,
         "repulsion": repulsion,
     }

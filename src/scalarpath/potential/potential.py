@@ -41,6 +41,7 @@ class Potential(nn.Module):
         backbone, head = build_networks(config, seed)
         self.backbone, self.head = backbone.to(self.dtype), head.to(self.dtype)
         self.repulsion = ZBL(self.species).to(self.dtype) if settings.repulsion else None
+        self.avg_num_neighbors = settings.avg_num_neighbors
         pairs = settings.cutoff_table()
         self.register_buffer("pair_cutoffs", None if pairs is None else pairs.to(self.dtype), persistent=False)
         index = torch.full((120,), -1)
@@ -131,14 +132,18 @@ class Potential(nn.Module):
         return species
 
     def set_statistics(self, e0s: Mapping[int, float], scale: float, shift: float, avg_num_neighbors: float) -> None:
-        """E0s (eV per atom, by atomic number), energy scale (eV), shift (eV per atom) and mean degree."""
+        """E0s (eV per atom, by atomic number), energy scale (eV), shift (eV per atom) and mean degree.
+
+        The configuration's own ``avg_num_neighbors`` goes before the one given here.
+        """
         missing = set(self.species) - set(e0s)
         if missing:
             raise ConfigError(f"no E0 for atomic number {min(missing)}; give one for each of {self.species}.")
         self.e0.copy_(torch.tensor([e0s[z] for z in self.species], dtype=torch.float64))
         self.scale.fill_(scale)
         self.shift.fill_(shift)
-        self.backbone.set_mean_degree(avg_num_neighbors)
+        own = self.avg_num_neighbors
+        self.backbone.set_mean_degree(avg_num_neighbors if own is None else own)
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Data]) -> None:
@@ -195,8 +200,9 @@ def build_potential(config: Mapping[str, Any], *, seed: int = 0, neighbours: flo
     """Potential of a plain configuration; backbone and head draw their parameters from separate generators of ``seed``.
 
     Keys: species (atomic numbers), cutoff (Å), pair_cutoffs (null, or shorter cutoffs of ordered pairs by chemical
-    symbols, {centre: {neighbour: Å}} or {centre: Å}), dtype (float32 | float64), backbone {kind, options}, head {name,
-    parts, descriptors, and the changes that the arm makes to the backbone: backbone {options}, or widen, see
+    symbols, {centre: {neighbour: Å}} or {centre: Å}), avg_num_neighbors (the normalisation of sums over neighbours;
+    null: the mean number of neighbours of the train frames), dtype (float32 | float64), backbone {kind, options}, head
+    {name, parts, descriptors, and the changes that the arm makes to the backbone: backbone {options}, or widen, see
     ``widening``}, repulsion (null | zbl). ``neighbours`` is the mean number of an atom's neighbours in the data, at
     which a widening counts operations. Raises ConfigError for an unknown or impossible setting.
     """

@@ -71,8 +71,8 @@ SECTIONS = ("Errors", "Learning curves", "Cost", "Training health", "Artifacts")
 def build_workspace(entity: str, project: str) -> Workspace:
     """The specification of the dashboard, built without network.
 
-    Runs are grouped by arm (data set, backbone and head, ``scalarpath.training.loggers.arm_of``): bars and curves are
-    means over seeds, with their range. Raises ConfigError where wandb-workspaces is not installed.
+    Runs are grouped by arm (data set, backbone, head and budget, ``scalarpath.training.loggers.arm_of``): bars and
+    curves are means over seeds, with their range. Raises ConfigError where wandb-workspaces is not installed.
     """
     workspaces, panels = _packages()
     return workspaces.Workspace(

@@ -26,7 +26,7 @@ from scalarpath.report.paired_tests import (
 from scalarpath.report.settings import BootstrapSettings
 
 ARM = "panpgs"
-CONTROLS = ("ctrl_mlp", "wide_param", "wide_flop", "density", "panpgs_shuffle")
+CONTROLS = ("ctrl_mlp", "wide_param", "wide_flop", "density", "nonlinear", "panpgs_shuffle")
 ALL_DATA = "all data sets"
 FEW_GROUPS = 10
 NEEDED_SEEDS = 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import netrc
 import os
 import secrets
@@ -74,9 +76,21 @@ def log_figures(loggers: list[Logger], files: Sequence[Path]) -> None:
 
 
 def arm_of(config: Mapping[str, Any]) -> str:
-    """Data set, backbone and head in one word: runs that differ in nothing but the seed share it."""
-    names = (config[group].get(key) for group, key in (("data", "name"), ("backbone", "kind"), ("head", "name")))
-    return "_".join(str(name) for name in names)
+    """One word that runs share which differ in nothing but the seed, such as ``si_mace-3f2a_panpgs_80epochs``.
+
+    It has what a report compares and what it never averages over (``scalarpath.report.cells``): data set, number of
+    train frames where that was chosen, backbone with four letters that stand for its settings, head, epochs.
+    """
+    data, backbone = config["data"], config["backbone"]
+    settings = hashlib.sha256(json.dumps(backbone, sort_keys=True).encode()).hexdigest()[:4]
+    frames = data.get("train_size")
+    words = (
+        data.get("name") if frames is None else f"{data.get('name')}-{frames}frames",
+        f"{backbone.get('kind')}-{settings}",
+        config["head"].get("name"),
+        f"{config['trainer']['max_epochs']}epochs",
+    )
+    return "_".join(str(word) for word in words)
 
 
 def has_credentials() -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from scalarpath.backbones.mace import MACE, MACELayer
+from scalarpath.backbones.mace_nonlinear import NonlinearInteraction
 from scalarpath.core.errors import UpstreamError
 from scalarpath.nn.contraction.couplings import coupling_tensor, symmetrised
 from scalarpath.nn.mlp import ACTIVATIONS, MLP
@@ -23,6 +24,7 @@ INTERACTIONS = {
     "RealAgnosticResidualInteractionBlock": "residual",
     "RealAgnosticDensityInteractionBlock": "density",
     "RealAgnosticDensityResidualInteractionBlock": "density_residual",
+    "RealAgnosticResidualNonLinearInteractionBlock": "nonlinear",
 }
 # options without a native equivalent, each with the values that leave the model as it is
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -96,6 +98,11 @@ def _config(arrays: UpstreamArrays, hp: Mapping[str, Any]) -> dict[str, Any]:
                 f"upstream {name} {block} has no native equivalent; use one of: {', '.join(INTERACTIONS)}."
             )
         interactions[key] = INTERACTIONS[block]
+    if "nonlinear" in interactions.values() and hp.get("apply_cutoff", True):
+        raise UpstreamError(
+            "upstream option apply_cutoff = True has no native equivalent with a nonlinear interaction, whose energy "
+            "would jump at the cutoff; import a model with apply_cutoff = False."
+        )
     radial_type = hp.get("radial_type") or "bessel"
     # upstream's "chebyshev" has wrong gradients, since torch's polynomial is not differentiable
     if radial_type not in RADIAL_BASES:
@@ -147,12 +154,15 @@ def _fill_radial(arrays: UpstreamArrays, backbone: MACE) -> None:
 
 def _fill_layer(arrays: UpstreamArrays, layer: MACELayer, interaction: str, product: str) -> None:
     arrays.fill_blocks(layer.linear_up.weights, interaction + "linear_up.weight")
-    for k, weight in enumerate(layer.radial_mlp.weights):
-        arrays.fill(weight, f"{interaction}conv_tp_weights.layer{k}.weight")
-    arrays.fill_blocks(layer.linear.weights, interaction + "linear.weight")
-    arrays.fill_blocks(layer.skip.weights, interaction + "skip_tp.weight", transposed=True)
-    if layer.density_mlp is not None:
-        arrays.fill(layer.density_mlp.weights[0], interaction + "density_fn.layer0.weight")
+    if layer.nonlinear is not None:
+        _fill_nonlinear(arrays, layer.nonlinear, interaction)
+    else:
+        for k, weight in enumerate(layer.radial_mlp.weights):
+            arrays.fill(weight, f"{interaction}conv_tp_weights.layer{k}.weight")
+        arrays.fill_blocks(layer.linear.weights, interaction + "linear.weight")
+        arrays.fill_blocks(layer.skip.weights, interaction + "skip_tp.weight", transposed=True)
+        if layer.density_mlp is not None:
+            arrays.fill(layer.density_mlp.weights[0], interaction + "density_fn.layer0.weight")
     contraction = layer.contraction
     for degree in range(contraction.l_out + 1):
         prefix = f"{product}symmetric_contractions.contractions.{degree}."
@@ -162,6 +172,28 @@ def _fill_layer(arrays: UpstreamArrays, layer: MACELayer, interaction: str, prod
             weight = _native_weights(arrays, contraction.l_in, degree, nu, name, f"{prefix}U_matrix_{nu}")
             contraction.weights[f"{degree}_{nu}"].data.copy_(weight)
     arrays.fill_blocks(layer.update.weights, product + "linear.weight")
+
+
+def _fill_nonlinear(arrays: UpstreamArrays, block: NonlinearInteraction, prefix: str) -> None:
+    for vectors, name in ((block.source, "source_embedding"), (block.target, "target_embedding")):
+        arrays.fill(vectors, f"{prefix}{name}.weight")
+    for mlp, name in ((block.radial_mlp, "conv_tp_weights"), (block.density_mlp, "density_fn")):
+        # linear layer, norm and activation of every hidden layer, then a linear layer, are numbered through
+        for k, (weight, bias) in enumerate(zip(mlp.weights, mlp.biases, strict=True)):
+            arrays.fill(weight.T, f"{prefix}{name}.net.{3 * k}.weight")
+            arrays.fill(bias, f"{prefix}{name}.net.{3 * k}.bias")
+        for k, (gain, shift) in enumerate(zip(mlp.gains, mlp.shifts, strict=True)):
+            arrays.fill(gain, f"{prefix}{name}.net.{3 * k + 1}.weight")
+            arrays.fill(shift, f"{prefix}{name}.net.{3 * k + 1}.bias")
+    for linear, name in (
+        (block.linear, "linear_1"),
+        (block.residual, "linear_res"),
+        (block.linear_out, "linear_2"),
+        (block.skip, "skip_tp"),
+    ):
+        arrays.fill_blocks(linear.weights, f"{prefix}{name}.weight")
+    for number, name in ((block.alpha, "alpha"), (block.beta, "beta")):
+        arrays.fill(number, prefix + name)
 
 
 def _native_weights(arrays: UpstreamArrays, l_max: int, degree: int, nu: int, name: str, coupling_name: str) -> Tensor:

@@ -23,6 +23,7 @@ INTERACTIONS = {
     "residual": "RealAgnosticResidualInteractionBlock",
     "density": "RealAgnosticDensityInteractionBlock",
     "density_residual": "RealAgnosticDensityResidualInteractionBlock",
+    "nonlinear": "RealAgnosticResidualNonLinearInteractionBlock",
 }
 TRANSFORMS = {None: "None", "agnesi": "Agnesi", "soft": "Soft"}
 RECIPES: dict[str, tuple[str, ...]] = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from scalarpath.backbones.interface import OF_THE_POTENTIAL
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import write_text
 from scalarpath.core.metrics import metric_name
@@ -24,7 +25,7 @@ MONITOR = "val0_epoch/weighted_sum"
 FIELDS = {"energy": "total_energy", "forces": "forces", "stress": "stress"}
 LOGGED = {"energy": "per_atom_energy_mae", "forces": "forces_mae", "stress": "stress_mae"}
 TWO_BODY = ("num_bessels", "bessel_trainable", "polynomial_cutoff_p")
-NOT_UPSTREAM = ("kind", "cutoff", "pair_cutoffs", "two_body", "num_splines", "spline_span")
+NOT_UPSTREAM = ("kind", *OF_THE_POTENTIAL, "two_body", "num_splines", "spline_span")
 
 
 def command(task: Task) -> list[str]:
