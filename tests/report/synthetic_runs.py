@@ -32,13 +32,16 @@ CONFIG: dict[str, Any] = {
     "compile": False,
     "kernels": None,
     "measure_overhead": False,
+    "evaluate_test": True,
 }
 
 
-def report_of(*places: Path, samples: int = 200, seed: int = 0) -> Aggregate:
+def report_of(
+    *places: Path, samples: int = 200, seed: int = 0, part: str | None = None, claims: str | None = "published"
+) -> Aggregate:
     """What a report on the runs in ``places`` says, with verdicts on the published claims."""
     bootstrap, dashboard = BootstrapSettings(samples, seed), DashboardSettings("", None)
-    return aggregate(ReportSettings(list(map(str, places)), {}, "published", bootstrap, False, dashboard, ""))
+    return aggregate(ReportSettings(list(map(str, places)), {}, part, claims, bootstrap, False, dashboard, ""))
 
 
 def write_run(

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from synthetic_runs import about, report_of, write_arm, write_json, write_ladder, write_run
 
+from scalarpath.core.metrics import TEST, TRAIN, VALIDATION
 from scalarpath.report.ladder_drawings import error_over_ladder, known_parts
 from scalarpath.report.noise import PLANNED_EFFECT, gain, variation
 from scalarpath.report.page import page_of
 from scalarpath.report.pictures import pictures
 from scalarpath.report.power import needed_pairs, power, smallest_effect
 from scalarpath.report.preface import preface
-from scalarpath.report.runs import TEST, TRAIN, VALIDATION
 from scalarpath.report.table import UNKNOWN
 from scalarpath.report.tables import tables
 

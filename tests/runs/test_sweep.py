@@ -64,7 +64,9 @@ class FakeTrainings:
         if seed == 2 and not resume:
             log.touch()
             return -9
-        errors = {"test/energy_mae_meV_atom": 12.34, "test/forces_mae_meV_A": 1234.5}
+        errors = {"valid_frames/energy_mae_meV_atom": 11.5}
+        if resume or settings.evaluate_test:
+            errors |= {"test/energy_mae_meV_atom": 12.34, "test/forces_mae_meV_A": 1234.5}
         directory.finish({"best/val/loss": 0.5 + seed, "stopped_by": "max_epochs", **errors})
         return 0
 
@@ -197,6 +199,20 @@ def test_what_decides_no_number_makes_no_other_job(trainings, monkeypatch) -> No
     others = ("measure_overhead=true", "callbacks.progress.style=none", "data.cache=false", "logger=tensorboard")
     assert train(monkeypatch, "seed=0", *others) == 0
     assert trainings.started == [("new", 0)]
+
+
+def test_a_sweep_that_leaves_test_parts_closed_shows_validation_errors_and_never_trains_a_job_again(
+    trainings, monkeypatch, capsys
+) -> None:
+    assert train(monkeypatch, "seed=0", "evaluate_test=false") == 0
+    shown = capsys.readouterr().out
+    assert "11.5 meV/atom" in shown
+    assert "MAE on the validation set; the test part is closed (evaluate_test=false)" in " ".join(shown.split())
+    assert train(monkeypatch, "seed=0,3") == 0
+    assert [seed for _, seed in trainings.started] == [0, 3]
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("si_")}
+    assert rows.popitem()[1][2:4] == ["test", "12.34"]
+    assert rows.popitem()[1][2:4] == ["validation", "11.5"]
 
 
 def test_a_sweep_of_an_earlier_version_finds_its_jobs_by_their_settings(trainings, monkeypatch) -> None:

@@ -54,6 +54,11 @@ FRAME_STATISTICS = STATISTICS | {
 }
 """By name: those of a single structure, where the sign of an error tells something too."""
 
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+PARTS = {TRAIN: "train_frames", VALIDATION: "valid_frames", TEST: "test"}
+"""Parts of the data on which the weights of the best epoch are evaluated, with the prefix of their errors in
+summary.json."""
+
 ERROR_SIZES = tuple(statistic.name for statistic in _TABLE if statistic.has_unit)
 """The statistics that are sizes of errors in the unit of the quantity, which reports compare."""
 
@@ -72,6 +77,11 @@ def metric_name(quantity: str, statistic: str = "mae") -> str:
 def labels_name(quantity: str) -> str:
     """Name of the number of labels behind the metrics of a quantity."""
     return f"{quantity}_labels"
+
+
+def judged_part(summary: Mapping[str, Any]) -> str:
+    """The part of the data by whose errors a run is judged: TEST, or VALIDATION while no test error was measured."""
+    return TEST if any(key.startswith(f"{PARTS[TEST]}/") for key in summary) else VALIDATION
 
 
 def logged_metrics(weighed: Collection[str]) -> dict[str, tuple[str, str] | None]:

@@ -31,6 +31,7 @@ from scalarpath.evaluation.output import (
 )
 from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.potential import Potential
+from scalarpath.runs.job import Job
 from scalarpath.runs.provenance import git_revision, versions
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.loggers import build_loggers, finish_loggers, log_figures
@@ -73,20 +74,21 @@ def bench_of_training(config: Mapping[str, Any]) -> str:
 
 
 def measure_trained(
-    potential: Potential, data: AtomicDataModule, config: dict[str, Any], directory: RunDirectory, loggers: list[Logger]
+    potential: Potential, data: AtomicDataModule, job: Job, directory: RunDirectory, loggers: list[Logger]
 ) -> dict[str, Any]:
     """The artifacts of a potential at the end of its training; returns flat numbers for summary.json.
 
-    config: of the run, whose ``artifacts`` names the size. A measure that fails is named under ``artifact/failed`` and
-    does not end the run.
+    A measure that fails is named under ``artifact/failed`` and does not end the run. Those of test frames are left out
+    where the job keeps its test part closed.
     """
+    config = job.config
     bench = bench_of_potential(
         potential,
         bench_reference(bench_of_training(config)),
         TRAINING_DTYPES,
         potential.device,
         data.train_graphs,
-        data.test_graphs,
+        data.test_graphs if job.evaluate_test else (),
     )
     header = _versions() | {"calculator": {"run": directory.path.name}, "size": config["artifacts"]}
     settings = measure_settings(preset(config["artifacts"]), list(MEASURES))
@@ -107,9 +109,15 @@ def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
     refuse_foreign_files(directory / FOLDER, settings.artifact)
     prepare_folder(directory / FOLDER)
     data = found.read_data()
+    was_closed = found.is_closed
     errors = found.errors(data)
     write_json(directory / FOLDER / "test_errors.json", {**found.identity(), **errors})
     Console().print(error_table({**found.summary, **errors}))
+    if was_closed:
+        place = found.directory.path
+        said = f"The test part is open now: test errors are in summary.json of {place}, the time in provenance.json."
+        Console().print(said, highlight=False, markup=False, soft_wrap=True)
+        _log(found, errors, [])
     if not settings.artifact:
         return []
     if given is None:
@@ -128,11 +136,17 @@ def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
         data.test_graphs,
     )
     outcomes = _measure(bench, settings, directory, found.identity())
-    if found.job.logger.wandb is not None and settings.output_dir is None:
-        loggers = build_loggers(found.job.logger, found.directory, found.job.config)
-        log_figures(loggers, _figures(outcomes, directory))
-        finish_loggers(loggers, flat_summary(outcomes))
+    if settings.output_dir is None:
+        _log(found, flat_summary(outcomes), _figures(outcomes, directory))
     return outcomes
+
+
+def _log(found: FinishedRun, numbers: Mapping[str, Any], figures: list[Path]) -> None:
+    """Add to the W&B run, where the training has made one."""
+    if found.job.logger.wandb is not None:
+        loggers = build_loggers(found.job.logger, found.directory, found.job.config)
+        log_figures(loggers, figures)
+        finish_loggers(loggers, numbers)
 
 
 def _subject(settings: EvaluationSettings) -> Subject | None:

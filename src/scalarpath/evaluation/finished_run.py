@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from scalarpath.core.errors import DataError
 from scalarpath.core.imports import names_from_file
+from scalarpath.core.metrics import TEST, judged_part
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential, load_potential
 from scalarpath.runs.continuation import check_places
 from scalarpath.runs.job import Job
+from scalarpath.runs.lock import sole_use
+from scalarpath.runs.provenance import git_revision, versions
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import errors_by_part
+from scalarpath.training.frame_errors import FrameErrors
 
 IDENTITY = ("data", "backbone", "head", "seed", "dtype", "best_epoch", "hash/data", "hash/config")
 
@@ -64,9 +70,34 @@ class FinishedRun:
             raise DataError(f"{said}: the data are split differently than in splits.json; use the run's version.")
         return data
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the test part was left closed by the training (``evaluate_test=false``), and by all until now."""
+        return not self.job.evaluate_test and judged_part(self.directory.read_json("summary.json")) != TEST
+
     def errors(self, data: AtomicDataModule) -> dict[str, Any]:
-        """Errors of test, validation and train frames and of a trivial predictor, under the names of summary.json."""
-        return errors_by_part(self.potential, data, self.job.evaluate_train_frames)
+        """Errors of test, validation and train frames and of a trivial predictor, under the names of summary.json.
+
+        A test part that is closed is opened: the run gets the files and numbers that it would have had, and
+        provenance.json the time (``test_opened``). Raises ConfigError where the run cannot be written then.
+        """
+        frames, closed = FrameErrors(), self.is_closed
+        with sole_use(self.directory.path) if closed else nullcontext():
+            errors = errors_by_part(self.potential, data, self.job.evaluate_train_frames, frames)
+            if closed:
+                self._open(errors, frames.to_csv(data.splits["test"], data.test_groups))
+        return errors
+
+    def _open(self, errors: Mapping[str, float], frames: str) -> None:
+        """Complete the run by its test errors; one that is cut off here counts as unfinished, and can be resumed."""
+        directory = self.directory
+        time = datetime.now(UTC).isoformat(timespec="seconds")
+        opened = {"time": time, "versions": versions(), "git": git_revision()}
+        record = directory.read_json("provenance.json") | {"test_opened": opened}
+        directory.begin()
+        directory.write_text("test_frames.csv", frames)
+        directory.write_json("provenance.json", record)
+        directory.finish(self.summary | {key: value for key, value in errors.items() if key not in self.summary})
 
     def identity(self) -> dict[str, Any]:
         """What was measured, for the files of the artifacts."""

@@ -15,7 +15,7 @@ from scalarpath.report.effects import ALL_DATA, Effect, all_effects, arms_by_eff
 from scalarpath.report.ladders import AXES, Convergence, Ladder, convergence, ladders
 from scalarpath.report.noise import Noise, noise_of
 from scalarpath.report.parts import PartErrors, part_errors
-from scalarpath.report.runs import Run, Unfinished, find_runs
+from scalarpath.report.runs import Run, Unfinished, comparing, find_runs
 from scalarpath.report.settings import PUBLISHED, ReportSettings
 from scalarpath.report.verdicts import Verdict, verdicts
 
@@ -51,6 +51,11 @@ class Aggregate:
         """All finished runs."""
         return [run for cell in self.cells for run in cell.runs()]
 
+    @property
+    def part(self) -> str:
+        """The part of the data whose errors are compared; all but TEST is development."""
+        return self.cells[0].part
+
 
 def aggregate(settings: ReportSettings) -> Aggregate:
     """Find, check and compare the runs of ``settings``.
@@ -58,7 +63,7 @@ def aggregate(settings: ReportSettings) -> Aggregate:
     Raises ConfigError for a place or key that does not exist, ReportError for runs that must not be compared.
     """
     finished, unfinished = find_runs(settings.runs, settings.where)
-    cells = cells_of(finished)
+    cells = cells_of(comparing(finished, settings.part, claims=settings.claims is not None))
     effects, missing = all_effects(cells, settings.bootstrap)
     cells = [replace(cell, arms={arm: cell.arms[arm] for arm in arms_by_effect(cell, effects)}) for cell in cells]
     effects = _in_order(effects, cells)

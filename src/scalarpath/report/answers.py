@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scalarpath.core.quantities import PRIMARY_FIRST, QUANTITIES
+from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.cells import BASELINE, Cell, Placed
 from scalarpath.report.costs import Cost, Ratio
 from scalarpath.report.effects import ALL_DATA, NEEDED_SEEDS, Effect, shown_change, shown_effect
 from scalarpath.report.paired_tests import t_test
+from scalarpath.report.runs import mae_of
 
 BETTER, NO_HEAD, UNDECIDED = "better than baseline", "no head is better", "undecided"
 _MOST_RIVALS = 3  # named in a sentence
@@ -93,8 +94,7 @@ def _nothing_to_compare(cell: Cell) -> tuple[str, tuple[str, ...]]:
 
 def _for_head(ranks: Sequence[Rank], prop: str, cells: Sequence[Cell]) -> tuple[str, str, list[str]]:
     best, effect = ranks[0].arm, ranks[0].effects[prop]
-    noun = QUANTITIES[prop].noun
-    headline = f"{best} has the lowest {noun} MAE; against baseline: {shown_effect(effect)}."
+    headline = f"{best} has the lowest {mae_of(prop, effect.part)}; against baseline: {shown_effect(effect)}."
     doubts = list(_doubts(effect))
     if doubts:
         return UNDECIDED, headline, [f"Not sure that it is better than baseline: {'; '.join(doubts)}."]
@@ -116,10 +116,10 @@ def _for_head(ranks: Sequence[Rank], prop: str, cells: Sequence[Cell]) -> tuple[
 
 
 def _for_baseline(ranks: Sequence[Rank], prop: str, cells: Sequence[Cell]) -> tuple[str, str, list[str]]:
-    noun = QUANTITIES[prop].noun
     second = ranks[1]
+    mae = mae_of(prop, second.effects[prop].part)
     shown = shown_effect(second.effects[prop])
-    headline = f"No head has a lower {noun} MAE than baseline; next is {second.arm}: {shown}."
+    headline = f"No head has a lower {mae} than baseline; next is {second.arm}: {shown}."
     few = min(len(rank.effects[prop].seeds) for rank in ranks[1:])
     open_ = [rank.arm for rank in ranks[1:] if not rank.effects[prop].low > 0]
     doubts = [f"{few} of {NEEDED_SEEDS} seeds"] if few < NEEDED_SEEDS else []
@@ -162,7 +162,7 @@ def _other_quantities(ranks: Sequence[Rank], prop: str) -> Iterator[str]:
         name = first.arm if first.mean < 0 else BASELINE
         if name != ranks[0].arm:
             tail = f": {shown_effect(first)}" if name == first.arm else ""
-            yield f"By {quantity.noun} MAE {name} comes first{tail}."
+            yield f"By {mae_of(first.prop, first.part)} {name} comes first{tail}."
 
 
 def _cost(rank: Rank) -> Iterator[str]:

@@ -69,6 +69,11 @@ class Cell(Placed):
     arms: dict[str, dict[int, Run]]
     parting: dict[str, str]
 
+    @property
+    def part(self) -> str:
+        """The part of the data whose errors are compared, the same for all runs."""
+        return self.runs()[0].part
+
     def runs(self) -> list[Run]:
         """All of them, by arm and seed."""
         return [run for seeds in self.arms.values() for run in seeds.values()]

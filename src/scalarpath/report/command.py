@@ -18,6 +18,7 @@ from rich.table import Table
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign, write_text
+from scalarpath.core.metrics import PARTS, TEST
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.core.terminal import table_console
 from scalarpath.report.aggregate import Aggregate, aggregate
@@ -26,17 +27,14 @@ from scalarpath.report.artifact_rows import ArtifactLine
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.effects import Effect, percent
 from scalarpath.report.preface import preface
-from scalarpath.report.runs import PARTS, Run
+from scalarpath.report.runs import Run, parts_shown
 from scalarpath.report.settings import ReportSettings
 from scalarpath.report.table import UNKNOWN
 from scalarpath.report.tables import change
 from scalarpath.report.verdicts import NOT_REPLICATED, REPLICATED, UNDECIDED
 
 STYLES = {BETTER: "green", REPLICATED: "green", NO_HEAD: "red", NOT_REPLICATED: "red", UNDECIDED: "yellow"}
-_IN_RUNS = (
-    *(f"{prefix}/" for prefix in reversed(PARTS.values())),
-    *("trivial/", "parameters/", "flops/", "overhead/", "time/", "best/", "artifact/"),
-)
+_IN_RUNS = ("parameters/", "flops/", "overhead/", "time/", "best/", "artifact/")
 
 
 def write_report(settings: ReportSettings) -> Aggregate:
@@ -62,7 +60,7 @@ def write_report(settings: ReportSettings) -> Aggregate:
     files = {
         "report.html": html(page),
         "report.md": markdown(page),
-        "runs.csv": _csv([_run_row(run) for run in found.runs]),
+        "runs.csv": _csv([_run_row(run, found.part) for run in found.runs]),
         "effects.csv": _csv([_effect_row(effect) for effect in found.effects]),
         "artifacts.csv": _csv([row for line in found.artifacts for row in _artifact_rows(line)]),
         **{f"{picture.name}.svg": picture.standalone() for picture in drawn},
@@ -99,11 +97,12 @@ def _revision() -> str:
     return "unknown" if git is None else git["commit"] + (" with local changes" if git["dirty"] else "")
 
 
-def _run_row(run: Run) -> dict[str, Any]:
+def _run_row(run: Run, part: str) -> dict[str, Any]:
     names = ("data", "backbone", "head", "seed", "dtype", "device", "epochs", "steps", "best_epoch", "stopped_by")
     row = {"run": str(run.path), **{name: run.summary.get(name) for name in names}}
     row |= {"train_frames": len(run.splits["train"]), "revision": run.revision}
-    row |= {key: value for key, value in run.summary.items() if key.startswith(_IN_RUNS)}
+    errors = [f"{PARTS[each]}/" for each in reversed(parts_shown(part))] + ["trivial/"] * (part == TEST)
+    row |= {key: value for key, value in run.summary.items() if key.startswith((*errors, *_IN_RUNS))}
     return row | {key: run.summary.get(key) for key in ("hash/data", "hash/config")}
 
 
@@ -160,7 +159,7 @@ def _show(found: Aggregate, paths: Sequence[Path]) -> None:
 
 def _effect_table(found: Aggregate) -> Table:
     """One line per comparison, the properties side by side."""
-    table = Table(title="Change of the test MAE in %, with 95 % t interval")
+    table = Table(title=f"Change of the {found.part} MAE in %, with 95 % t interval")
     shown = [quantity.name for quantity in PRIMARY_FIRST]
     lines: dict[tuple[str, ...], dict[str, Effect]] = {}
     for effect in found.effects:
@@ -170,7 +169,7 @@ def _effect_table(found: Aggregate) -> Table:
     # what is the same in all lines stands in the title, so that the table fits a terminal
     several = len(found.cells) > 1
     if not several:
-        table.title = f"{found.cells[0].name}: change of the test MAE in %, with 95 % t interval"
+        table.title = f"{found.cells[0].name}: change of the {found.part} MAE in %, with 95 % t interval"
     for column in (*(("data", "backbone") if several else ()), "arm", "against", "pairs", *shown):
         table.add_column(column, justify="right" if column in ("pairs", *shown) else "left")
     for names, line in lines.items():

@@ -17,13 +17,13 @@ from scalarpath.core.quantities import PRIMARY, QUANTITIES, Quantity
 from scalarpath.report.cells import BASELINE, Cell
 from scalarpath.report.costs import Cost
 from scalarpath.report.effects import Effect, percent
+from scalarpath.report.runs import mae_of
 from scalarpath.report.verdicts import PUBLISHED_PERCENT
 
 INK = "#0a0b0c"  # text and axes; becomes the colour of the page's text where a figure stands in the page
 SHADE = "#2a9d8f"
 MOST_PERCENT = 100.0  # of the axis of changes: intervals of two seeds reach far beyond
 MARKERS = "os^Dv<>Pph*X"
-_NOUN = QUANTITIES[PRIMARY].noun
 # widths of a figure that stands beside two others on a wide page, or beside one
 _THIRD_INCHES, _HALF_INCHES = 4.7, 7.0
 _ROW_INCHES, _PANEL_HEIGHT_INCHES = 0.23, 2.6
@@ -52,7 +52,7 @@ def forest(prop: str, effects: Sequence[Effect], colours: dict[str, str], *, ban
         _forest_row(axis, height, row, colours[row.reference if against else row.arm], hollow=against)
     axis.set(
         yticks=range(len(rows)), yticklabels=labels, ylim=(len(rows) - 0.4, -0.6),
-        xlabel=f"change of the {QUANTITIES[prop].noun} MAE (%)",
+        xlabel=f"change of the {mae_of(prop, effects[0].part)} (%)",
     )  # fmt: skip
     for text, row in zip(axis.get_yticklabels(), rows, strict=True):
         text.set_fontweight("bold" if isinstance(row, str) else "normal")
@@ -90,7 +90,7 @@ def _within(value: float) -> float:
 
 
 def seed_dots(prop: str, cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
-    """Test errors of every run, arms below each other, one panel per cell."""
+    """Errors of every run, arms below each other, one panel per cell."""
     heights = [0.75 + _ROW_INCHES * len(cell.arms) for cell in cells]
     figure = Figure(figsize=(_THIRD_INCHES, sum(heights)), layout="constrained")
     axes = figure.subplots(len(cells), 1, squeeze=False, height_ratios=heights).ravel()
@@ -148,7 +148,7 @@ def cost_and_gain(points: Sequence[tuple[Effect, Cost]], colours: dict[str, str]
             marker = MARKERS[places.index(cost.name) % len(MARKERS)]
             axis.plot(x, _within(percent(effect.mean)), ls="none", marker=marker, ms=5, color=colours[effect.arm])
         low, high = axis.get_ylim()
-        axis.set(xlabel=f"{kind}: change (%)", ylabel=f"{_NOUN} MAE: change (%)")
+        axis.set(xlabel=f"{kind}: change (%)", ylabel=f"{mae_of(PRIMARY, points[0][0].part)}: change (%)")
         axis.set_ylim(max(low, -MOST_PERCENT), min(high, MOST_PERCENT))
     dot = partial(Line2D, [], [], ls="none")
     arms = dict.fromkeys([BASELINE, *(effect.arm for effect, _ in points)])

@@ -1,4 +1,4 @@
-"""Effects: how an arm's test errors compare with those of a reference arm, per data set and over all of them."""
+"""Effects: how an arm's errors compare with those of a reference arm, per data set and over all of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from scalarpath.artifacts.bootstrap import interval
 from scalarpath.core.errors import ReportError
-from scalarpath.core.metrics import ERROR_SIZES
+from scalarpath.core.metrics import ERROR_SIZES, TEST
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.cells import BASELINE, Cell, Placed
 from scalarpath.report.frame_errors import FILE, read_group_errors
@@ -36,7 +36,7 @@ MOST_SHOWN = 999  # percent
 
 @dataclass(frozen=True)
 class Effect(Placed):
-    """Paired comparison of two arms in one quantity and statistic, such as ``forces`` and ``mae``.
+    """Paired comparison of two arms in one quantity and statistic, such as ``forces`` and ``mae``, on one part.
 
     ``data`` is ALL_DATA for the mean over data sets, whose number is ``data_sets``. ``reference`` is the reference arm,
     with which ``arm`` is compared. ``seeds`` are those of the pairs (of each data set).
@@ -57,6 +57,7 @@ class Effect(Placed):
     reference: str
     prop: str
     statistic: str
+    part: str
     seeds: tuple[int, ...]
     data_sets: int
     log_ratios: tuple[float, ...]
@@ -171,7 +172,7 @@ def _effects_of(
             yield (
                 replace(
                     effect, data=cell.data, backbone=cell.backbone, terms=cell.terms, arm=arm, reference=reference,
-                    prop=prop, statistic=statistic, seeds=tuple(errors), arm_error=float(mine.mean()),
+                    prop=prop, statistic=statistic, part=cell.part, seeds=tuple(errors), arm_error=float(mine.mean()),
                     reference_error=float(theirs.mean()),
                 ),
                 drawn,
@@ -186,7 +187,7 @@ def _effect(strata: Sequence[np.ndarray], drawn: np.ndarray | None) -> Effect:
     if drawn is not None and min(map(len, strata)) > 1:  # one seed, resampled, says nothing about seeds
         bootstrap = interval(drawn)
     return Effect(
-        data=ALL_DATA, backbone="", terms="", arm="", reference="", prop="", statistic="", seeds=(),
+        data=ALL_DATA, backbone="", terms="", arm="", reference="", prop="", statistic="", part="", seeds=(),
         data_sets=len(strata),
         log_ratios=tuple(float(value) for value in values), arm_error=math.nan, reference_error=math.nan,
         mean=mean, low=low, high=high, bootstrap_low=bootstrap[0], bootstrap_high=bootstrap[1], p_t=p, p_holm=math.nan,
@@ -217,7 +218,7 @@ def _pooled(effects: Sequence[Effect], resamples: Mapping[tuple[str, ...], np.nd
         seeds = min((effect.seeds for effect in family), key=len)
         yield replace(
             pooled, backbone=first.backbone, terms=first.terms, arm=first.arm, reference=first.reference,
-            prop=first.prop, statistic=first.statistic, seeds=seeds,
+            prop=first.prop, statistic=first.statistic, part=first.part, seeds=seeds,
         )  # fmt: skip
 
 
@@ -236,7 +237,12 @@ def _key(effect: Effect) -> tuple[str, ...]:
 def _resampled_runs(
     cell: Cell, settings: BootstrapSettings
 ) -> tuple[dict[tuple[str, str, int], np.ndarray], list[str]]:
-    """Log errors over resampled groups by (property, arm, seed), and notes on what is missing for that."""
+    """Log errors over resampled groups by (property, arm, seed), and notes on what is missing for that.
+
+    Nothing where other than test errors are compared: single frames are known of the test part alone.
+    """
+    if cell.part != TEST:
+        return {}, []
     found = [(run, read_group_errors(run)) for run in cell.runs()]
     known = [(run, errors) for run, errors in found if errors is not None]
     notes = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scalarpath.core.errors import ReportError
-from scalarpath.core.metrics import metric_name
+from scalarpath.core.metrics import TEST, metric_name
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.runs import Run
 
@@ -54,7 +54,7 @@ def read_group_errors(run: Run) -> GroupErrors | None:
             continue
         weights = np.where(labelled, atoms if quantity.of_atoms else 1.0, 0.0)
         weighted = weights * np.where(labelled, values, 0.0)
-        total, expected = weighted.sum() / weights.sum(), run.error(prop)
+        total, expected = weighted.sum() / weights.sum(), run.error(prop, TEST)
         if not math.isclose(total, expected, rel_tol=TOLERANCE):
             raise ReportError(
                 f"{path}: the frames have a {prop} MAE of {total:.6g}, but summary.json says {expected:.6g} "

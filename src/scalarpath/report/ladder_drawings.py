@@ -14,7 +14,7 @@ from matplotlib.ticker import NullLocator
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.report.drawings import error_axis, few_numbers, legend_below
 from scalarpath.report.ladders import Ladder
-from scalarpath.report.runs import PARTS
+from scalarpath.report.runs import parts_shown
 
 _WIDTH_INCHES, _PANEL_HEIGHT_INCHES = 7.0, 2.6
 
@@ -22,7 +22,7 @@ _WIDTH_INCHES, _PANEL_HEIGHT_INCHES = 7.0, 2.6
 def known_parts(prop: str, ladders: Sequence[Ladder]) -> list[str]:
     """The parts of the data on which any run of the ladders tells the error."""
     runs = [run for ladder in ladders for cell in ladder.cells for run in cell.runs()]
-    return [part for part in PARTS if any(run.error(prop, part) > 0 for run in runs)]
+    return [part for part in parts_shown(runs[0].part) if any(run.error(prop, part) > 0 for run in runs)]
 
 
 def error_over_ladder(prop: str, ladders: Sequence[Ladder], colours: Mapping[str, str]) -> Figure:

@@ -9,11 +9,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from scalarpath.core.quantities import PRIMARY_FIRST, QUANTITIES
+from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.cells import BUDGET, FRAMES, SIZE, Cell, Placed
 from scalarpath.report.effects import shown_change
 from scalarpath.report.paired_tests import t_test
-from scalarpath.report.runs import PARTS, TEST, Run
+from scalarpath.report.runs import Run, mae_of, parts_shown
 
 SMALL_GAIN = 0.02
 """A doubling of the budget that brings less than this, a fraction, counts as converged."""
@@ -51,6 +51,11 @@ class Ladder(Placed):
     terms: str
     axis: Axis
     cells: tuple[Cell, ...]
+
+    @property
+    def part(self) -> str:
+        """The part of the data whose errors are compared."""
+        return self.cells[0].part
 
     @property
     def arms(self) -> list[str]:
@@ -113,7 +118,7 @@ def doublings(ladder: Ladder) -> Iterator[Doubling]:
     for arm in ladder.arms:
         rungs = ladder.rungs(arm)
         for prop in (quantity.name for quantity in PRIMARY_FIRST):
-            for part in PARTS:
+            for part in parts_shown(ladder.part):
                 for (start, before), (end, after) in pairwise(rungs):
                     pairs = [
                         (before[seed].error(prop, part), after[seed].error(prop, part))
@@ -128,7 +133,7 @@ def doublings(ladder: Ladder) -> Iterator[Doubling]:
 
 @dataclass(frozen=True)
 class Convergence(Placed):
-    """Whether the training of an arm has converged, by its test MAE of one quantity.
+    """Whether the training of an arm has converged, by its MAE of one quantity on ``part``.
 
     ``last`` is the last doubling by part. ``since``: steps from which every doubling brings less than SMALL_GAIN; None
     where the last one still brings more.
@@ -139,6 +144,7 @@ class Convergence(Placed):
     terms: str
     arm: str
     prop: str
+    part: str
     last: dict[str, Doubling]
     since: float | None
 
@@ -150,22 +156,22 @@ def convergence(ladder: Ladder) -> list[Convergence]:
         series.setdefault((doubling.arm, doubling.prop), {}).setdefault(doubling.part, []).append(doubling)
     found = []
     for (arm, prop), by_part in series.items():
-        if TEST not in by_part:
+        if ladder.part not in by_part:
             continue
         since = None
-        for doubling in reversed(by_part[TEST]):
+        for doubling in reversed(by_part[ladder.part]):
             if not doubling.is_small:
                 break
             since = doubling.start
         last = {part: steps[-1] for part, steps in by_part.items()}
-        found.append(Convergence(*ladder.place, arm, prop, last, since))
+        found.append(Convergence(*ladder.place, arm, prop, ladder.part, last, since))
     return found
 
 
 def sentence(item: Convergence) -> str:
     """Whether and from which budget on a doubling brings little."""
-    last = item.last[TEST]
-    noun, brought = QUANTITIES[item.prop].noun, shown_change(last.mean, last.low, last.high)
+    last = item.last[item.part]
+    mae, brought = mae_of(item.prop, item.part), shown_change(last.mean, last.low, last.high)
     seeds = f"{last.seeds} seed{'s' if last.seeds > 1 else ''}"
     name, little = f"{item.name}, {item.arm}", f"{100 * SMALL_GAIN:.0f} %"
     if item.since is None:
@@ -173,10 +179,10 @@ def sentence(item: Convergence) -> str:
         doubt = f" Less than {little} is not excluded." if not last.high < math.log1p(-SMALL_GAIN) else ""
         return (
             f"{name}: not converged. The last doubling, from {last.start:,.0f} to {last.end:,.0f} steps, still changed "
-            f"the {noun} MAE by {brought}, {seeds}.{doubt}"
+            f"the {mae} by {brought}, {seeds}.{doubt}"
         )
     doubt = f" More than {little} is not excluded." if not last.low > math.log1p(-SMALL_GAIN) else ""
     return (
-        f"{name}: from {item.since:,.0f} steps on a doubling lowers the {noun} MAE by less than {little}; the last "
+        f"{name}: from {item.since:,.0f} steps on a doubling lowers the {mae} by less than {little}; the last "
         f"one, from {last.start:,.0f} to {last.end:,.0f} steps, changed it by {brought}, {seeds}.{doubt}"
     )

@@ -1,4 +1,4 @@
-"""How much test errors vary between seeds, and which effects can be seen in spite of that."""
+"""How much errors vary between seeds, and which effects can be seen in spite of that."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scalarpath.core.quantities import PRIMARY_FIRST, QUANTITIES
+from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.cells import BASELINE, Cell, Placed
 from scalarpath.report.power import MOST_SEEDS, POWER, needed_pairs, smallest_effect
+from scalarpath.report.runs import mae_of
 
 FEWEST_SEEDS = 3
 """From which a spread is told; of two values it is hardly known."""
@@ -20,7 +21,7 @@ PLANNED_EFFECT = 0.1
 
 @dataclass(frozen=True)
 class Noise(Placed):
-    """Spread of the test MAE of one quantity between the seeds of one cell; NaN where it is not known.
+    """Spread of the MAE on ``part`` of one quantity between the seeds of one cell; NaN where it is not known.
 
     ``seeds`` and ``deviation`` are of baseline: number of runs, standard deviation of ln MAE. ``pairs`` and
     ``pair_deviation`` are of the log-ratios of heads to baseline: the fewest pairs of a head, and the deviation of
@@ -32,6 +33,7 @@ class Noise(Placed):
     backbone: str
     terms: str
     prop: str
+    part: str
     seeds: int
     deviation: float
     pairs: int
@@ -60,7 +62,8 @@ def _noise(cell: Cell) -> Iterator[Noise]:
         pairs = min(map(len, told or ratios), default=0)
         deviation = _deviation(told)
         yield Noise(
-            *cell.place, prop, len(plain), _deviation([list(plain.values())] if len(plain) >= FEWEST_SEEDS else []),
+            *cell.place, prop, cell.part, len(plain),
+            _deviation([list(plain.values())] if len(plain) >= FEWEST_SEEDS else []),
             pairs, deviation, smallest_effect(deviation, pairs), needed_pairs(-math.log1p(-PLANNED_EFFECT), deviation),
         )  # fmt: skip
 
@@ -85,15 +88,15 @@ def gain(log_ratio: float) -> float:
 
 def sentence(noise: Noise) -> str:
     """What can be seen with the seeds at hand."""
-    noun = QUANTITIES[noise.prop].noun
+    mae = mae_of(noise.prop, noise.part)
     if math.isnan(noise.pair_deviation):
         what = f"{noise.pairs} of {FEWEST_SEEDS} pairs of seeds" if noise.pairs else "no pairs of seeds"
-        alone = "" if math.isnan(noise.deviation) else f"; {noun} MAE of baseline: {variation(noise.deviation):.1f} %"
+        alone = "" if math.isnan(noise.deviation) else f"; {mae} of baseline: {variation(noise.deviation):.1f} %"
         return f"{noise.name}: how much the effect of a head varies between seeds is not known ({what}){alone}."
     needed = f"more than {MOST_SEEDS}" if noise.needed is None else str(noise.needed)
     seen, planned = f"{gain(noise.smallest):.1f} % or more", f"{100 * PLANNED_EFFECT:.0f} %"
     return (
-        f"{noise.name}: between seeds the {noun} MAE of baseline varies by {_shown(noise.deviation)}, its ratio to a "
+        f"{noise.name}: between seeds the {mae} of baseline varies by {_shown(noise.deviation)}, its ratio to a "
         f"head of the same seed by {_shown(noise.pair_deviation)}. With {noise.pairs} seeds a gain of {seen} is seen "
         f"with {100 * POWER:.0f} % power; one of {planned} needs {needed} seeds."
     )

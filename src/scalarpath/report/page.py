@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scalarpath.core.metrics import TEST
 from scalarpath.report.aggregate import Aggregate
 from scalarpath.report.answers import Answer
 from scalarpath.report.cells import BASELINE
@@ -70,7 +71,7 @@ def page_of(found: Aggregate, pictures: list[Picture], command: str, revision: s
         compared += f"; {len(found.cells)} combinations of these with budget, train frames and size"
     left_out = [f"{run.path}: {run.reason}." for run in found.unfinished]
     return Page(
-        title="Which head is best",
+        title="Which head is best" if found.part == TEST else f"Development, no claim: heads by {found.part} errors",
         subtitle=f"Compared: {compared}; {len(arms)} heads, {len(seeds)} seeds, {len(found.runs)} runs.",
         command=command,
         revision=revision,

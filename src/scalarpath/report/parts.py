@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scalarpath.core.metrics import TRAIN
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.cells import BASELINE, Cell, Placed
 from scalarpath.report.paired_tests import t_test
-from scalarpath.report.runs import PARTS, TEST, TRAIN
+from scalarpath.report.runs import parts_shown
 
 Change = tuple[float, float, float]
 """Mean log-ratio with the ends of its 95 % t interval; NaN where unknown."""
@@ -23,7 +24,8 @@ class PartErrors(Placed):
     """MAEs of one arm of a cell in one quantity, by part of the data; NaN where unknown.
 
     ``errors``: means over the runs, in the shown unit. ``changes``: against baseline, over pairs of equal seed.
-    ``gap``: test error over train error, geometric mean over the runs that have both.
+    ``gap``: test error (validation, where that is the last part shown) over train error, geometric mean over the runs
+    that have both.
     """
 
     data: str
@@ -46,11 +48,12 @@ def part_errors(cell: Cell) -> list[PartErrors]:
 def _part_errors(cell: Cell) -> Iterator[PartErrors]:
     for prop in (quantity.name for quantity in PRIMARY_FIRST):
         for arm, runs in cell.arms.items():
-            errors = {part: [run.error(prop, part) for run in runs.values()] for part in PARTS}
-            if all(map(math.isnan, errors[TEST])):
+            errors = {part: [run.error(prop, part) for run in runs.values()] for part in parts_shown(cell.part)}
+            if all(map(math.isnan, errors[cell.part])):
                 continue
-            changes = {part: change_between(cell, (arm, BASELINE), prop, part) for part in PARTS}
-            gaps = [b / a for a, b in zip(errors[TRAIN], errors[TEST], strict=True) if a > 0 and b > 0]
+            changes = {part: change_between(cell, (arm, BASELINE), prop, part) for part in errors}
+            last = list(errors)[-1]
+            gaps = [b / a for a, b in zip(errors[TRAIN], errors[last], strict=True) if a > 0 and b > 0]
             yield PartErrors(
                 *cell.place, arm, prop, {part: _mean(values) for part, values in errors.items()}, changes,
                 math.exp(np.mean(np.log(gaps))) if gaps else math.nan,

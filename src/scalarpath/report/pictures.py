@@ -20,6 +20,7 @@ from scalarpath.report.drawings import INK, cost_and_gain, forest, learning_curv
 from scalarpath.report.effects import ALL_DATA, ARM, Effect
 from scalarpath.report.ladder_drawings import error_over_ladder, known_parts
 from scalarpath.report.ladders import AXES
+from scalarpath.report.runs import listed, mae_of, parts_shown
 from scalarpath.report.verdicts import PUBLISHED_ON, PUBLISHED_PERCENT
 
 REPORT_STYLE = STYLE | dict.fromkeys(
@@ -61,8 +62,8 @@ def pictures(found: Aggregate) -> list[Picture]:
     points = [(effect, cost) for effect in found.effects if (cost := _cost_of(effect, found.costs)) is not None]
     if points:
         caption = (
-            f"Change of the {_NOUN} MAE against baseline and what it costs; bars: 95 % t interval. Lower left is "
-            f"better. {_BEYOND}"
+            f"Change of the {mae_of(PRIMARY, found.part)} against baseline and what it costs; bars: 95 % t interval. "
+            f"Lower left is better. {_BEYOND}"
         )
         made.append(_picture("cost_and_gain", caption, partial(cost_and_gain, points, colours), "runs"))
     return made
@@ -78,8 +79,8 @@ def arm_colours(found: Aggregate) -> dict[str, str]:
 def _effects(found: Aggregate, colours: dict[str, str]) -> Iterator[Picture]:
     """Changes against baseline and controls, a figure per quantity; the published range where claims are judged."""
     caption = (
-        "Change of the {noun} MAE on the test set: mean over paired seeds, 95 % t interval (thick) and, where there "
-        "are test_frames.csv, bootstrap interval (thin, below). Filled: against baseline; hollow: "
+        f"Change of the {{noun}} MAE on the {found.part} set: mean over paired seeds, 95 % t interval (thick) and, "
+        "where there are test_frames.csv, bootstrap interval (thin, below). Filled: against baseline; hollow: "
         f"{ARM} against a control. Left of zero is better. {_BEYOND}"
     )
     for quantity in PRIMARY_FIRST:
@@ -97,8 +98,8 @@ def _effects(found: Aggregate, colours: dict[str, str]) -> Iterator[Picture]:
 def _seeds(found: Aggregate, colours: dict[str, str]) -> Iterator[Picture]:
     """Errors of every run, a figure per quantity."""
     caption = (
-        "Test {noun} MAE of every run: a dot per seed, in the same order in every row, and the mean as a bar. Heads "
-        f"are in the order of their {_NOUN} errors."
+        f"{found.part.capitalize()} {{noun}} MAE of every run: a dot per seed, in the same order in every row, and the "
+        f"mean as a bar. Heads are in the order of their {_NOUN} errors."
     )
     for quantity in PRIMARY_FIRST:
         cells = [cell for cell in found.cells if any(run.error(quantity.name) > 0 for run in cell.runs())]
@@ -113,8 +114,8 @@ def _ladders(found: Aggregate, colours: dict[str, str]) -> Iterator[Picture]:
     for axis in AXES.values():
         inside = [ladder for ladder in found.ladders if ladder.axis is axis and ladder.arms]
         caption = (
-            f"The {{noun}} MAE against {axis.label}, on train, validation and test frames with the same weights: mean "
-            f"over seeds, and their range. Every point is a training of its own.{axis.remark}"
+            f"The {{noun}} MAE against {axis.label}, on {listed(parts_shown(found.part))} frames with the same "
+            f"weights: mean over seeds, and their range. Every point is a training of its own.{axis.remark}"
         )
         for quantity in PRIMARY_FIRST:
             chosen = [ladder for ladder in inside if known_parts(quantity.name, [ladder])]

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from scalarpath.core.metrics import TEST, TRAIN, VALIDATION
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report import ladders, noise
 from scalarpath.report.aggregate import Aggregate
 
 
+def development(found: Aggregate) -> str:
+    """What a comparison by other than test errors is good for."""
+    flattered = {
+        VALIDATION: "the best epoch of every run and the heads themselves were chosen by them",
+        TRAIN: "they tell what optimisation and capacity leave, and nothing of new frames",
+    }
+    closed = sum(run.is_closed for run in found.runs)
+    state = f" The test part of {closed} of {len(found.runs)} runs is closed." if closed else ""
+    return (
+        f"Development, not a claim: all comparisons are by {found.part} errors; {flattered[found.part]}.{state} No "
+        "test error is shown."
+    )
+
+
 def preface(found: Aggregate) -> list[str]:
-    """Sentences on the first quantity that there is, of the longest trainings; the others are in the tables."""
+    """What kind of comparison it is, and sentences on the first quantity that there is, of the longest trainings.
+
+    The others are in the tables.
+    """
     order = [quantity.name for quantity in PRIMARY_FIRST]
-    said = []
+    said = [] if found.part == TEST else [development(found)]
     for key in dict.fromkeys(item.place[:2] for item in found.noise):
         places = list(dict.fromkeys(item.place for item in found.noise if item.place[:2] == key))
         inside = [item for item in found.noise if item.place == places[-1]]

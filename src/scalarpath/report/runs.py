@@ -5,21 +5,20 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scalarpath.core.errors import CheckpointError, ConfigError, ReportError
-from scalarpath.core.metrics import metric_name
+from scalarpath.core.metrics import PARTS, TEST, VALIDATION, judged_part, metric_name
+from scalarpath.core.overrides import setting
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.settings import flat
 from scalarpath.runs.job import stored_config
 from scalarpath.runs.run_directory import RunDirectory
 
 NAMES = {"data": "data.name", "backbone": "backbone.kind", "head": "head.name"}
 """Short names of settings in ``where``."""
-TEST, VALIDATION, TRAIN = "test", "validation", "train"
-PARTS = {TRAIN: "train_frames", VALIDATION: "valid_frames", TEST: "test"}
-"""Parts of the data on which the tested weights were evaluated, with the prefix of their errors in summary.json."""
 NEEDED = {
     "summary": ("data", "backbone", "head", "seed"),
     "provenance": ("data_hash",),
@@ -30,13 +29,14 @@ NEEDED = {
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its directory and what it holds."""
+    """A finished run: its directory and what it holds; ``part``: that whose errors are compared."""
 
     path: Path
     config: dict[str, Any]
     summary: dict[str, Any]
     provenance: dict[str, Any]
     splits: dict[str, Any]
+    part: str = TEST
 
     @property
     def data(self) -> str:
@@ -74,9 +74,17 @@ class Run:
         value = self.summary.get(key)
         return math.nan if value is None else float(value)
 
-    def error(self, prop: str, part: str = TEST, statistic: str = "mae") -> float:
-        """Error of the tested weights in meV units; NaN without labels, or where an older run does not tell it."""
-        return self.number(f"{PARTS[part]}/{metric_name(prop, statistic)}")
+    @property
+    def is_closed(self) -> bool:
+        """Whether its test part was left closed (``evaluate_test=false``)."""
+        return not self.config["evaluate_test"] and judged_part(self.summary) != TEST
+
+    def error(self, prop: str, part: str | None = None, statistic: str = "mae") -> float:
+        """Error of the best epoch in meV units on ``part``, or on that which is compared.
+
+        NaN without labels, or where an older run does not tell it.
+        """
+        return self.number(f"{PARTS[part or self.part]}/{metric_name(prop, statistic)}")
 
     def learning_curve(self, prop: str) -> tuple[list[int], list[float]]:
         """Epochs, and validation MAEs in meV units (NaN where absent)."""
@@ -94,6 +102,42 @@ class Unfinished:
 
     path: Path
     reason: str
+
+
+def parts_shown(part: str) -> list[str]:
+    """The parts whose errors stand in a report that compares those on ``part``: test errors only beside each other."""
+    return [each for each in PARTS if part == TEST or each != TEST]
+
+
+def listed(parts: Sequence[str]) -> str:
+    """In words: ``train, validation and test``."""
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def mae_of(prop: str, part: str) -> str:
+    """What is compared, in words: ``force MAE`` on test frames, else for example ``validation force MAE``."""
+    return f"{'' if part == TEST else f'{part} '}{QUANTITIES[prop].noun} MAE"
+
+
+def comparing(runs: Sequence[Run], part: str | None, *, claims: bool = False) -> list[Run]:
+    """The runs, to be compared by their errors on ``part``; None: on test, or validation where a test part is closed.
+
+    Raises ReportError where a test part is closed that ``part`` or ``claims`` need, or where no run tells such errors.
+    """
+    closed = next((run for run in runs if run.is_closed), None)
+    if closed is not None and (part == TEST or claims):
+        raise ReportError(
+            f"{closed.path}: the test part of this run is closed (evaluate_test=false); once, for a final claim, open "
+            f"it with evaluate.py {setting('run', closed.path)}, or compare with part=validation and without claims=."
+        )
+    part = part or (TEST if closed is None else VALIDATION)
+    chosen = [replace(run, part=part) for run in runs]
+    if part != TEST and not any(run.error(prop) >= 0 for run in chosen for prop in QUANTITIES):
+        raise ReportError(
+            f"part={part}: no run tells its errors on {part} frames ({PARTS[part]}/... in summary.json), as runs of "
+            "older versions and those with evaluate_train_frames=0 do not; choose another part."
+        )
+    return chosen
 
 
 def find_runs(places: Sequence[str], where: Mapping[str, Any]) -> tuple[list[Run], list[Unfinished]]:
@@ -117,7 +161,8 @@ def find_runs(places: Sequence[str], where: Mapping[str, Any]) -> tuple[list[Run
             if reason is None:
                 directory.check_results()
                 files = (directory.read_json(f"{name}.json", keys) for name, keys in NEEDED.items())
-                finished.append(Run(path, config, *files))
+                summary, record, splits = files
+                finished.append(Run(path, config, summary, record, splits))
         except CheckpointError as error:
             reason = str(error).removesuffix(".")
         if reason is not None:

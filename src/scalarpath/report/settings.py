@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from omegaconf import DictConfig
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.metrics import TEST
 from scalarpath.core.settings import WHOLE, Range, Seed, Text, read_settings
 from scalarpath.runs.job import plain_config
 
@@ -37,6 +38,7 @@ class ReportSettings:
 
     runs: list[Text]
     where: dict[str, Any]
+    part: Literal["train", "validation", "test"] | None
     claims: Literal["published"] | None
     bootstrap: BootstrapSettings
     wandb: bool
@@ -46,6 +48,8 @@ class ReportSettings:
     def __post_init__(self) -> None:
         if not self.runs:
             raise ConfigError("give runs=<directory of runs>, or a list of such directories.")
+        if self.claims is not None and self.part not in (None, TEST):
+            raise ConfigError(f"claims are judged by test errors; leave part={self.part} out, or claims={self.claims}.")
 
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> ReportSettings:

@@ -12,6 +12,7 @@ from scalarpath.report.artifact_tables import artifact_tables
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost, Ratio
 from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent, shown_change, signed
+from scalarpath.report.runs import mae_of
 from scalarpath.report.table import UNKNOWN, Table, number, p_value
 from scalarpath.report.training_tables import convergence_table, noise_table, part_tables
 
@@ -25,7 +26,8 @@ def tables(found: Aggregate) -> list[Table]:
     result = [noise_table(found), convergence_table(found)]
     for quantity in PRIMARY_FIRST:
         against = [effect for effect in effects if effect.prop == quantity.name and effect.reference == BASELINE]
-        title = f"{quantity.noun.capitalize()} MAE against baseline"
+        mae = mae_of(quantity.name, found.part)
+        title = f"{mae[0].upper()}{mae[1:]} against baseline"
         result.append(_effect_table(title, against, quantity.shown_unit))
     controls = [effect for effect in effects if effect.reference != BASELINE]
     result += [
@@ -87,7 +89,7 @@ def run_table(found: Aggregate) -> Table:
         )
         for run in found.runs
     ]  # fmt: skip
-    note = f"Test MAE in {_ALL_UNITS}; revision of the program, + with local changes."
+    note = f"{found.part.capitalize()} MAE in {_ALL_UNITS}; revision of the program, + with local changes."
     return Table("Runs", columns, rows, ("run", "data", "backbone", "arm", "revision"), note)
 
 

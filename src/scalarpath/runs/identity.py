@@ -14,7 +14,7 @@ from scalarpath.runs.job import NOT_SETTINGS
 _NOT_HASHED_AT_FIRST = ("output_dir", *NOT_SETTINGS, "logger", "artifacts", "given_paths", "evaluate_train_frames")
 NO_NUMBER = (
     *_NOT_HASHED_AT_FIRST, "measure_overhead", "callbacks.progress", "callbacks.step_timer", "data.cache",
-    "data.cache_dir", "data.download", "data.on_suspicious",
+    "data.cache_dir", "data.download", "data.on_suspicious", "evaluate_test",
 )  # fmt: skip
 """Settings, and groups of them, that decide no number of training and test: how output is written, what is measured
 besides, where files are kept."""

@@ -67,6 +67,7 @@ class Job:
     shift: Literal["zero", "mean"]
     measure_overhead: bool
     evaluate_train_frames: Whole = 1000
+    evaluate_test: bool = True
     compile: bool = False
     kernels: Literal["cuequivariance"] | None = None
     artifacts: Literal["smoke", "short", "full"] | None = None

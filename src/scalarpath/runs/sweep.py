@@ -32,7 +32,7 @@ from scalarpath.runs.lock import sole_use
 from scalarpath.runs.processes import run_in_own_process
 from scalarpath.runs.ranks import is_first_process, settle_ranks
 from scalarpath.runs.run_directory import RunDirectory
-from scalarpath.runs.sweep_table import print_progress, test_errors
+from scalarpath.runs.sweep_table import judged_errors, print_progress
 
 # environment of all jobs of one launch: the folder of what became of them, and how many jobs there are
 RECORDS, JOBS = "SCALARPATH_SWEEP_RECORDS", "SCALARPATH_SWEEP_JOBS"
@@ -124,7 +124,7 @@ def run_sweep_job(cfg: DictConfig) -> float | None:
         return None
     summary, monitor = directory.read_json("summary.json"), job.callbacks.checkpoint.monitor
     value = float(summary[f"best/{monitor}"])
-    record.write(outcome, monitor=monitor, value=value, errors=test_errors(summary))
+    record.write(outcome, monitor=monitor, value=value, **judged_errors(summary))
     return value
 
 

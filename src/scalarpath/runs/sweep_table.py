@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scalarpath.core.metrics import metric_name
+from scalarpath.core.metrics import PARTS, TEST, judged_part, metric_name
 from scalarpath.core.overrides import setting
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.terminal import table_console
@@ -27,10 +27,14 @@ IN_NAME = ("data", "backbone", "head", "seed")  # settings that the name of a jo
 PROBLEMS = ("failed", "interrupted", "cut off", "elsewhere")
 
 
-def test_errors(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Test MAEs by property in the shown units, from summary.json; a property without labels is absent."""
-    keys = {name: f"test/{metric_name(name)}" for name in QUANTITIES}
-    return {name: summary[key] for name, key in keys.items() if key in summary}
+def judged_errors(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """``errors``: test MAEs by property in the shown units, from summary.json; a property without labels is absent.
+
+    ``part``: of what data they are; validation, where the test part was left closed.
+    """
+    part = judged_part(summary)
+    keys = {name: f"{PARTS[part]}/{metric_name(name)}" for name in QUANTITIES}
+    return {"part": part, "errors": {name: summary[key] for name, key in keys.items() if key in summary}}
 
 
 def print_progress(record: Path, total: int) -> None:
@@ -74,6 +78,7 @@ def _table(jobs: Sequence[dict[str, Any]], sweep: str) -> Table:
     monitors = dict.fromkeys(job["monitor"] for job in jobs if "monitor" in job)
     counts = ", ".join(f"{states.count(state)} {state}" for state in STYLES if state in states)
     others = [_other_settings(job, jobs) for job in jobs]
+    parts = dict.fromkeys(job["part"] for job in jobs if "part" in job)
     labelled = [quantity for name, quantity in QUANTITIES.items() if any(name in job.get("errors", {}) for job in jobs)]
     table = Table(title=f"{sweep}: {counts}", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.title_justify = "left"
@@ -81,6 +86,8 @@ def _table(jobs: Sequence[dict[str, Any]], sweep: str) -> Table:
     if any(others):
         table.add_column("other settings", overflow="fold")
     table.add_column("state", no_wrap=True)
+    if len(parts) > 1:
+        table.add_column("errors on", no_wrap=True)
     for quantity in labelled:
         table.add_column(f"{quantity.name}\n{quantity.shown_unit}", justify="right", no_wrap=True)
     table.add_column(f"best\n{', '.join(monitors)}", justify="right", overflow="fold")
@@ -91,10 +98,12 @@ def _table(jobs: Sequence[dict[str, Any]], sweep: str) -> Table:
         known = job.get("errors", {})
         errors = [f"{known[quantity.name]:.4g}" if quantity.name in known else "" for quantity in labelled]
         settings = [other] if any(others) else []
-        row = [name, *settings, state, *errors, value, f"{job['minutes']:.1f}"]
+        on = [job.get("part", "")] if len(parts) > 1 else []
+        row = [name, *settings, state, *on, *errors, value, f"{job['minutes']:.1f}"]
         table.add_row(*map(escape, row), style=STYLES[state])
     if names := ", ".join(quantity.name for quantity in labelled):
-        table.caption, table.caption_justify = f"{names}: MAE on the test set", "left"
+        closed = "" if TEST in parts else "; the test part is closed (evaluate_test=false)"
+        table.caption, table.caption_justify = f"{names}: MAE on the {' or '.join(parts)} set{closed}", "left"
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 from torch_geometric.data import Batch
 
+from scalarpath.core.errors import TrainingError
+from scalarpath.core.metrics import PARTS, TEST, TRAIN, VALIDATION
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.training.frame_errors import FrameErrors
 from scalarpath.training.metrics import EpochErrors
@@ -41,22 +44,27 @@ def evaluate(potential: Any, batches: Iterable[Batch], frame_errors: FrameErrors
 
 
 def errors_by_part(
-    potential: Any, data: AtomicDataModule, most_train_frames: int, frame_errors: FrameErrors | None = None
+    potential: Any, data: AtomicDataModule, most_train_frames: int, test_errors: FrameErrors | None
 ) -> dict[str, float]:
     """Errors of the same weights over test, validation and train frames, under the names of summary.json.
 
     Those of train are over ``most_train_frames`` frames at most (``data.train_sample``; 0: over none), whose number is
-    ``train_frames/evaluated``. ``trivial/...`` are those of ``trivial_errors``. ``frame_errors`` is given every test
-    structure.
+    ``train_frames/evaluated``. ``trivial/...`` are those of ``trivial_errors``. ``test_errors`` is given every test
+    structure; None leaves the test part closed: no number is made of its labels. Raises TrainingError for an error
+    that is not finite.
     """
     sample = data.train_sample(most_train_frames)
-    found = {
-        "test": evaluate(potential, data.test_dataloader(), frame_errors),
-        "valid_frames": evaluate(potential, data.val_dataloader()),
-        "train_frames": evaluate(potential, data.in_order(sample)) | {"evaluated": len(sample)} if len(sample) else {},
-        "trivial": trivial_errors(data.train_graphs, data.test_graphs),
-    }
-    return {f"{part}/{name}": value for part, errors in found.items() for name, value in errors.items()}
+    found = {PARTS[VALIDATION]: evaluate(potential, data.val_dataloader())}
+    if len(sample):
+        found[PARTS[TRAIN]] = evaluate(potential, data.in_order(sample)) | {"evaluated": len(sample)}
+    if test_errors is not None:
+        found = {PARTS[TEST]: evaluate(potential, data.test_dataloader(), test_errors)} | found
+        found["trivial"] = trivial_errors(data.train_graphs, data.test_graphs)
+    flat = {f"{part}/{name}": value for part, errors in found.items() for name, value in errors.items()}
+    for name, value in flat.items():
+        if not math.isfinite(value):
+            raise TrainingError(f"{name} is not finite; look at the frames of this part or lower optimizer.lr.")
+    return flat
 
 
 def trivial_errors(train: Iterable[AtomicGraph], test: Iterable[AtomicGraph]) -> dict[str, float]:

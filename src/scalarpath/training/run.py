@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Collection
 from contextlib import nullcontext
@@ -95,7 +94,7 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
             phase("test")
             summary = _tested(job, potential, data, directory, result)
             if job.artifacts is not None:
-                summary |= measure_trained(potential, data, job.config, directory, loggers)
+                summary |= measure_trained(potential, data, job, directory, loggers)
             summary["time/wall_s"] = time.perf_counter() - started
         except BaseException:
             finish_loggers(loggers, None)
@@ -149,16 +148,17 @@ def _describe(directory: RunDirectory, job: Job, data: AtomicDataModule, *, resu
 def _tested(
     job: Job, potential: Potential, data: AtomicDataModule, directory: RunDirectory, result: FitResult
 ) -> dict[str, Any]:
-    """The summary: errors of the best checkpoint over the exact test set and the other parts, the cost of the head."""
+    """The summary: errors of the best checkpoint over the exact test set, where the job opens it, and the other parts,
+    the cost of the head."""
     best = read_checkpoint(directory.checkpoints / "best.ckpt", needs=["potential"])
     potential.load_state_dict(best["potential"]["state_dict"])
     potential.to(result.device)
-    frame_errors = FrameErrors()
-    errors = errors_by_part(potential, data, job.evaluate_train_frames, frame_errors)
-    bad = [name for name, value in errors.items() if not math.isfinite(value)]
-    if bad:
-        raise TrainingError(f"{bad[0]} is not finite; look at the frames of this part or lower optimizer.lr.")
-    directory.write_text("test_frames.csv", frame_errors.to_csv(data.splits["test"], data.test_groups))
+    test_errors = FrameErrors() if job.evaluate_test else None
+    errors = errors_by_part(potential, data, job.evaluate_train_frames, test_errors)
+    if test_errors is None:
+        (directory.path / "test_frames.csv").unlink(missing_ok=True)  # of weights that more epochs have replaced
+    else:
+        directory.write_text("test_frames.csv", test_errors.to_csv(data.splits["test"], data.test_groups))
     phase("cost of the head")
     batch = next(iter(data.in_order(data.train_graphs, data.config.batch_size))).to(result.device)
     cost: dict[str, float] = {f"flops/{kind}": count for kind, count in step_flops(potential, batch).items()}

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import nn
 
-from scalarpath.core.metrics import labels_name, metric_name
+from scalarpath.core.metrics import PARTS, TEST, TRAIN, VALIDATION, judged_part, labels_name, metric_name
 from scalarpath.core.overrides import next_command
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.runs.job import Job
@@ -19,11 +19,11 @@ from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.fit import FitResult
 
 _COLUMNS: Mapping[str, tuple[str, Callable[[str], str]]] = {
-    "train\nMAE": ("train_frames", metric_name),
-    "valid\nMAE": ("valid_frames", metric_name),
-    "test\nMAE": ("test", metric_name),
-    "test\nRMSE": ("test", partial(metric_name, statistic="rmse")),
-    "test\nlabels": ("test", labels_name),
+    "train\nMAE": (PARTS[TRAIN], metric_name),
+    "valid\nMAE": (PARTS[VALIDATION], metric_name),
+    "test\nMAE": (PARTS[TEST], metric_name),
+    "test\nRMSE": (PARTS[TEST], partial(metric_name, statistic="rmse")),
+    "test\nlabels": (PARTS[TEST], labels_name),
     "trivial\nRMSE": ("trivial", partial(metric_name, statistic="rmse")),
 }
 ROUNDING = 1e-6  # a trivial error smaller than this part of the test error is rounding
@@ -76,10 +76,12 @@ def print_summary(summary: Mapping[str, Any], directory: RunDirectory) -> None:
     console.print(error_table(summary))
     if sentence := worse_than_trivial(summary):
         console.print(Text(sentence, style="bold red"))
+    closed = judged_part(summary) != TEST
+    go_on = "The test part is closed; once, for a final claim, open it with" if closed else "Go on with"
     for line in (
         *_overhead(summary),
         f"Finished: {directory.path} (its numbers: summary.json)",
-        f"Go on with: {next_command('evaluate', 'run', directory.path)}",
+        f"{go_on}: {next_command('evaluate', 'run', directory.path)}",
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
