@@ -12,6 +12,7 @@ from scalarpath.report.artifact_rows import ArtifactLine, artifact_lines
 from scalarpath.report.cells import BASELINE, BUDGET, Cell, cells_of
 from scalarpath.report.costs import Cost, costs_of
 from scalarpath.report.effects import ALL_DATA, Effect, all_effects, arms_by_effect, comparisons
+from scalarpath.report.gain_map import GainLine, gain_lines
 from scalarpath.report.ladders import AXES, Convergence, Ladder, convergence, ladders
 from scalarpath.report.noise import Noise, noise_of
 from scalarpath.report.parts import PartErrors, part_errors
@@ -29,8 +30,9 @@ class Aggregate:
     mean over data sets. ``costs``, ``artifacts`` and ``verdicts`` (on the claims that were asked for) are by cell. Arms
     are in the order of their effects, the best first. ``parts`` are errors on train and test frames, ``noise`` tells
     what can be seen with the seeds at hand, ``ladders`` are cells that differ in one thing that rises, ``convergence``
-    is what doublings of the budget bring. ``unfinished`` are runs that cannot be compared. ``notes`` say what to know
-    when reading: seeds without a partner, missing files, mixed revisions.
+    is what doublings of the budget bring, ``gains`` are effects over everything in which the cells differ.
+    ``unfinished`` are runs that cannot be compared. ``notes`` say what to know when reading: seeds without a partner,
+    missing files, mixed revisions.
     """
 
     answers: tuple[Answer, ...]
@@ -42,6 +44,7 @@ class Aggregate:
     noise: tuple[Noise, ...]
     ladders: tuple[Ladder, ...]
     convergence: tuple[Convergence, ...]
+    gains: tuple[GainLine, ...]
     verdicts: tuple[Verdict, ...]
     unfinished: tuple[Unfinished, ...]
     notes: tuple[str, ...]
@@ -81,6 +84,7 @@ def aggregate(settings: ReportSettings) -> Aggregate:
         noise=tuple(item for cell in cells for item in noise_of(cell)),
         ladders=tuple(found_ladders),
         convergence=tuple(item for each in found_ladders if each.axis is AXES[BUDGET] for item in convergence(each)),
+        gains=tuple(gain_lines(cells, effects)),
         verdicts=tuple(verdicts(effects, costs, artifacts)) if settings.claims == PUBLISHED else (),
         unfinished=tuple(unfinished),
         notes=(*notes, *missing),

@@ -66,26 +66,28 @@ def forest(prop: str, effects: Sequence[Effect], colours: dict[str, str], *, ban
 
 def _forest_row(axis: Axes, height: int, effect: Effect, colour: str, *, hollow: bool) -> None:
     face = "white" if hollow else colour
-    _bar(axis, height, effect.low, effect.high, color=colour, lw=2.4)
-    _bar(axis, height + 0.25, effect.bootstrap_low, effect.bootstrap_high, color=colour, lw=0.9)
-    middle = _within(percent(effect.mean))
+    interval_bar(axis, height, effect.low, effect.high, color=colour, lw=2.4)
+    interval_bar(axis, height + 0.25, effect.bootstrap_low, effect.bootstrap_high, color=colour, lw=0.9)
+    middle = within(percent(effect.mean))
     axis.plot(middle, height, marker="D" if hollow else "o", ms=5, mfc=face, mec=colour)
 
 
-def _bar(axis: Axes, place: float, low: float, high: float, *, upright: bool = False, **style: Any) -> None:
+def interval_bar(axis: Axes, place: float, low: float, high: float, *, upright: bool = False, **style: Any) -> None:
     """An interval of log-ratios in percent; an arrow head where it goes on beyond the axis."""
     if math.isnan(low):
         return
     ends = [percent(low), percent(high)]
-    inside = [_within(end) for end in ends]
+    inside = [within(end) for end in ends]
     axis.plot(*([[place] * 2, inside] if upright else [inside, [place] * 2]), **style)
     for end, shown, marker in zip(ends, inside, "v^" if upright else "<>", strict=True):
         if end != shown:
             point = (place, shown) if upright else (shown, place)
-            axis.plot(*point, marker=marker, ms=5, color=style["color"], clip_on=False)
+            kept = {key: value for key, value in style.items() if key != "lw"}
+            axis.plot(*point, marker=marker, ms=5, clip_on=False, **kept)
 
 
-def _within(value: float) -> float:
+def within(value: float) -> float:
+    """Percent, not beyond the axis."""
     return min(max(value, -MOST_PERCENT), MOST_PERCENT)
 
 
@@ -144,9 +146,9 @@ def cost_and_gain(points: Sequence[tuple[Effect, Cost]], colours: dict[str, str]
             x = 100 * (of(cost) - 1)
             if not math.isfinite(x):
                 continue
-            _bar(axis, x, effect.low, effect.high, upright=True, color=colours[effect.arm], lw=0.8)
+            interval_bar(axis, x, effect.low, effect.high, upright=True, color=colours[effect.arm], lw=0.8)
             marker = MARKERS[places.index(cost.name) % len(MARKERS)]
-            axis.plot(x, _within(percent(effect.mean)), ls="none", marker=marker, ms=5, color=colours[effect.arm])
+            axis.plot(x, within(percent(effect.mean)), ls="none", marker=marker, ms=5, color=colours[effect.arm])
         low, high = axis.get_ylim()
         axis.set(xlabel=f"{kind}: change (%)", ylabel=f"{mae_of(PRIMARY, points[0][0].part)}: change (%)")
         axis.set_ylim(max(low, -MOST_PERCENT), min(high, MOST_PERCENT))
@@ -186,6 +188,6 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def legend_below(figure: Figure, handles: dict[str, Line2D]) -> None:
+def legend_below(figure: Figure, handles: dict[str, Line2D], columns: int = 4) -> None:
     """One legend for all panels, below."""
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)

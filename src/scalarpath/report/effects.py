@@ -80,6 +80,13 @@ class Effect(Placed):
         pairs = [(self.low, self.high), (self.bootstrap_low, self.bootstrap_high)]
         return [pair for pair in pairs if not math.isnan(pair[0])]
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether there is an interval, and every one excludes zero."""
+        return bool(self.intervals) and (
+            all(low > 0 for low, _ in self.intervals) or all(high < 0 for _, high in self.intervals)
+        )
+
 
 def percent(log_ratio: float) -> float:
     """Change in percent: 100 (e^l - 1)."""

@@ -63,10 +63,16 @@ def _line(axis: Axes, ladder: Ladder, arm: str, prop: str, part: str, colour: st
 def _rungs(axis: Axes, ladder: Ladder) -> None:
     """A number at every rung, as far as they do not stand too close."""
     places = sorted(math.exp(np.mean([math.log(ladder.axis.of(run)) for run in cell.runs()])) for cell in ladder.cells)
-    far = [place for k, place in enumerate(places) if k == 0 or place > 1.25 * places[k - 1]]
+    number_at(axis, places)
+
+
+def number_at(axis: Axes, places: Sequence[float]) -> None:
+    """Numbers at these places of a horizontal axis, in rising order, as far as they do not stand too close."""
+    logarithmic = axis.get_xscale() == "log"
+    far = [place for k, place in enumerate(places) if k == 0 or not logarithmic or place > 1.25 * places[k - 1]]
     axis.set_xticks(far, [_short(place) for place in far])
     axis.xaxis.set_minor_locator(NullLocator())
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if value < 1e4 else f"{value / 1e3:.3g}k" if value < 1e6 else f"{value / 1e6:.3g}M"
+    return f"{value:.4g}" if value < 1e4 else f"{value / 1e3:.3g}k" if value < 1e6 else f"{value / 1e6:.3g}M"

@@ -18,6 +18,7 @@ from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost
 from scalarpath.report.drawings import INK, cost_and_gain, forest, learning_curves, seed_dots
 from scalarpath.report.effects import ALL_DATA, ARM, Effect
+from scalarpath.report.gain_drawings import gain_map
 from scalarpath.report.ladder_drawings import error_over_ladder, known_parts
 from scalarpath.report.ladders import AXES
 from scalarpath.report.runs import listed, mae_of, parts_shown
@@ -29,6 +30,8 @@ REPORT_STYLE = STYLE | dict.fromkeys(
 REPORT_STYLE |= {"text.parse_math": False}  # names of heads and data are no formulas
 OTHER_COLOURS = (*(c for c in SERIES[1:] if c != "#33475b"), "#6a994e", "#e07a9b", "#3a86ff")  # readable on dark pages
 _NOUN = QUANTITIES[PRIMARY].noun
+GAINS = "gains"
+"""The row of the gain map, which has it for itself."""
 _BEYOND = "An arrow head: it goes on beyond the axis."
 
 
@@ -45,7 +48,13 @@ class Picture:
         """For a page with other figures: colour of the text around it, ids of its own, size of its place."""
         body = self.svg[self.svg.index("<svg") :].replace(INK, "currentColor")
         body = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{self.name}-", body)
-        return re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r'<svg role="img" \1\2', body, count=1)
+        plain = re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r'<svg role="img" \1\2', body, count=1)
+        if self.row != GAINS:
+            return plain
+        # as wide as it has panels: letters stay readable on a telephone, and do not grow with the page
+        points = float(re.findall(r'<svg [^>]*?width="([\d.]+)pt"', self.svg)[0])
+        style = f"min-width:{0.85 * points:.0f}px;max-width:{1.45 * points:.0f}px"
+        return plain.replace("<svg ", f'<svg style="{style}" ', 1)
 
     def standalone(self) -> str:
         """For a file: on white."""
@@ -56,7 +65,7 @@ class Picture:
 def pictures(found: Aggregate) -> list[Picture]:
     """All figures that the runs give."""
     colours = arm_colours(found)
-    made = [*_effects(found, colours), *_seeds(found, colours), *_ladders(found, colours)]
+    made = [*_effects(found, colours), *_gains(found, colours), *_seeds(found, colours), *_ladders(found, colours)]
     caption = f"Validation {_NOUN} MAE by epoch: mean over seeds, and the range of the seeds."
     made.append(_picture("learning_curves", caption, partial(learning_curves, found.cells, colours), "runs"))
     points = [(effect, cost) for effect in found.effects if (cost := _cost_of(effect, found.costs)) is not None]
@@ -93,6 +102,17 @@ def _effects(found: Aggregate, colours: dict[str, str]) -> Iterator[Picture]:
         drawer = partial(forest, name, chosen, colours, band=band)
         yield _picture(f"effects_{name}", caption.format(noun=quantity.noun) + shaded, drawer, "effects")
         caption = "The same for the {noun} MAE."
+
+
+def _gains(found: Aggregate, colours: dict[str, str]) -> Iterator[Picture]:
+    """Where a head pays, if the runs differ in anything but head and seed."""
+    if found.gains:
+        caption = (
+            f"Where a head pays: change of the {found.part} MAE against baseline (mean over paired seeds, 95 % t "
+            "interval), over everything in which the runs differ, one thing at a time and all else equal. Below zero "
+            f"is better. Pale: undecided, the t or the bootstrap interval reaches zero, or there is none. {_BEYOND}"
+        )
+        yield _picture("gain_map", caption, partial(gain_map, found.gains, colours), GAINS)
 
 
 def _seeds(found: Aggregate, colours: dict[str, str]) -> Iterator[Picture]:

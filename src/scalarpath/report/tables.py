@@ -32,6 +32,7 @@ def tables(found: Aggregate) -> list[Table]:
     controls = [effect for effect in effects if effect.reference != BASELINE]
     result += [
         _effect_table(f"{ARM} against its controls", controls, _ALL_UNITS),
+        _gain_table(found),
         *part_tables(found),
         _cost_table(found.costs),
         *artifact_tables(found),
@@ -123,6 +124,25 @@ def _effect_table(title: str, effects: Sequence[Effect], unit: str) -> Table:
             "flipped within data sets."
         )
     return Table(title, columns, rows, ("data", "backbone", "comparison"), note)
+
+
+def _gain_table(found: Aggregate) -> Table:
+    """The numbers of the gain map, where a head pays."""
+    known = [quantity for quantity in PRIMARY_FIRST if any(q.prop == quantity.name for q in found.effects)]
+    columns = ("over", "at", "of", "head", *(f"{quantity.noun} MAE, %" for quantity in known), "pairs")
+    rows = [
+        (
+            line.label, place if isinstance(place, str) else f"{place:,.6g}", line.name, line.arm,
+            *(change(effects[q.name]) if q.name in effects else UNKNOWN for q in known),
+            str(max(len(effect.log_ratios) for effect in effects.values())),
+        )
+        for line in found.gains for place, effects in line.points
+    ]  # fmt: skip
+    note = (
+        f"Numbers of the gain map: change of the {found.part} MAE against baseline, with its 95 % t interval. Rows of "
+        "one head, over one thing and of one name, differ in that thing alone."
+    )
+    return Table("Where a head pays", columns, rows, ("over", "at", "of", "head"), note)
 
 
 def _comparison(effect: Effect) -> str:
