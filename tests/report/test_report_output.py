@@ -28,7 +28,10 @@ from scalarpath.report.aggregate import Aggregate
 from scalarpath.report.table import with_minus
 
 ROOT = Path(__file__).parents[2]
-FIGURES = ("effects_forces", "effects_energy", "effects_stress", "seeds_forces", "learning_curves", "cost_and_gain")
+FIGURES = (
+    "effects_forces", "effects_energy", "effects_stress", "gain_map", "seeds_forces", "learning_curves",
+    "cost_and_gain",
+)  # fmt: skip
 
 
 def write(*overrides: str) -> Aggregate:
@@ -196,7 +199,7 @@ def test_the_markdown_has_whole_tables_and_its_figures_beside_it(written: Path) 
     text = (written / "report.md").read_text()
     whole_tables(text)
     figures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", text)
-    assert len(figures) == 8
+    assert len(figures) == 9
     for figure in figures:
         root = ElementTree.parse(written / figure).getroot()
         assert root[0].attrib["fill"] == "white"  # readable on a dark page
