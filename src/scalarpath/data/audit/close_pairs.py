@@ -100,7 +100,7 @@ def _pairs(indices: np.ndarray, atoms: Sequence[Atoms], labels: Sequence[Labels]
     shift = cdist(*2 * [(scaled @ mean_cell).reshape(len(atoms), -1)]) / n**0.5
     strain = cdist(*2 * [(np.linalg.inv(mean_cell) @ cells).reshape(len(atoms), -1)]) / 3**0.5
     spacing = abs(np.linalg.det(mean_cell) / n) ** (1 / 3) if pbc.any() else 0.0
-    distance = np.hypot(shift, spacing * strain)
+    distance = np.hypot(shift, spacing * strain, out=shift)  # in place: three such arrays are all that is ever held
     near = {*_nearest(distance, strain < SAME_CELL), *_nearest(distance, strain >= SAME_CELL)}
     first, second = np.array(sorted(near), dtype=int).reshape(-1, 2).T
     step = scaled[second] - scaled[first]
@@ -129,8 +129,9 @@ def _pairs(indices: np.ndarray, atoms: Sequence[Atoms], labels: Sequence[Labels]
 
 def _nearest(distance: np.ndarray, allowed: np.ndarray) -> Iterator[tuple[int, int]]:
     """The nearest allowed partners of every frame that are close, the smaller index first."""
-    distance = np.where(allowed & ~np.eye(len(distance), dtype=bool), distance, np.inf)
-    for i, row in enumerate(distance):
+    for i in range(len(distance)):
+        row = np.where(allowed[i], distance[i], np.inf)
+        row[i] = np.inf
         for j in np.argpartition(row, min(NEIGHBOURS, len(row) - 1))[:NEIGHBOURS].tolist():
             if row[j] <= CLOSE:
                 yield min(i, j), max(i, j)
