@@ -12,9 +12,9 @@ from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import with_zero_row
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.linear import DegreeLinear
-from scalarpath.nn.mlp import ACTIVATIONS
+from scalarpath.nn.mlp import ACTIVATIONS, uniform
 from scalarpath.nn.neighbour_sum import learnt_density
-from scalarpath.nn.norm_mlp import NormMLP, uniform
+from scalarpath.nn.norm_mlp import NormMLP
 
 DENSITY_WIDTH = 64  # hidden units of the density network
 SIGMOID_SCALE = 1.8467055342154763  # unit second moment, with the digits of e3nn.math.normalize2mom

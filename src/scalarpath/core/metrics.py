@@ -84,6 +84,11 @@ def judged_part(summary: Mapping[str, Any]) -> str:
     return TEST if any(key.startswith(f"{PARTS[TEST]}/") for key in summary) else VALIDATION
 
 
+def closed_test_part(summary: Mapping[str, Any], evaluate_test: bool) -> bool:
+    """Whether a run left its test part closed, by its setting ``evaluate_test``, and nothing has opened it since."""
+    return not evaluate_test and judged_part(summary) != TEST
+
+
 def logged_metrics(weighed: Collection[str]) -> dict[str, tuple[str, str] | None]:
     """Every metric that a setting may name, of a training whose loss weighs the quantities ``weighed``.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from scalarpath.core.errors import DataError
 from scalarpath.core.imports import names_from_file
-from scalarpath.core.metrics import TEST, judged_part
+from scalarpath.core.metrics import closed_test_part
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential, load_potential
 from scalarpath.runs.continuation import check_places
@@ -73,7 +73,7 @@ class FinishedRun:
     @property
     def is_closed(self) -> bool:
         """Whether the test part was left closed by the training (``evaluate_test=false``), and by all until now."""
-        return not self.job.evaluate_test and judged_part(self.directory.read_json("summary.json")) != TEST
+        return closed_test_part(self.directory.read_json("summary.json"), self.job.evaluate_test)
 
     def errors(self, data: AtomicDataModule) -> dict[str, Any]:
         """Errors of test, validation and train frames and of a trivial predictor, under the names of summary.json.

@@ -35,9 +35,14 @@ ACTIVATIONS: dict[str, Activation] = {
 IDENTITY = Activation(_identity, 1.0)
 
 
+def uniform(*shape: int, bound: float, generator: torch.Generator) -> Tensor:
+    """Uniform numbers in (-bound, bound), float64."""
+    return bound * (2.0 * torch.rand(*shape, generator=generator, dtype=torch.float64) - 1.0)
+
+
 def unit_uniform(*shape: int, generator: torch.Generator) -> Tensor:
     """Uniform numbers with mean 0 and variance 1, float64: the start of NequIP's and Allegro's weights."""
-    return math.sqrt(3.0) * (2.0 * torch.rand(*shape, generator=generator, dtype=torch.float64) - 1.0)
+    return uniform(*shape, bound=math.sqrt(3.0), generator=generator)
 
 
 class MLP(nn.Module):

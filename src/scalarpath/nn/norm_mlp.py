@@ -10,11 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scalarpath.nn.elementwise import silu
-
-
-def uniform(*shape: int, bound: float, generator: torch.Generator) -> Tensor:
-    """Uniform numbers in (-bound, bound), float64."""
-    return bound * (2.0 * torch.rand(*shape, generator=generator, dtype=torch.float64) - 1.0)
+from scalarpath.nn.mlp import uniform
 
 
 class NormMLP(nn.Module):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scalarpath.core.errors import CheckpointError, ConfigError, ReportError
-from scalarpath.core.metrics import PARTS, TEST, VALIDATION, judged_part, metric_name
+from scalarpath.core.metrics import PARTS, TEST, VALIDATION, closed_test_part, metric_name
 from scalarpath.core.overrides import setting
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.settings import flat
@@ -77,7 +77,7 @@ class Run:
     @property
     def is_closed(self) -> bool:
         """Whether its test part was left closed (``evaluate_test=false``)."""
-        return not self.config["evaluate_test"] and judged_part(self.summary) != TEST
+        return closed_test_part(self.summary, self.config["evaluate_test"])
 
     def error(self, prop: str, part: str | None = None, statistic: str = "mae") -> float:
         """Error of the best epoch in meV units on ``part``, or on that which is compared.
