@@ -16,8 +16,9 @@ from scalarpath.backbones import Backbone, build_backbone
 from scalarpath.backbones.interface import OF_THE_POTENTIAL, option_names
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.memory import memory_of_machine
-from scalarpath.core.settings import Cutoff, Positive, Range, checked
+from scalarpath.core.settings import Cutoff, Positive, Range, checked, read_settings
 from scalarpath.heads import ScalarPathway, build_head
+from scalarpath.heads.linear import LinearPotential
 
 BYTES_PER_PARAMETER = 24  # in float32: itself, gradient, three moments of the optimizer, average
 _FACTORIES = (torch.randn, torch.rand, torch.empty, torch.zeros, torch.ones, torch.eye, torch.arange)
@@ -85,6 +86,7 @@ def build_networks(config: Mapping[str, Any], seed: int = 0) -> tuple[Backbone, 
     Raises ConfigError for a change to an option that the backbone does not have, and for unknown or impossible options.
     """
     head, options = dict(config["head"]), config["backbone"]
+    head.pop("linear", None)  # see build_linear
     changes = checked(head.pop("backbone", None), dict[str, Any] | None, "head.backbone") or {}
     for name in changes:
         if name not in option_names(options.get("kind")):
@@ -95,6 +97,15 @@ def build_networks(config: Mapping[str, Any], seed: int = 0) -> tuple[Backbone, 
     with _Allocations():
         backbone = build_backbone({**options, **changes}, config["species"], float(config["cutoff"]), seed)
         return backbone, build_head(head, backbone.pathway, seed)
+
+
+def build_linear(config: Mapping[str, Any]) -> LinearPotential | None:
+    """The linear potential of the section ``head.linear``; None where there is none. Raises ConfigError."""
+    section = config["head"].get("linear")
+    if section is None:
+        return None
+    given = {"n_species": len(config["species"]), "cutoff": float(config["cutoff"])}
+    return read_settings(LinearPotential, section, "head.linear", given)
 
 
 class _Allocations(TorchFunctionMode):

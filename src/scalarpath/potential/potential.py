@@ -14,14 +14,15 @@ from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.settings import WHOLE, read_settings
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded
-from scalarpath.potential.configuration import DTYPES, PotentialSettings, build_networks
+from scalarpath.heads.linear_fit import LinearFit, fit_linear
+from scalarpath.potential.configuration import DTYPES, PotentialSettings, build_linear, build_networks
 from scalarpath.potential.device import usable_device
 from scalarpath.potential.widening import NEIGHBOURS, check_widening, resolved
 from scalarpath.potential.zbl import ZBL
 
 
 class Potential(nn.Module):
-    """E = sum_i (E0[z_i] + shift[z_i] + scale[z_i] e_i + ZBL_i), with e_i from backbone and head.
+    """E = sum_i (E0[z_i] + shift[z_i] + scale[z_i] e_i + linear_i + ZBL_i), with e_i from backbone and head.
 
     Forces and stress come from one gradient. Network parameters have dtype ``config["dtype"]``; E0s, sums over atoms
     and the geometry of the graph are float64. Build it with ``build_potential``; ``config`` holds what rebuilds it.
@@ -40,6 +41,7 @@ class Potential(nn.Module):
         self.species, self.cutoff, self.dtype = settings.species, settings.cutoff, DTYPES[settings.dtype]
         backbone, head = build_networks(config, seed)
         self.backbone, self.head = backbone.to(self.dtype), head.to(self.dtype)
+        self.linear = build_linear(config)
         self.repulsion = ZBL(self.species).to(self.dtype) if settings.repulsion else None
         self.avg_num_neighbors = settings.avg_num_neighbors
         pairs = settings.cutoff_table()
@@ -88,6 +90,8 @@ class Potential(nn.Module):
         # 2. atomic energies; sums in float64                                                       [N], [G]
         network = self.backbone(geometry, self.head).double()
         node_energy = self.scale.index_select(0, species) * network + (self.shift + self.e0).index_select(0, species)
+        if self.linear is not None:
+            node_energy = node_energy + self.linear(geometry)
         if self.repulsion is not None:
             node_energy = node_energy + self.repulsion(geometry).double()
         energy = node_energy.new_zeros(n_graphs).index_add(0, batch, node_energy)
@@ -149,14 +153,27 @@ class Potential(nn.Module):
     def calibrate(self, batches: Iterable[Data]) -> None:
         """Standardise the inputs of the head on ``batches`` of the training set (kept in the checkpoint)."""
 
-        def geometries() -> Iterator[EdgeGeometry]:
-            for batch in batches:
-                vectors = self._edge_vectors(batch, batch.batch).to(self.dtype)
-                yield EdgeGeometry.from_vectors(
-                    vectors, batch, self.species_of(batch.z), self.cutoff, self.pair_cutoffs
-                )
+        self.head.calibrate(self._geometry(batch) for batch in batches)
 
-        self.head.calibrate(geometries())
+    @torch.no_grad()
+    def fit_linear(self, frames: Iterable[Data]) -> LinearFit | None:
+        """Fit the linear potential to train frames, batches of one structure each, if the head has one.
+
+        The energy scale becomes that of what is left for the network. Raises DataError where nothing is labelled.
+        """
+        if self.linear is None:
+            return None
+        fit = fit_linear(self.linear, ((frame, self._geometry(frame)) for frame in frames), self.shift + self.e0)
+        self.scale.fill_(fit.left.get("forces", fit.left.get("energy", 1.0)))
+        return fit
+
+    def _geometry(self, batch: Data) -> EdgeGeometry:
+        """The geometry of a batch; its vectors are leaves that require a gradient."""
+        vectors = self._edge_vectors(batch, batch.batch).to(self.dtype).requires_grad_(True)
+        with torch.enable_grad():
+            return EdgeGeometry.from_vectors(
+                vectors, batch, self.species_of(batch.z), self.cutoff, self.pair_cutoffs
+            )
 
     @property
     def device(self) -> torch.device:

@@ -18,6 +18,7 @@ from scalarpath.core.imports import names_from_file
 from scalarpath.core.stopwatch import phase
 from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
+from scalarpath.heads.linear_fit import MOST_FRAMES
 from scalarpath.potential import Potential, build_potential, check_settings, potential_config, read_checkpoint
 from scalarpath.runs.continuation import changed_files, check_unchanged, notes
 from scalarpath.runs.job import Job, stored_config
@@ -111,6 +112,9 @@ def _prepare(potential: Potential, data: AtomicDataModule, job: Job) -> None:
     shift = statistics.shift if job.shift == "mean" else 0.0
     potential.set_statistics(statistics.e0s, statistics.scale, shift, statistics.avg_num_neighbors)
     potential.calibrate(data.in_order(data.train_graphs))
+    linear = potential.fit_linear(data.in_order(data.train_sample(MOST_FRAMES), 1))
+    if linear is not None:
+        Console().print(linear.render(), highlight=False)
     prediction = potential.eval()(next(iter(data.in_order(data.train_graphs))))
     for prop in ("energy", "forces"):
         if not torch.isfinite(prediction[prop]).all():
