@@ -45,6 +45,7 @@ MOST_TERMS = 5000  # least squares take their number squared in memory, cubed in
 class LinearPotential(nn.Module):
     """Atomic energies that are linear in ``coefficients`` [T], in float64; zero until they are fitted.
 
+    charged: whether a Coulomb energy (``coulomb``) is one more term, which the caller adds with ``coulomb_share``;
     pair: sines of the pair functions; radial: those of the products (0: none), l_max: their highest degree; exponents:
     1/Å, of the densities of the embedding functions. Raises ConfigError for too many terms.
     """
@@ -58,6 +59,7 @@ class LinearPotential(nn.Module):
         self,
         n_species: int,
         cutoff: float,
+        charged: bool = False,
         *,
         pair: Width = 14,
         radial: Whole = 6,
@@ -69,7 +71,7 @@ class LinearPotential(nn.Module):
         pairs = list(itertools.combinations_with_replacement(range(n_species), 2))
         densities, features = n_species * len(exponents), n_species * self.radial
         products = features * (features + 1) // 2
-        self.sizes = [len(pairs) * pair, n_species * densities * 3, n_species * (l_max + 1) * products]
+        self.sizes = [len(pairs) * pair, n_species * densities * 3, n_species * (l_max + 1) * products, int(charged)]
         if sum(self.sizes) > MOST_TERMS:
             raise ConfigError(
                 f"head.linear has {sum(self.sizes)} terms for {n_species} elements, more than {MOST_TERMS}; lower "
@@ -93,7 +95,7 @@ class LinearPotential(nn.Module):
     def forward(self, geometry: EdgeGeometry, coefficients: Tensor | None = None) -> Tensor:
         """Atomic energies [N], eV, float64; with other coefficients [T] than the fitted ones if they are given."""
         w = self.coefficients if coefficients is None else coefficients
-        pair, embedded, product = w.split(self.sizes)
+        pair, embedded, product, _ = w.split(self.sizes)
         envelope = polynomial_cutoff(geometry.scaled_distances.double(), EXPONENT)
         radial = self.basis(geometry.stretched_distances.double()) * envelope  # [E, pair]
         # 1. pair functions                                                         [E, 1] -> [N]
@@ -113,13 +115,21 @@ class LinearPotential(nn.Module):
             basis = self._by_element(radial[:, : self.radial], geometry)
             harmonics = to_padded(self.harmonics(geometry.units.double()), geometry)
             density = outer_neighbour_sum(harmonics, basis, geometry)
-            features = basis.shape[1]
             by_degree = product.view(self.n_species, self.l_max + 1, -1).index_select(2, self.product_terms)
-            for degree in range(self.l_max + 1):
-                matrix = by_degree[:, degree].view(-1, features, features).index_select(0, geometry.species)
+            # as if every atom were each element in turn, since one matrix for all atoms is faster than one for each
+            matrices = by_degree.view(self.n_species, self.l_max + 1, basis.shape[1], -1).permute(1, 2, 0, 3).flatten(2)
+            every = energy.new_zeros(geometry.n_atoms, self.n_species)
+            for degree, matrix in enumerate(matrices):
                 part = density[:, block(degree)]
-                energy = energy + (torch.bmm(part, matrix) * part).sum((1, 2)) / (2 * degree + 1)
+                products = (part @ matrix).unflatten(2, (self.n_species, -1)) * part.unsqueeze(2)
+                every = every + products.sum((1, 3)) / (2 * degree + 1)
+            energy = energy + every.gather(1, geometry.species[:, None]).squeeze(1)
         return energy
+
+    @property
+    def coulomb_share(self) -> Tensor:
+        """Coefficient of the Coulomb energy [1]: the square of the share of the charges that acts."""
+        return self.coefficients[-1:]
 
     def _by_element(self, values: Tensor, geometry: EdgeGeometry) -> Tensor:
         """Values of edges, in the columns of the neighbour's element: [E, F] -> [E, S F]."""

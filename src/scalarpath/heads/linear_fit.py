@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 
 from scalarpath.core.errors import DataError
 from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.heads.coulomb import CoulombField
 from scalarpath.heads.linear import LinearPotential
 
 # A frame's error of 1 meV per atom counts as one of 10 meV/Å in all its forces, or of 1 meV/Å^3 in all its stress.
@@ -20,6 +21,9 @@ FOLDS = 5
 RIDGES = [10.0**power for power in range(-10, -1)]  # relative to the mean square of a term
 MOST_FRAMES = 500  # to be passed: a few hundred coefficients gain nothing from more
 MOST_ATOMS = 20  # of a frame, evenly chosen, whose forces are fitted: every component costs a pass
+
+
+Frame = tuple[Data, EdgeGeometry, CoulombField | None]
 
 
 @dataclass(frozen=True)
@@ -46,17 +50,18 @@ class LinearFit:
         return f"linear potential, {self.terms} terms: cross-validated error (RMS) {errors}"
 
 
-def fit_linear(linear: LinearPotential, frames: Iterable[tuple[Data, EdgeGeometry]], reference: Tensor) -> LinearFit:
-    """Set ``linear.coefficients`` by the labels of ``frames``: batches of one structure each, and their geometries.
+def fit_linear(linear: LinearPotential, frames: Iterable[Frame], reference: Tensor) -> LinearFit:
+    """Set ``linear.coefficients`` by the labels of ``frames``: batches of one structure each, their geometries, and the
+    fields of their charges.
 
     The vectors of a geometry are leaves that require a gradient; ``reference`` holds the energy of an isolated atom of
     every element [S], eV. Missing (NaN) labels are left out. Raises DataError where no frame has any label.
     """
     columns: dict[str, list[Tensor]] = {"terms": [], "label": [], "weight": [], "kind": [], "fold": []}
     count = 0
-    for graph, geometry in frames:
+    for frame in frames:
         for kind, name in enumerate(WEIGHTS):
-            rows, labels = _equations(name, linear, graph, geometry, reference)
+            rows, labels = _equations(name, linear, frame, reference)
             if len(labels):
                 columns["terms"].append(rows)
                 columns["label"].append(labels)
@@ -95,29 +100,35 @@ def fit_linear(linear: LinearPotential, frames: Iterable[tuple[Data, EdgeGeometr
     return LinearFit(len(size), count, best, left, by_kind(tried[best]))
 
 
-def _equations(
-    kind: str, linear: LinearPotential, graph: Data, geometry: EdgeGeometry, reference: Tensor
-) -> tuple[Tensor, Tensor]:
+def _equations(kind: str, linear: LinearPotential, frame: Frame, reference: Tensor) -> tuple[Tensor, Tensor]:
     """Terms [R, T] and labels [R] of one kind of one structure; none where the label is missing."""
+    graph, geometry, field = frame
     atoms = geometry.n_atoms
     coefficients = torch.zeros_like(linear.coefficients).requires_grad_(True)
     with torch.enable_grad():
         energy = linear(geometry, coefficients).sum()
+        charged = None
         if kind == "energy":
             values = energy[None] / atoms
             labels = (graph.energy.double() - reference.index_select(0, geometry.species).sum()) / atoms
+            if field is not None:
+                charged = field.node_energy.mean()[None]
         else:
             (pull,) = torch.autograd.grad(energy, geometry.vectors, create_graph=True)
             pull = pull.double()
             if kind == "forces":
                 total = pull.new_zeros(atoms, 3).index_add(0, geometry.centre, pull)
-                step = -(-atoms // MOST_ATOMS)
-                values = total.index_add(0, geometry.neighbour, -pull)[::step].flatten()
-                labels = graph.forces.double()[::step].flatten()
+                some = slice(None, None, -(-atoms // MOST_ATOMS))
+                values = total.index_add(0, geometry.neighbour, -pull)[some].flatten()
+                labels = graph.forces.double()[some].flatten()
+                charged = None if field is None else field.forces[some].flatten()
             else:
                 volume = torch.linalg.det(graph.cell[0].double()).abs()
                 virial = geometry.vectors.detach().double().T @ pull
                 values, labels = (virial / volume).flatten(), graph.stress.double().flatten()
-        known = [int(k) for k in torch.isfinite(labels).nonzero()]
+                charged = None if field is None else field.stress.flatten()
+        if charged is not None:
+            values = values + coefficients[-1] * charged
+        known = torch.isfinite(labels).nonzero().flatten().tolist()
         rows = [torch.autograd.grad(values[k], coefficients, retain_graph=True)[0] for k in known]
     return (torch.stack(rows) if rows else coefficients.detach()[None, :][:0]), labels[known]

@@ -41,7 +41,7 @@ class Potential(nn.Module):
         self.species, self.cutoff, self.dtype = settings.species, settings.cutoff, DTYPES[settings.dtype]
         backbone, head = build_networks(config, seed)
         self.backbone, self.head = backbone.to(self.dtype), head.to(self.dtype)
-        self.linear = build_linear(config)
+        self.linear, self.charges = build_linear(config)
         self.repulsion = ZBL(self.species).to(self.dtype) if settings.repulsion else None
         self.avg_num_neighbors = settings.avg_num_neighbors
         pairs = settings.cutoff_table()
@@ -91,7 +91,15 @@ class Potential(nn.Module):
         network = self.backbone(geometry, self.head).double()
         node_energy = self.scale.index_select(0, species) * network + (self.shift + self.e0).index_select(0, species)
         if self.linear is not None:
-            node_energy = node_energy + self.linear(geometry)
+            linear = self.linear(geometry)
+            if derivatives and self.training:  # nothing in it is trained, so it needs no second derivative
+                (known,) = torch.autograd.grad(linear.sum(), vectors, retain_graph=True)
+                linear = linear.detach()
+            node_energy = node_energy + linear
+        field = None
+        if self.linear is not None and self.charges is not None:
+            field = self.charges(graph, species)
+            node_energy = node_energy + self.linear.coulomb_share * field.node_energy
         if self.repulsion is not None:
             node_energy = node_energy + self.repulsion(geometry).double()
         energy = node_energy.new_zeros(n_graphs).index_add(0, batch, node_energy)
@@ -100,10 +108,14 @@ class Potential(nn.Module):
             return out
         # 3. one gradient with respect to the edge vectors gives forces and virial                  [E, 3]
         (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=self.training)
+        if self.linear is not None and self.training:
+            gradient = gradient + known
         # what every atom feels of its neighbours, the reverse edges included, on the padded layout  [N, K, 3]
         pulls = to_padded(_BothWays.apply(gradient.double(), graph.edge_reverse), geometry)
         if forces:
             out["forces"] = pulls.sum(1)
+            if field is not None:
+                out["forces"] = out["forces"] + self.linear.coulomb_share * field.forces
         if stress:
             virial = torch.bmm(to_padded(vectors.double(), geometry).transpose(1, 2), pulls)  # twice that of every atom
             total = pulls.new_zeros(n_graphs, 3, 3).index_add(0, batch, virial)
@@ -112,6 +124,8 @@ class Potential(nn.Module):
             a, b, c = graph.cell.unbind(1)
             volume = torch.where(periodic, (torch.linalg.cross(a, b) * c).sum(1).abs(), 1.0)[:, None, None]
             symmetric = 0.25 * (total + total.transpose(1, 2)) / volume
+            if field is not None:
+                symmetric = symmetric + self.linear.coulomb_share * field.stress
             out["stress"] = torch.where(periodic[:, None, None], symmetric, torch.nan)
         return out
 
@@ -163,7 +177,11 @@ class Potential(nn.Module):
         """
         if self.linear is None:
             return None
-        fit = fit_linear(self.linear, ((frame, self._geometry(frame)) for frame in frames), self.shift + self.e0)
+        described = (
+            (frame, self._geometry(frame), self.charges and self.charges(frame, self.species_of(frame.z)))
+            for frame in frames
+        )
+        fit = fit_linear(self.linear, described, self.shift + self.e0)
         self.scale.fill_(fit.left.get("forces", fit.left.get("energy", 1.0)))
         return fit
 
@@ -171,9 +189,7 @@ class Potential(nn.Module):
         """The geometry of a batch; its vectors are leaves that require a gradient."""
         vectors = self._edge_vectors(batch, batch.batch).to(self.dtype).requires_grad_(True)
         with torch.enable_grad():
-            return EdgeGeometry.from_vectors(
-                vectors, batch, self.species_of(batch.z), self.cutoff, self.pair_cutoffs
-            )
+            return EdgeGeometry.from_vectors(vectors, batch, self.species_of(batch.z), self.cutoff, self.pair_cutoffs)
 
     @property
     def device(self) -> torch.device:
@@ -234,11 +250,20 @@ def check_settings(config: Mapping[str, Any]) -> None:
     """
     table = config.get("pair_cutoffs")
     rows = table.items() if isinstance(table, Mapping) else ()
-    named = {symbol for centre, row in rows for symbol in (centre, *(row if isinstance(row, Mapping) else ()))}
-    unknown = sorted(str(symbol) for symbol in named if atomic_numbers.get(symbol, 0) == 0)
-    if unknown:
-        raise ConfigError(f"pair_cutoffs: '{unknown[0]}' is no chemical symbol.")
-    config = {**config, "species": sorted(atomic_numbers[symbol] for symbol in named) or [1]}
+    linear = config["head"].get("linear")
+    charges = linear.get("charges") if isinstance(linear, Mapping) else None
+    named = {
+        "pair_cutoffs": {
+            symbol for centre, row in rows for symbol in (centre, *(row if isinstance(row, Mapping) else ()))
+        },
+        "head.linear.charges": set(charges) if isinstance(charges, Mapping) else set(),
+    }
+    for setting, symbols in named.items():
+        unknown = sorted(str(symbol) for symbol in symbols if atomic_numbers.get(symbol, 0) == 0)
+        if unknown:
+            raise ConfigError(f"{setting}: '{unknown[0]}' is no chemical symbol.")
+    elements = set().union(*named.values())
+    config = {**config, "species": sorted(atomic_numbers[symbol] for symbol in elements) or [1]}
     head = dict(config["head"])
     widening = head.pop("widen", None)
     potential = Potential({**config, "head": head})
