@@ -46,8 +46,9 @@ class LinearPotential(nn.Module):
     """Atomic energies that are linear in ``coefficients`` [T], in float64; zero until they are fitted.
 
     charged: whether a Coulomb energy (``coulomb``) is one more term, which the caller adds with ``coulomb_share``;
-    pair: sines of the pair functions; radial: those of the products (0: none), l_max: their highest degree; exponents:
-    1/Å, of the densities of the embedding functions. Raises ConfigError for too many terms.
+    pair: sines of the pair functions; radial: those of the products at most (0: none), l_max: their highest degree;
+    exponents: 1/Å, of the densities of the embedding functions. ``roughness`` [T]: square of the wave number of a term,
+    in pi / cutoff; ``highest_sine`` [T]: that of a product, zero for other terms. Raises ConfigError for too many terms.
     """
 
     coefficients: Tensor
@@ -88,6 +89,25 @@ class LinearPotential(nn.Module):
         terms = torch.zeros(features, features, dtype=torch.int64)
         terms[upper[0], upper[1]] = terms[upper[1], upper[0]] = torch.arange(products)
         self.register_buffer("product_terms", terms.flatten(), persistent=False)
+        # how fast the terms vary: sines of each of their factors, and degree
+        sines = torch.arange(features) % max(self.radial, 1) + 1
+        first, second = sines[upper[0]], sines[upper[1]]
+        squares = [first**2 + second**2 + degree**2 for degree in range(l_max + 1)] * n_species
+        self.roughness = torch.cat(
+            [
+                torch.arange(1, pair + 1).square().repeat(len(pairs)),
+                torch.ones(self.sizes[1]),
+                *squares,
+                torch.ones(self.sizes[3]),
+            ]
+        ).double()
+        self.highest_sine = torch.cat(
+            [
+                torch.zeros(sum(self.sizes[:2])),
+                torch.maximum(first, second).repeat(n_species * (l_max + 1)),
+                torch.zeros(self.sizes[3]),
+            ]
+        )
         self.register_buffer("exponents", torch.tensor(exponents, dtype=torch.float64), persistent=False)
         self.basis = BesselBasis(pair, cutoff, prefactor=1.0)
         self.harmonics = SphericalHarmonics(l_max)

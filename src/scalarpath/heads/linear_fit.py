@@ -1,4 +1,4 @@
-"""Least squares for a linear potential, with a ridge chosen by cross-validation on the train frames."""
+"""Least squares for a linear potential; cross-validation on the train frames chooses ridge and highest sine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scalarpath.heads.linear import LinearPotential
 # A frame's error of 1 meV per atom counts as one of 10 meV/Å in all its forces, or of 1 meV/Å^3 in all its stress.
 WEIGHTS = {"energy": 10.0, "forces": 1.0, "stress": 10.0}
 FOLDS = 5
-RIDGES = [10.0**power for power in range(-10, -1)]  # relative to the mean square of a term
+RIDGES = [10.0**power for power in range(-13, -2, 2)]  # relative to the mean square of a term
 MOST_FRAMES = 500  # to be passed: a few hundred coefficients gain nothing from more
 MOST_ATOMS = 20  # of a frame, evenly chosen, whose forces are fitted: every component costs a pass
 
@@ -30,12 +30,13 @@ Frame = tuple[Data, EdgeGeometry, CoulombField | None]
 class LinearFit:
     """What the fit leaves over, as root mean squares by kind of label, in eV per atom, eV/Å and eV/Å^3.
 
-    left: on the frames that were fitted; cross_validated: on those left out in turn.
+    terms: how many have a coefficient; sines: of their products. left: on the frames that were fitted; cross_validated: on those left out in turn.
     """
 
     terms: int
-    frames: int
+    sines: int
     ridge: float
+    frames: int
     left: dict[str, float]
     cross_validated: dict[str, float]
 
@@ -75,29 +76,42 @@ def fit_linear(linear: LinearPotential, frames: Iterable[Frame], reference: Tens
     terms, label, weight, kind, fold = (torch.cat(column) for column in columns.values())
 
     weighted, target = terms * weight[:, None], label * weight
-    size = weighted.square().mean(0).sqrt().clamp_min(1e-12)  # a term that no frame has keeps the coefficient zero
+    # the penalty on a term grows with its roughness, at equal size of what it contributes
+    size = weighted.square().mean(0).sqrt().clamp_min(1e-12) * linear.roughness.to(label.device)
     parts = [(weighted[fold == f] / size, target[fold == f]) for f in range(FOLDS)]
-    normal = [(a.T @ a, a.T @ y) for a, y in parts]
+    normal = [(part.T @ part, part.T @ labels) for part, labels in parts]
     matrix, right = sum(m for m, _ in normal), sum(r for _, r in normal)
-    identity = len(label) * torch.eye(len(size), dtype=size.dtype, device=size.device)
+    penalty = len(label) * torch.eye(len(size), dtype=size.dtype, device=size.device)
 
-    def left_out(ridge: float) -> Tensor:
+    def solved(chosen: Tensor, ridge: float, fold: int | None = None) -> Tensor:
+        """Coefficients of the chosen terms, from all folds or all but one."""
+        own, own_right = normal[fold] if fold is not None else (0.0 * matrix, 0.0 * right)
+        left = (matrix - own + ridge * penalty)[chosen][:, chosen]
+        solution = torch.zeros_like(right)
+        solution[chosen] = torch.linalg.solve(left, (right - own_right)[chosen])
+        return solution / size
+
+    def left_out(chosen: Tensor, ridge: float) -> Tensor:
         """What coefficients from the other folds leave over."""
         residual = label.clone()
-        for f, (own, own_right) in enumerate(normal):
-            solution = torch.linalg.solve(matrix - own + ridge * identity, right - own_right) / size
-            residual[fold == f] -= terms[fold == f] @ solution
+        for f in range(FOLDS):
+            residual[fold == f] -= terms[fold == f] @ solved(chosen, ridge, f)
         return residual
 
     def by_kind(residual: Tensor) -> dict[str, float]:
         present = {name: residual[kind == k] for k, name in enumerate(WEIGHTS)}
         return {name: float(part.square().mean().sqrt()) for name, part in present.items() if len(part)}
 
-    tried = {ridge: left_out(ridge) for ridge in RIDGES}
-    best = min(RIDGES, key=lambda ridge: float((tried[ridge] * weight).square().sum()))
-    linear.coefficients.copy_(torch.linalg.solve(matrix + best * identity, right) / size)
+    tried = []
+    for sines in range(linear.radial + 1):
+        chosen = (linear.highest_sine <= sines).nonzero().flatten().to(label.device)
+        for ridge in RIDGES:
+            residual = left_out(chosen, ridge)
+            tried.append((float((residual * weight).square().sum()), sines, ridge, chosen, residual))
+    _, sines, ridge, chosen, residual = min(tried, key=lambda one: one[0])
+    linear.coefficients.copy_(solved(chosen, ridge))
     left = by_kind(label - terms @ linear.coefficients)
-    return LinearFit(len(size), count, best, left, by_kind(tried[best]))
+    return LinearFit(len(chosen), sines, ridge, count, left, by_kind(residual))
 
 
 def _equations(kind: str, linear: LinearPotential, frame: Frame, reference: Tensor) -> tuple[Tensor, Tensor]:
