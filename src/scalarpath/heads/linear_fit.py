@@ -30,7 +30,8 @@ Frame = tuple[Data, EdgeGeometry, CoulombField | None]
 class LinearFit:
     """What the fit leaves over, as root mean squares by kind of label, in eV per atom, eV/Å and eV/Å^3.
 
-    terms: how many have a coefficient; sines: of their products. left: on the frames that were fitted; cross_validated: on those left out in turn.
+    terms: how many have a coefficient; sines: of their products; left: on the frames that were fitted; cross_validated:
+    on those left out in turn.
     """
 
     terms: int

@@ -262,7 +262,7 @@ def check_settings(config: Mapping[str, Any]) -> None:
         unknown = sorted(str(symbol) for symbol in symbols if atomic_numbers.get(symbol, 0) == 0)
         if unknown:
             raise ConfigError(f"{setting}: '{unknown[0]}' is no chemical symbol.")
-    elements = set().union(*named.values())
+    elements = {*named["pair_cutoffs"], *sorted(named["head.linear.charges"])[:1]}  # there are charges of many more
     config = {**config, "species": sorted(atomic_numbers[symbol] for symbol in elements) or [1]}
     head = dict(config["head"])
     widening = head.pop("widen", None)
