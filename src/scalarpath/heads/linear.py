@@ -48,7 +48,7 @@ class LinearPotential(nn.Module):
     charged: whether a Coulomb energy (``coulomb``) is one more term, which the caller adds with ``coulomb_share``;
     pair: sines of the pair functions; radial: those of the products at most (0: none), l_max: their highest degree;
     exponents: 1/Å, of the densities of the embedding functions. ``roughness`` [T]: square of the wave number of a term,
-    in pi / cutoff; ``highest_sine`` [T]: that of a product, zero for other terms. Raises ConfigError for too many terms.
+    in pi / cutoff; ``highest_sine`` [T]: that of a product, zero for other terms. Raises ConfigError for too many.
     """
 
     coefficients: Tensor
