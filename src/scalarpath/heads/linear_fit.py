@@ -59,60 +59,74 @@ def fit_linear(linear: LinearPotential, frames: Iterable[Frame], reference: Tens
     The vectors of a geometry are leaves that require a gradient; ``reference`` holds the energy of an isolated atom of
     every element [S], eV. Missing (NaN) labels are left out. Raises DataError where no frame has any label.
     """
-    columns: dict[str, list[Tensor]] = {"terms": [], "label": [], "weight": [], "kind": [], "fold": []}
-    count = 0
-    for frame in frames:
-        for kind, name in enumerate(WEIGHTS):
-            rows, labels = _equations(name, linear, frame, reference)
-            if len(labels):
-                columns["terms"].append(rows)
-                columns["label"].append(labels)
-                # so that a frame weighs the same however many components are fitted
-                columns["weight"].append(torch.full_like(labels, WEIGHTS[name] / len(labels) ** 0.5))
-                columns["kind"].append(torch.full_like(labels, kind))
-                columns["fold"].append(torch.full_like(labels, count % FOLDS))
-        count += 1
-    if not columns["terms"]:
-        raise DataError("head.linear is fitted to labels before training, and no train frame has one.")
-    terms, label, weight, kind, fold = (torch.cat(column) for column in columns.values())
-
-    weighted, target = terms * weight[:, None], label * weight
-    # the penalty on a term grows with its roughness, at equal size of what it contributes
-    size = weighted.square().mean(0).sqrt().clamp_min(1e-12) * linear.roughness.to(label.device)
-    parts = [(weighted[fold == f] / size, target[fold == f]) for f in range(FOLDS)]
-    normal = [(part.T @ part, part.T @ labels) for part, labels in parts]
-    matrix, right = sum(m for m, _ in normal), sum(r for _, r in normal)
-    penalty = len(label) * torch.eye(len(size), dtype=size.dtype, device=size.device)
-
-    def solved(chosen: Tensor, ridge: float, fold: int | None = None) -> Tensor:
-        """Coefficients of the chosen terms, from all folds or all but one."""
-        own, own_right = normal[fold] if fold is not None else (0.0 * matrix, 0.0 * right)
-        left = (matrix - own + ridge * penalty)[chosen][:, chosen]
-        solution = torch.zeros_like(right)
-        solution[chosen] = torch.linalg.solve(left, (right - own_right)[chosen])
-        return solution / size
-
-    def left_out(chosen: Tensor, ridge: float) -> Tensor:
-        """What coefficients from the other folds leave over."""
-        residual = label.clone()
-        for f in range(FOLDS):
-            residual[fold == f] -= terms[fold == f] @ solved(chosen, ridge, f)
-        return residual
-
-    def by_kind(residual: Tensor) -> dict[str, float]:
-        present = {name: residual[kind == k] for k, name in enumerate(WEIGHTS)}
-        return {name: float(part.square().mean().sqrt()) for name, part in present.items() if len(part)}
-
+    squares = _LeastSquares(linear, frames, reference)
     tried = []
     for sines in range(linear.radial + 1):
-        chosen = (linear.highest_sine <= sines).nonzero().flatten().to(label.device)
+        chosen = (linear.highest_sine <= sines).nonzero().flatten().to(squares.labels.device)
         for ridge in RIDGES:
-            residual = left_out(chosen, ridge)
-            tried.append((float((residual * weight).square().sum()), sines, ridge, chosen, residual))
+            residual = squares.left_out(chosen, ridge)
+            tried.append((squares.loss(residual), sines, ridge, chosen, residual))
     _, sines, ridge, chosen, residual = min(tried, key=lambda one: one[0])
-    linear.coefficients.copy_(solved(chosen, ridge))
-    left = by_kind(label - terms @ linear.coefficients)
-    return LinearFit(len(chosen), sines, ridge, count, left, by_kind(residual))
+    linear.coefficients.copy_(squares.solved(chosen, ridge))
+    left = squares.by_kind(squares.labels - squares.terms @ linear.coefficients)
+    return LinearFit(len(chosen), sines, ridge, squares.frames, left, squares.by_kind(residual))
+
+
+class _LeastSquares:
+    """The weighted equations terms [R, T] w = labels [R] of all frames, in folds of whole frames."""
+
+    def __init__(self, linear: LinearPotential, frames: Iterable[Frame], reference: Tensor):
+        parts: list[tuple[Tensor, Tensor, float, int, int]] = []
+        self.frames = 0
+        for frame in frames:
+            for kind, name in enumerate(WEIGHTS):
+                terms, values = _equations(name, linear, frame, reference)
+                if len(values):  # a frame weighs the same however many components are fitted
+                    parts.append((terms, values, WEIGHTS[name] / len(values) ** 0.5, kind, self.frames % FOLDS))
+            self.frames += 1
+        if not parts:
+            raise DataError("head.linear is fitted to labels before training, and no train frame has one.")
+        rows, labels, weights, kinds, folds = zip(*parts, strict=True)
+        self.terms, self.labels = torch.cat(rows), torch.cat(labels)
+        self.weights, self.kinds, self.folds = (
+            torch.cat([torch.full_like(part, value) for part, value in zip(labels, values, strict=True)])
+            for values in (weights, kinds, folds)
+        )
+        weighted = self.terms * self.weights[:, None]
+        # the penalty on a term grows with its roughness, at equal size of what it contributes
+        self.size = weighted.square().mean(0).sqrt().clamp_min(1e-12) * linear.roughness.to(weighted.device)
+        weighted, target = weighted / self.size, self.labels * self.weights
+        self.normal = [
+            (weighted[own].T @ weighted[own], weighted[own].T @ target[own])
+            for own in (self.folds == fold for fold in range(FOLDS))
+        ]
+        self.penalty = len(target) * torch.eye(len(self.size), dtype=target.dtype, device=target.device)
+
+    def solved(self, chosen: Tensor, ridge: float, without: int | None = None) -> Tensor:
+        """Coefficients [T], zero but for the chosen terms, from all folds or all but one."""
+        used = [part for fold, part in enumerate(self.normal) if fold != without]
+        matrix = torch.stack([matrix for matrix, _ in used]).sum(0) + ridge * self.penalty
+        right = torch.stack([right for _, right in used]).sum(0)
+        solution = torch.zeros_like(right)
+        solution[chosen] = torch.linalg.solve(matrix[chosen][:, chosen], right[chosen])
+        return solution / self.size
+
+    def left_out(self, chosen: Tensor, ridge: float) -> Tensor:
+        """What coefficients from the other folds leave over of every label [R]."""
+        residual = self.labels.clone()
+        for fold in range(FOLDS):
+            own = self.folds == fold
+            residual[own] -= self.terms[own] @ self.solved(chosen, ridge, without=fold)
+        return residual
+
+    def loss(self, residual: Tensor) -> float:
+        """The weighted sum of squares."""
+        return float((residual * self.weights).square().sum())
+
+    def by_kind(self, residual: Tensor) -> dict[str, float]:
+        """Root mean squares by kind of label."""
+        parts = {name: residual[self.kinds == kind] for kind, name in enumerate(WEIGHTS)}
+        return {name: float(part.square().mean().sqrt()) for name, part in parts.items() if len(part)}
 
 
 def _equations(kind: str, linear: LinearPotential, frame: Frame, reference: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,11 +14,14 @@ from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.settings import WHOLE, read_settings
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded
-from scalarpath.heads.linear_fit import LinearFit, fit_linear
+from scalarpath.heads.coulomb import CoulombField
+from scalarpath.heads.linear_fit import Frame, LinearFit, fit_linear
 from scalarpath.potential.configuration import DTYPES, PotentialSettings, build_linear, build_networks
 from scalarpath.potential.device import usable_device
 from scalarpath.potential.widening import NEIGHBOURS, check_widening, resolved
 from scalarpath.potential.zbl import ZBL
+
+SMALLEST_SHARE = 1e-3  # of the energy scale, that a perfect linear potential leaves for the network
 
 
 class Potential(nn.Module):
@@ -82,7 +85,7 @@ class Potential(nn.Module):
         batch = graph.batch
         n_graphs = graph.cell.shape[0]
         derivatives = forces or stress
-        # 1. edge vectors, the only way in which the energy depends on positions and cell           [E, 3]
+        # 1. edge vectors, the way in which all but a Coulomb energy depends on positions and cell   [E, 3]
         vectors = self._edge_vectors(graph, batch).to(self.dtype)
         if derivatives and not vectors.requires_grad:
             vectors.requires_grad_(True)
@@ -90,16 +93,16 @@ class Potential(nn.Module):
         # 2. atomic energies; sums in float64                                                       [N], [G]
         network = self.backbone(geometry, self.head).double()
         node_energy = self.scale.index_select(0, species) * network + (self.shift + self.e0).index_select(0, species)
+        known = None
         if self.linear is not None:
             linear = self.linear(geometry)
             if derivatives and self.training:  # nothing in it is trained, so it needs no second derivative
                 (known,) = torch.autograd.grad(linear.sum(), vectors, retain_graph=True)
                 linear = linear.detach()
             node_energy = node_energy + linear
-        field = None
-        if self.linear is not None and self.charges is not None:
-            field = self.charges(graph, species)
-            node_energy = node_energy + self.linear.coulomb_share * field.node_energy
+        field = self._coulomb_field(graph, species)  # not through the edges: it reaches beyond the cutoff
+        if field is not None:
+            node_energy = node_energy + field.node_energy
         if self.repulsion is not None:
             node_energy = node_energy + self.repulsion(geometry).double()
         energy = node_energy.new_zeros(n_graphs).index_add(0, batch, node_energy)
@@ -108,14 +111,14 @@ class Potential(nn.Module):
             return out
         # 3. one gradient with respect to the edge vectors gives forces and virial                  [E, 3]
         (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=self.training)
-        if self.linear is not None and self.training:
+        if known is not None:
             gradient = gradient + known
         # what every atom feels of its neighbours, the reverse edges included, on the padded layout  [N, K, 3]
         pulls = to_padded(_BothWays.apply(gradient.double(), graph.edge_reverse), geometry)
         if forces:
             out["forces"] = pulls.sum(1)
             if field is not None:
-                out["forces"] = out["forces"] + self.linear.coulomb_share * field.forces
+                out["forces"] = out["forces"] + field.forces
         if stress:
             virial = torch.bmm(to_padded(vectors.double(), geometry).transpose(1, 2), pulls)  # twice that of every atom
             total = pulls.new_zeros(n_graphs, 3, 3).index_add(0, batch, virial)
@@ -125,9 +128,15 @@ class Potential(nn.Module):
             volume = torch.where(periodic, (torch.linalg.cross(a, b) * c).sum(1).abs(), 1.0)[:, None, None]
             symmetric = 0.25 * (total + total.transpose(1, 2)) / volume
             if field is not None:
-                symmetric = symmetric + self.linear.coulomb_share * field.stress
+                symmetric = symmetric + field.stress
             out["stress"] = torch.where(periodic[:, None, None], symmetric, torch.nan)
         return out
+
+    def _coulomb_field(self, graph: Data, species: Tensor) -> CoulombField | None:
+        """The field of the head's charges, as much of it as acts; None without charges."""
+        if self.linear is None or self.charges is None:
+            return None
+        return CoulombField(*(self.linear.coulomb_share * part for part in self.charges(graph, species)))
 
     @staticmethod
     def _edge_vectors(graph: Data, batch: Tensor) -> Tensor:
@@ -166,7 +175,6 @@ class Potential(nn.Module):
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Data]) -> None:
         """Standardise the inputs of the head on ``batches`` of the training set (kept in the checkpoint)."""
-
         self.head.calibrate(self._geometry(batch) for batch in batches)
 
     @torch.no_grad()
@@ -177,12 +185,15 @@ class Potential(nn.Module):
         """
         if self.linear is None:
             return None
-        described = (
-            (frame, self._geometry(frame), self.charges and self.charges(frame, self.species_of(frame.z)))
-            for frame in frames
-        )
-        fit = fit_linear(self.linear, described, self.shift + self.e0)
-        self.scale.fill_(fit.left.get("forces", fit.left.get("energy", 1.0)))
+
+        def described() -> Iterator[Frame]:
+            for frame in frames:
+                field = None if self.charges is None else self.charges(frame, self.species_of(frame.z))
+                yield frame, self._geometry(frame), field
+
+        fit = fit_linear(self.linear, described(), self.shift + self.e0)
+        left = fit.left.get("forces", fit.left.get("energy", 0.0))
+        self.scale.fill_(max(left, SMALLEST_SHARE * float(self.scale.max())))
         return fit
 
     def _geometry(self, batch: Data) -> EdgeGeometry:
