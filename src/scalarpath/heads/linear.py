@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.settings import Positive, Range, Whole, Width
 from scalarpath.graph.geometry import EdgeGeometry
-from scalarpath.graph.layout import to_padded
+from scalarpath.graph.layout import pairs_to_edges, to_padded
 from scalarpath.nn.angular import SphericalHarmonics, block
 from scalarpath.nn.neighbour_sum import neighbour_sum, outer_neighbour_sum
 from scalarpath.nn.radial import BesselBasis, polynomial_cutoff
@@ -116,14 +116,17 @@ class LinearPotential(nn.Module):
         """Atomic energies [N], eV, float64; with other coefficients [T] than the fitted ones if they are given."""
         w = self.coefficients if coefficients is None else coefficients
         pair, embedded, product, _ = w.split(self.sizes)
-        envelope = polynomial_cutoff(geometry.scaled_distances.double(), EXPONENT)
-        radial = self.basis(geometry.stretched_distances.double()) * envelope  # [E, pair]
-        # 1. pair functions                                                         [E, 1] -> [N]
+        one_way = geometry.one_way
+        envelope = polynomial_cutoff(one_way.scaled_distances.double(), EXPONENT)
+        radial = self.basis(one_way.stretched_distances.double()) * envelope  # [P, pair]
+        # 1. pair functions                                                         [P, 1] -> [N]
         table = pair.view(-1, radial.shape[1]).index_select(0, self.pair_rows)
-        ordered = table.index_select(0, geometry.species_pairs(self.n_species))
-        energy = 0.5 * neighbour_sum((radial * ordered).sum(1, keepdim=True), geometry).squeeze(1)
+        ordered = table.index_select(0, one_way.species_pairs(self.n_species))
+        pairs = pairs_to_edges((radial * ordered).sum(1, keepdim=True), geometry)
+        energy = 0.5 * neighbour_sum(pairs, geometry).squeeze(1)
         # 2. embedding functions                                                    [N, S X] -> [N]
-        decays = torch.exp(self.exponents * (ORIGIN - geometry.distances.double())) * envelope
+        decays = torch.exp(self.exponents * (ORIGIN - one_way.distances.double())) * envelope
+        decays = pairs_to_edges(decays, geometry)
         densities = neighbour_sum(self._by_element(decays, geometry), geometry)
         functions = torch.cat(
             [(densities + SMOOTH_ROOT).sqrt() - SMOOTH_ROOT**0.5, densities.square(), densities.pow(3)], dim=1
@@ -132,7 +135,7 @@ class LinearPotential(nn.Module):
         energy = energy + (functions * own).sum(1)
         # 3. products of densities, degree by degree                                [N, 2l + 1, F] -> [N]
         if self.radial:
-            basis = self._by_element(radial[:, : self.radial], geometry)
+            basis = self._by_element(pairs_to_edges(radial[:, : self.radial], geometry), geometry)
             harmonics = to_padded(self.harmonics(geometry.units.double()), geometry)
             density = outer_neighbour_sum(harmonics, basis, geometry)
             by_degree = product.view(self.n_species, self.l_max + 1, -1).index_select(2, self.product_terms)
