@@ -29,7 +29,8 @@ from scalarpath.core.settings import WHOLE, choose, nearest, refuse_unknown
 
 PATHS = (
     "data.path", "data.valid_path", "data.test_path", "data.split_file", "data.root", "data.cache_dir", "frames", "run",
-    "runs", "resume", "structure", "file", "output", "output_dir", "hydra.sweep.dir", "peers.mace", "peers.nequip",
+    "runs", "resume", "init_from", "structure", "file", "output", "output_dir", "hydra.sweep.dir", "peers.mace",
+    "peers.nequip",
 )  # fmt: skip
 """Settings that hold a path, or a list of paths, in any of the commands."""
 REFUSED = {
