@@ -32,8 +32,13 @@ def start_from(potential: Potential, source: Potential, where: str) -> None:
         raise ConfigError(f"{where} knows no {', '.join(unknown)}; start from a potential of all elements of the data.")
     if differing := list(_differences(potential.config, source.config)):
         raise ConfigError(f"{where} has {'; '.join(differing)}; set the same.")
-    has_head = any(True for _ in source.head_parameters())
     ours, theirs = ({**each.config["head"], "name": None} for each in (potential, source))
+    if ours.get("linear") and ours != theirs:
+        raise ConfigError(
+            f"head={potential.config['head'].get('name')} adds a linear potential, with which the energies would not be "
+            f"those of {where}; take another head."
+        )
+    has_head = bool(theirs.get("linear")) or any(True for _ in source.head_parameters())
     if has_head and ours != theirs:
         raise ConfigError(
             f"{where} has the head {source.config['head'].get('name')} with weights of its own; take the same head, or "
