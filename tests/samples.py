@@ -106,4 +106,6 @@ def make_potential(
             for parameter in potential.head_parameters():
                 step = torch.randn(parameter.shape, generator=noise, dtype=torch.float64)
                 parameter.add_(0.3 * step.to(parameter.dtype))
+            if potential.linear is not None:
+                potential.linear.coefficients.normal_(0.0, 1e-3, generator=noise)
     return potential.eval()

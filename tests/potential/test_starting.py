@@ -99,6 +99,14 @@ def test_a_backbone_of_others_that_cannot_be_cut_down_is_refused():
         start_from(potential, source, "it")
 
 
+@pytest.mark.parametrize("side", ["potential", "source"])
+def test_a_linear_potential_is_not_carried_over(side):
+    potential, source = potential_of("mace", [8, 14]), trained("mace", [8, 14])
+    {"potential": potential, "source": source}[side].config["head"]["linear"] = {"size": 8}
+    with pytest.raises(ConfigError, match="a linear potential is fitted to its own data"):
+        start_from(potential, source, "it")
+
+
 def test_a_head_with_weights_stays_on():
     with pytest.raises(ConfigError, match="it has the head panpgs with weights of its own; take the same head"):
         start_from(potential_of("mace", [8, 14]), make_potential("panpgs"), "it")

@@ -47,6 +47,10 @@ class CompiledPotential:
     setting = "compile=true"
 
     def __init__(self, potential: Potential):
+        if potential.charges is not None:  # the number of waves depends on the values of the cell
+            raise ConfigError(
+                "compile=true cannot be used with head.linear.charges; set compile=false, or the charges to null."
+            )
         self.potential = potential
         self._programs: dict[tuple[bool, bool, bool], Callable[..., dict[str, Tensor]]] = {}
 

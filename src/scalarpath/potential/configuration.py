@@ -16,11 +16,15 @@ from scalarpath.backbones import Backbone, build_backbone
 from scalarpath.backbones.interface import OF_THE_POTENTIAL, option_names
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.memory import memory_of_machine
-from scalarpath.core.settings import Cutoff, Positive, Range, checked
+from scalarpath.core.settings import Cutoff, Positive, Range, checked, read_settings
 from scalarpath.heads import ScalarPathway, build_head
+from scalarpath.heads.coulomb import FixedCharges
+from scalarpath.heads.linear import LinearPotential
 
 BYTES_PER_PARAMETER = 24  # in float32: itself, gradient, three moments of the optimizer, average
 _FACTORIES = (torch.randn, torch.rand, torch.empty, torch.zeros, torch.ones, torch.eye, torch.arange)
+
+Charge = Annotated[float, Range(at_least=-9, at_most=9)]
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
 
@@ -85,6 +89,7 @@ def build_networks(config: Mapping[str, Any], seed: int = 0) -> tuple[Backbone, 
     Raises ConfigError for a change to an option that the backbone does not have, and for unknown or impossible options.
     """
     head, options = dict(config["head"]), config["backbone"]
+    head.pop("linear", None)  # see build_linear
     changes = checked(head.pop("backbone", None), dict[str, Any] | None, "head.backbone") or {}
     for name in changes:
         if name not in option_names(options.get("kind")):
@@ -95,6 +100,27 @@ def build_networks(config: Mapping[str, Any], seed: int = 0) -> tuple[Backbone, 
     with _Allocations():
         backbone = build_backbone({**options, **changes}, config["species"], float(config["cutoff"]), seed)
         return backbone, build_head(head, backbone.pathway, seed)
+
+
+def build_linear(config: Mapping[str, Any]) -> tuple[LinearPotential | None, FixedCharges | None]:
+    """The linear potential of the section ``head.linear``, and its charges; None where there are none.
+
+    Raises ConfigError for an unknown or impossible option.
+    """
+    section = config["head"].get("linear")
+    if section is None:
+        return None, None
+    options = checked(section, dict[str, Any], "head.linear")
+    charges = checked(options.pop("charges", None), dict[str, Charge] | None, "head.linear.charges")
+    symbols = [chemical_symbols[z] for z in config["species"]]
+    missing = sorted(set(symbols) - set(charges)) if charges is not None else []
+    if missing:
+        raise ConfigError(f"head.linear.charges has no charge for {missing[0]}; give one for each of {symbols}.")
+    given = {"n_species": len(symbols), "cutoff": float(config["cutoff"]), "charged": charges is not None}
+    linear = read_settings(LinearPotential, options, "head.linear", given)
+    if charges is None:
+        return linear, None
+    return linear, FixedCharges(torch.tensor([charges[symbol] for symbol in symbols], dtype=torch.float64))
 
 
 class _Allocations(TorchFunctionMode):

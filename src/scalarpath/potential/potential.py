@@ -14,14 +14,18 @@ from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.settings import WHOLE, read_settings
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded
-from scalarpath.potential.configuration import DTYPES, PotentialSettings, build_networks
+from scalarpath.heads.coulomb import CoulombField
+from scalarpath.heads.linear_fit import Frame, LinearFit, fit_linear
+from scalarpath.potential.configuration import DTYPES, PotentialSettings, build_linear, build_networks
 from scalarpath.potential.device import usable_device
 from scalarpath.potential.widening import NEIGHBOURS, check_widening, resolved
 from scalarpath.potential.zbl import ZBL
 
+SMALLEST_SHARE = 1e-3  # of the energy scale, that a perfect linear potential leaves for the network
+
 
 class Potential(nn.Module):
-    """E = sum_i (E0[z_i] + shift[z_i] + scale[z_i] e_i + ZBL_i), with e_i from backbone and head.
+    """E = sum_i (E0[z_i] + shift[z_i] + scale[z_i] e_i + linear_i + ZBL_i), with e_i from backbone and head.
 
     Forces and stress come from one gradient. Network parameters have dtype ``config["dtype"]``; E0s, sums over atoms
     and the geometry of the graph are float64. Build it with ``build_potential``; ``config`` holds what rebuilds it.
@@ -40,6 +44,7 @@ class Potential(nn.Module):
         self.species, self.cutoff, self.dtype = settings.species, settings.cutoff, DTYPES[settings.dtype]
         backbone, head = build_networks(config, seed)
         self.backbone, self.head = backbone.to(self.dtype), head.to(self.dtype)
+        self.linear, self.charges = build_linear(config)
         self.repulsion = ZBL(self.species).to(self.dtype) if settings.repulsion else None
         self.avg_num_neighbors = settings.avg_num_neighbors
         pairs = settings.cutoff_table()
@@ -80,7 +85,7 @@ class Potential(nn.Module):
         batch = graph.batch
         n_graphs = graph.cell.shape[0]
         derivatives = forces or stress
-        # 1. edge vectors, the only way in which the energy depends on positions and cell           [E, 3]
+        # 1. edge vectors, the way in which all but a Coulomb energy depends on positions and cell   [E, 3]
         vectors = self._edge_vectors(graph, batch).to(self.dtype)
         if derivatives and not vectors.requires_grad:
             vectors.requires_grad_(True)
@@ -88,6 +93,16 @@ class Potential(nn.Module):
         # 2. atomic energies; sums in float64                                                       [N], [G]
         network = self.backbone(geometry, self.head).double()
         node_energy = self.scale.index_select(0, species) * network + (self.shift + self.e0).index_select(0, species)
+        known = None
+        if self.linear is not None:
+            linear = self.linear(geometry)
+            if derivatives and self.training:  # nothing in it is trained, so it needs no second derivative
+                (known,) = torch.autograd.grad(linear.sum(), vectors, retain_graph=True)
+                linear = linear.detach()
+            node_energy = node_energy + linear
+        field = self._coulomb_field(graph, species)  # not through the edges: it reaches beyond the cutoff
+        if field is not None:
+            node_energy = node_energy + field.node_energy
         if self.repulsion is not None:
             node_energy = node_energy + self.repulsion(geometry).double()
         energy = node_energy.new_zeros(n_graphs).index_add(0, batch, node_energy)
@@ -96,10 +111,14 @@ class Potential(nn.Module):
             return out
         # 3. one gradient with respect to the edge vectors gives forces and virial                  [E, 3]
         (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=self.training)
+        if known is not None:
+            gradient = gradient + known
         # what every atom feels of its neighbours, the reverse edges included, on the padded layout  [N, K, 3]
         pulls = to_padded(_BothWays.apply(gradient.double(), graph.edge_reverse), geometry)
         if forces:
             out["forces"] = pulls.sum(1)
+            if field is not None:
+                out["forces"] = out["forces"] + field.forces
         if stress:
             virial = torch.bmm(to_padded(vectors.double(), geometry).transpose(1, 2), pulls)  # twice that of every atom
             total = pulls.new_zeros(n_graphs, 3, 3).index_add(0, batch, virial)
@@ -108,8 +127,16 @@ class Potential(nn.Module):
             a, b, c = graph.cell.unbind(1)
             volume = torch.where(periodic, (torch.linalg.cross(a, b) * c).sum(1).abs(), 1.0)[:, None, None]
             symmetric = 0.25 * (total + total.transpose(1, 2)) / volume
+            if field is not None:
+                symmetric = symmetric + field.stress
             out["stress"] = torch.where(periodic[:, None, None], symmetric, torch.nan)
         return out
+
+    def _coulomb_field(self, graph: Data, species: Tensor) -> CoulombField | None:
+        """The field of the head's charges, as much of it as acts; None without charges."""
+        if self.linear is None or self.charges is None:
+            return None
+        return CoulombField(*(self.linear.coulomb_share * part for part in self.charges(graph, species)))
 
     @staticmethod
     def _edge_vectors(graph: Data, batch: Tensor) -> Tensor:
@@ -148,15 +175,32 @@ class Potential(nn.Module):
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Data]) -> None:
         """Standardise the inputs of the head on ``batches`` of the training set (kept in the checkpoint)."""
+        self.head.calibrate(self._geometry(batch) for batch in batches)
 
-        def geometries() -> Iterator[EdgeGeometry]:
-            for batch in batches:
-                vectors = self._edge_vectors(batch, batch.batch).to(self.dtype)
-                yield EdgeGeometry.from_vectors(
-                    vectors, batch, self.species_of(batch.z), self.cutoff, self.pair_cutoffs
-                )
+    @torch.no_grad()
+    def fit_linear(self, frames: Iterable[Data]) -> LinearFit | None:
+        """Fit the linear potential to train frames, batches of one structure each, if the head has one.
 
-        self.head.calibrate(geometries())
+        The energy scale becomes that of what is left for the network. Raises DataError where nothing is labelled.
+        """
+        if self.linear is None:
+            return None
+
+        def described() -> Iterator[Frame]:
+            for frame in frames:
+                field = None if self.charges is None else self.charges(frame, self.species_of(frame.z))
+                yield frame, self._geometry(frame), field
+
+        fit = fit_linear(self.linear, described(), self.shift + self.e0)
+        left = fit.left.get("forces", fit.left.get("energy", 0.0))
+        self.scale.fill_(max(left, SMALLEST_SHARE * float(self.scale.max())))
+        return fit
+
+    def _geometry(self, batch: Data) -> EdgeGeometry:
+        """The geometry of a batch; its vectors are leaves that require a gradient."""
+        vectors = self._edge_vectors(batch, batch.batch).to(self.dtype).requires_grad_(True)
+        with torch.enable_grad():
+            return EdgeGeometry.from_vectors(vectors, batch, self.species_of(batch.z), self.cutoff, self.pair_cutoffs)
 
     @property
     def device(self) -> torch.device:
@@ -217,11 +261,20 @@ def check_settings(config: Mapping[str, Any]) -> None:
     """
     table = config.get("pair_cutoffs")
     rows = table.items() if isinstance(table, Mapping) else ()
-    named = {symbol for centre, row in rows for symbol in (centre, *(row if isinstance(row, Mapping) else ()))}
-    unknown = sorted(str(symbol) for symbol in named if atomic_numbers.get(symbol, 0) == 0)
-    if unknown:
-        raise ConfigError(f"pair_cutoffs: '{unknown[0]}' is no chemical symbol.")
-    config = {**config, "species": sorted(atomic_numbers[symbol] for symbol in named) or [1]}
+    linear = config["head"].get("linear")
+    charges = linear.get("charges") if isinstance(linear, Mapping) else None
+    named = {
+        "pair_cutoffs": {
+            symbol for centre, row in rows for symbol in (centre, *(row if isinstance(row, Mapping) else ()))
+        },
+        "head.linear.charges": set(charges) if isinstance(charges, Mapping) else set(),
+    }
+    for setting, symbols in named.items():
+        unknown = sorted(str(symbol) for symbol in symbols if atomic_numbers.get(symbol, 0) == 0)
+        if unknown:
+            raise ConfigError(f"{setting}: '{unknown[0]}' is no chemical symbol.")
+    elements = {*named["pair_cutoffs"], *sorted(named["head.linear.charges"])[:1]}  # there are charges of many more
+    config = {**config, "species": sorted(atomic_numbers[symbol] for symbol in elements) or [1]}
     head = dict(config["head"])
     widening = head.pop("widen", None)
     potential = Potential({**config, "head": head})

@@ -33,12 +33,12 @@ def start_from(potential: Potential, source: Potential, where: str) -> None:
     if differing := list(_differences(potential.config, source.config)):
         raise ConfigError(f"{where} has {'; '.join(differing)}; set the same.")
     ours, theirs = ({**each.config["head"], "name": None} for each in (potential, source))
-    if ours.get("linear") and ours != theirs:
+    if ours.get("linear") or theirs.get("linear"):
         raise ConfigError(
-            f"head={potential.config['head'].get('name')} adds a linear potential, with which the energies would not be "
-            f"those of {where}; take another head."
+            f"{where} and head={potential.config['head'].get('name')}: a linear potential is fitted to its own data "
+            "and is not carried over; take a file and a head without."
         )
-    has_head = bool(theirs.get("linear")) or any(True for _ in source.head_parameters())
+    has_head = any(True for _ in source.head_parameters())
     if has_head and ours != theirs:
         raise ConfigError(
             f"{where} has the head {source.config['head'].get('name')} with weights of its own; take the same head, or "

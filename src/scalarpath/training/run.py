@@ -18,6 +18,7 @@ from scalarpath.core.imports import names_from_file
 from scalarpath.core.stopwatch import phase
 from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
+from scalarpath.heads.linear_fit import MOST_FRAMES, LinearFit
 from scalarpath.potential import (
     Potential,
     build_potential,
@@ -88,12 +89,12 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
         potential = build_potential(
             configuration(data.species), seed=job.seed, neighbours=data.statistics.avg_num_neighbors
         )
-        _prepare(potential, data, job)
+        linear = _prepare(potential, data, job)
         origin = None if source is None else start(potential, source, data, job)
         phase("run directory")
         loggers = []
         if is_first_process():
-            _describe(directory, job, data, origin, resume=resume is not None)
+            _describe(directory, job, data, linear, origin, resume=resume is not None)
             for note in notes(job, before) if more_epochs else ():
                 Console().print(note, highlight=False)
             loggers = build_loggers(job.logger, directory, job.config)
@@ -116,12 +117,13 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
     return summary
 
 
-def _prepare(potential: Potential, data: AtomicDataModule, job: Job) -> None:
-    """References and standardisation from the train split, then one batch as a check that all is finite."""
+def _prepare(potential: Potential, data: AtomicDataModule, job: Job) -> LinearFit | None:
+    """References, standardisation, linear potential from the train split; one batch as a check that all is finite."""
     statistics = data.statistics
     shift = statistics.shift if job.shift == "mean" else 0.0
     potential.set_statistics(statistics.e0s, statistics.scale, shift, statistics.avg_num_neighbors)
     potential.calibrate(data.in_order(data.train_graphs))
+    linear = potential.fit_linear(data.in_order(data.train_sample(MOST_FRAMES), 1))
     prediction = potential.eval()(next(iter(data.in_order(data.train_graphs))))
     for prop in ("energy", "forces"):
         if not torch.isfinite(prediction[prop]).all():
@@ -129,13 +131,22 @@ def _prepare(potential: Potential, data: AtomicDataModule, job: Job) -> None:
                 f"the untrained potential predicts a non-finite {prop} for the first train frames; check their "
                 "geometry or use dtype=float64."
             )
+    return linear
 
 
 def _describe(
-    directory: RunDirectory, job: Job, data: AtomicDataModule, origin: dict[str, Any] | None, *, resume: bool
+    directory: RunDirectory,
+    job: Job,
+    data: AtomicDataModule,
+    linear: LinearFit | None,
+    origin: dict[str, Any] | None,
+    *,
+    resume: bool,
 ) -> None:
     """Write what is known before training, ``origin``: the file it starts from; on resuming check the data."""
     Console().print(data.audit.render())
+    if linear is not None:
+        Console().print(linear.render(), highlight=False)
     if resume:
         if directory.read_json("provenance.json", ["data_hash"])["data_hash"] != data.data_hash:
             raise DataError(
@@ -156,7 +167,9 @@ def _describe(
     directory.write_json("provenance.json", record if origin is None else {**record, "init_from": origin})
     directory.write_json("splits.json", data.splits)
     directory.write_json("label_audit.json", data.audit.to_json())
-    directory.write_json("statistics.json", data.statistics.to_json())
+    directory.write_json(
+        "statistics.json", data.statistics.to_json() | ({"linear": linear.to_json()} if linear else {})
+    )
 
 
 def _tested(

@@ -1,0 +1,160 @@
+"""A linear potential beside the network: pair functions, embedding functions and products of densities, summed.
+
+E_i = sum_t w_t B_t(i), with coefficients w that least squares find before training (``linear_fit``). The network then
+learns what the linear potential leaves over. Its terms are those of classical potentials, all of them invariants of
+the neighbours of an atom:
+
+========  ============================================================================  ===========================
+block     B                                                                             source
+========  ============================================================================  ===========================
+pair      1/2 sum_j phi_m(r_ij), for every unordered pair of elements                   any pair potential
+embedded  sqrt(rho + e) - sqrt(e), rho^2, rho^3 of rho = sum_j exp(-a (r_ij - 2 Å)) u   embedded atoms (Daw, Baskes,
+                                                                                        PRB 29, 6443), Finnis-Sinclair
+product   A_kl . A_k'l, A_klm = sum_j phi_k(r_ij) Y_lm(r_ij), for l = 0 ... l_max       atomic cluster expansion of
+                                                                                        body order 3 (Drautz, PRB 99,
+                                                                                        014104), MEAM
+========  ============================================================================  ===========================
+
+phi_m = sin(m pi r / rc) / r u(r), u the polynomial envelope. Densities are those of one element of the neighbours, and
+coefficients belong to the element of the centre. All terms vanish for an atom without neighbours.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.settings import Positive, Range, Whole, Width
+from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.graph.layout import to_padded
+from scalarpath.nn.angular import SphericalHarmonics, block
+from scalarpath.nn.neighbour_sum import neighbour_sum, outer_neighbour_sum
+from scalarpath.nn.radial import BesselBasis, polynomial_cutoff
+
+EXPONENT = 6  # of the envelope
+ORIGIN = 2.0  # Å, where the densities of the embedding are one
+SMOOTH_ROOT = 0.01  # e: the root of a density has a slope where there is no neighbour
+MOST_TERMS = 5000  # least squares take their number squared in memory, cubed in time
+
+
+class LinearPotential(nn.Module):
+    """Atomic energies that are linear in ``coefficients`` [T], in float64; zero until they are fitted.
+
+    charged: whether a Coulomb energy (``coulomb``) is one more term, which the caller adds with ``coulomb_share``;
+    pair: sines of the pair functions; radial: those of the products at most (0: none), l_max: their highest degree;
+    exponents: 1/Å, of the densities of the embedding functions. ``roughness`` [T]: square of the wave number of a term,
+    in pi / cutoff; ``highest_sine`` [T]: that of a product, zero for other terms. Raises ConfigError for too many.
+    """
+
+    coefficients: Tensor
+    pair_rows: Tensor
+    product_terms: Tensor
+    exponents: Tensor
+
+    def __init__(
+        self,
+        n_species: int,
+        cutoff: float,
+        charged: bool = False,
+        *,
+        pair: Width = 14,
+        radial: Whole = 6,
+        l_max: Annotated[int, Range(at_least=0, at_most=4)] = 3,
+        exponents: Sequence[Positive] = (0.5, 1.0, 2.0),
+    ):
+        super().__init__()
+        self.n_species, self.radial, self.l_max = n_species, min(radial, pair), l_max
+        pairs = list(itertools.combinations_with_replacement(range(n_species), 2))
+        densities, features = n_species * len(exponents), n_species * self.radial
+        products = features * (features + 1) // 2
+        self.sizes = [len(pairs) * pair, n_species * densities * 3, n_species * (l_max + 1) * products, int(charged)]
+        if sum(self.sizes) > MOST_TERMS:
+            raise ConfigError(
+                f"head.linear has {sum(self.sizes)} terms for {n_species} elements, more than {MOST_TERMS}; lower "
+                "head.linear.radial or head.linear.pair."
+            )
+        self.register_buffer("coefficients", torch.zeros(sum(self.sizes), dtype=torch.float64))
+        # row of the table of pair coefficients that belongs to an ordered pair of elements
+        rows = torch.zeros(n_species, n_species, dtype=torch.int64)
+        for row, (a, b) in enumerate(pairs):
+            rows[a, b] = rows[b, a] = row
+        self.register_buffer("pair_rows", rows.flatten(), persistent=False)
+        # term of the product of two features: the same for both orders
+        upper = torch.triu_indices(features, features)
+        terms = torch.zeros(features, features, dtype=torch.int64)
+        terms[upper[0], upper[1]] = terms[upper[1], upper[0]] = torch.arange(products)
+        self.register_buffer("product_terms", terms.flatten(), persistent=False)
+        # how fast the terms vary: sines of each of their factors, and degree
+        sines = torch.arange(features) % max(self.radial, 1) + 1
+        first, second = sines[upper[0]], sines[upper[1]]
+        squares = [first**2 + second**2 + degree**2 for degree in range(l_max + 1)] * n_species
+        self.roughness = torch.cat(
+            [
+                torch.arange(1, pair + 1).square().repeat(len(pairs)),
+                torch.ones(self.sizes[1]),
+                *squares,
+                torch.ones(self.sizes[3]),
+            ]
+        ).double()
+        self.highest_sine = torch.cat(
+            [
+                torch.zeros(sum(self.sizes[:2])),
+                torch.maximum(first, second).repeat(n_species * (l_max + 1)),
+                torch.zeros(self.sizes[3]),
+            ]
+        )
+        self.register_buffer("exponents", torch.tensor(exponents, dtype=torch.float64), persistent=False)
+        self.basis = BesselBasis(pair, cutoff, prefactor=1.0)
+        self.harmonics = SphericalHarmonics(l_max)
+
+    def forward(self, geometry: EdgeGeometry, coefficients: Tensor | None = None) -> Tensor:
+        """Atomic energies [N], eV, float64; with other coefficients [T] than the fitted ones if they are given."""
+        w = self.coefficients if coefficients is None else coefficients
+        pair, embedded, product, _ = w.split(self.sizes)
+        envelope = polynomial_cutoff(geometry.scaled_distances.double(), EXPONENT)
+        radial = self.basis(geometry.stretched_distances.double()) * envelope  # [E, pair]
+        # 1. pair functions                                                         [E, 1] -> [N]
+        table = pair.view(-1, radial.shape[1]).index_select(0, self.pair_rows)
+        ordered = table.index_select(0, geometry.species_pairs(self.n_species))
+        energy = 0.5 * neighbour_sum((radial * ordered).sum(1, keepdim=True), geometry).squeeze(1)
+        # 2. embedding functions                                                    [N, S X] -> [N]
+        decays = torch.exp(self.exponents * (ORIGIN - geometry.distances.double())) * envelope
+        densities = neighbour_sum(self._by_element(decays, geometry), geometry)
+        functions = torch.cat(
+            [(densities + SMOOTH_ROOT).sqrt() - SMOOTH_ROOT**0.5, densities.square(), densities.pow(3)], dim=1
+        )
+        own = embedded.view(self.n_species, -1).index_select(0, geometry.species)
+        energy = energy + (functions * own).sum(1)
+        # 3. products of densities, degree by degree                                [N, 2l + 1, F] -> [N]
+        if self.radial:
+            basis = self._by_element(radial[:, : self.radial], geometry)
+            harmonics = to_padded(self.harmonics(geometry.units.double()), geometry)
+            density = outer_neighbour_sum(harmonics, basis, geometry)
+            by_degree = product.view(self.n_species, self.l_max + 1, -1).index_select(2, self.product_terms)
+            # as if every atom were each element in turn, since one matrix for all atoms is faster than one for each
+            matrices = by_degree.view(self.n_species, self.l_max + 1, basis.shape[1], -1).permute(1, 2, 0, 3).flatten(2)
+            every = energy.new_zeros(geometry.n_atoms, self.n_species)
+            for degree, matrix in enumerate(matrices):
+                part = density[:, block(degree)]
+                products = (part @ matrix).unflatten(2, (self.n_species, -1)) * part.unsqueeze(2)
+                every = every + products.sum((1, 3)) / (2 * degree + 1)
+            energy = energy + every.gather(1, geometry.species[:, None]).squeeze(1)
+        return energy
+
+    @property
+    def coulomb_share(self) -> Tensor:
+        """Coefficient of the Coulomb energy [1]: the square of the share of the charges that acts."""
+        return self.coefficients[-1:]
+
+    def _by_element(self, values: Tensor, geometry: EdgeGeometry) -> Tensor:
+        """Values of edges, in the columns of the neighbour's element: [E, F] -> [E, S F]."""
+        if self.n_species == 1:
+            return values
+        elements = torch.arange(self.n_species, device=values.device)
+        chosen = (geometry.neighbour_species[:, None] == elements).to(values.dtype)
+        return (chosen[:, :, None] * values[:, None, :]).flatten(1)

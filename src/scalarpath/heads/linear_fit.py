@@ -1,0 +1,163 @@
+"""Least squares for a linear potential; cross-validation on the train frames chooses ridge and highest sine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from scalarpath.core.errors import DataError
+from scalarpath.graph.geometry import EdgeGeometry
+from scalarpath.heads.coulomb import CoulombField
+from scalarpath.heads.linear import LinearPotential
+
+# A frame's error of 1 meV per atom counts as one of 10 meV/Å in all its forces, or of 1 meV/Å^3 in all its stress.
+WEIGHTS = {"energy": 10.0, "forces": 1.0, "stress": 10.0}
+FOLDS = 5
+RIDGES = [10.0**power for power in range(-13, -2, 2)]  # relative to the mean square of a term
+MOST_FRAMES = 500  # to be passed: a few hundred coefficients gain nothing from more
+MOST_ATOMS = 20  # of a frame, evenly chosen, whose forces are fitted: every component costs a pass
+
+
+Frame = tuple[Data, EdgeGeometry, CoulombField | None]
+
+
+@dataclass(frozen=True)
+class LinearFit:
+    """What the fit leaves over, as root mean squares by kind of label, in eV per atom, eV/Å and eV/Å^3.
+
+    terms: how many have a coefficient; sines: of their products; left: on the frames that were fitted; cross_validated:
+    on those left out in turn.
+    """
+
+    terms: int
+    sines: int
+    ridge: float
+    frames: int
+    left: dict[str, float]
+    cross_validated: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    def render(self) -> str:
+        """One line for the screen."""
+        units = {"energy": "meV/atom", "forces": "meV/Å", "stress": "meV/Å³"}
+        errors = ", ".join(f"{kind} {1e3 * value:.3g} {units[kind]}" for kind, value in self.cross_validated.items())
+        return f"linear potential, {self.terms} terms: cross-validated error (RMS) {errors}"
+
+
+def fit_linear(linear: LinearPotential, frames: Iterable[Frame], reference: Tensor) -> LinearFit:
+    """Set ``linear.coefficients`` by the labels of ``frames``: batches of one structure each, their geometries, and the
+    fields of their charges.
+
+    The vectors of a geometry are leaves that require a gradient; ``reference`` holds the energy of an isolated atom of
+    every element [S], eV. Missing (NaN) labels are left out. Raises DataError where no frame has any label.
+    """
+    squares = _LeastSquares(linear, frames, reference)
+    tried = []
+    for sines in range(linear.radial + 1):
+        chosen = (linear.highest_sine <= sines).nonzero().flatten().to(squares.labels.device)
+        for ridge in RIDGES:
+            residual = squares.left_out(chosen, ridge)
+            tried.append((squares.loss(residual), sines, ridge, chosen, residual))
+    _, sines, ridge, chosen, residual = min(tried, key=lambda one: one[0])
+    linear.coefficients.copy_(squares.solved(chosen, ridge))
+    left = squares.by_kind(squares.labels - squares.terms @ linear.coefficients)
+    return LinearFit(len(chosen), sines, ridge, squares.frames, left, squares.by_kind(residual))
+
+
+class _LeastSquares:
+    """The weighted equations terms [R, T] w = labels [R] of all frames, in folds of whole frames."""
+
+    def __init__(self, linear: LinearPotential, frames: Iterable[Frame], reference: Tensor):
+        parts: list[tuple[Tensor, Tensor, float, int, int]] = []
+        self.frames = 0
+        for frame in frames:
+            for kind, name in enumerate(WEIGHTS):
+                terms, values = _equations(name, linear, frame, reference)
+                if len(values):  # a frame weighs the same however many components are fitted
+                    parts.append((terms, values, WEIGHTS[name] / len(values) ** 0.5, kind, self.frames % FOLDS))
+            self.frames += 1
+        if not parts:
+            raise DataError("head.linear is fitted to labels before training, and no train frame has one.")
+        rows, labels, weights, kinds, folds = zip(*parts, strict=True)
+        self.terms, self.labels = torch.cat(rows), torch.cat(labels)
+        self.weights, self.kinds, self.folds = (
+            torch.cat([torch.full_like(part, value) for part, value in zip(labels, values, strict=True)])
+            for values in (weights, kinds, folds)
+        )
+        weighted = self.terms * self.weights[:, None]
+        # the penalty on a term grows with its roughness, at equal size of what it contributes
+        self.size = weighted.square().mean(0).sqrt().clamp_min(1e-12) * linear.roughness.to(weighted.device)
+        weighted, target = weighted / self.size, self.labels * self.weights
+        self.normal = [
+            (weighted[own].T @ weighted[own], weighted[own].T @ target[own])
+            for own in (self.folds == fold for fold in range(FOLDS))
+        ]
+        self.penalty = len(target) * torch.eye(len(self.size), dtype=target.dtype, device=target.device)
+
+    def solved(self, chosen: Tensor, ridge: float, without: int | None = None) -> Tensor:
+        """Coefficients [T], zero but for the chosen terms, from all folds or all but one."""
+        used = [part for fold, part in enumerate(self.normal) if fold != without]
+        matrix = torch.stack([matrix for matrix, _ in used]).sum(0) + ridge * self.penalty
+        right = torch.stack([right for _, right in used]).sum(0)
+        solution = torch.zeros_like(right)
+        solution[chosen] = torch.linalg.solve(matrix[chosen][:, chosen], right[chosen])
+        return solution / self.size
+
+    def left_out(self, chosen: Tensor, ridge: float) -> Tensor:
+        """What coefficients from the other folds leave over of every label [R]."""
+        residual = self.labels.clone()
+        for fold in range(FOLDS):
+            own = self.folds == fold
+            residual[own] -= self.terms[own] @ self.solved(chosen, ridge, without=fold)
+        return residual
+
+    def loss(self, residual: Tensor) -> float:
+        """The weighted sum of squares."""
+        return float((residual * self.weights).square().sum())
+
+    def by_kind(self, residual: Tensor) -> dict[str, float]:
+        """Root mean squares by kind of label."""
+        parts = {name: residual[self.kinds == kind] for kind, name in enumerate(WEIGHTS)}
+        return {name: float(part.square().mean().sqrt()) for name, part in parts.items() if len(part)}
+
+
+def _equations(kind: str, linear: LinearPotential, frame: Frame, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Terms [R, T] and labels [R] of one kind of one structure; none where the label is missing."""
+    graph, geometry, field = frame
+    atoms = geometry.n_atoms
+    coefficients = torch.zeros_like(linear.coefficients).requires_grad_(True)
+    with torch.enable_grad():
+        energy = linear(geometry, coefficients).sum()
+        charged = None
+        if kind == "energy":
+            values = energy[None] / atoms
+            labels = (graph.energy.double() - reference.index_select(0, geometry.species).sum()) / atoms
+            if field is not None:
+                charged = field.node_energy.mean()[None]
+        else:
+            (pull,) = torch.autograd.grad(energy, geometry.vectors, create_graph=True)
+            pull = pull.double()
+            if kind == "forces":
+                total = pull.new_zeros(atoms, 3).index_add(0, geometry.centre, pull)
+                some = slice(None, None, -(-atoms // MOST_ATOMS))
+                values = total.index_add(0, geometry.neighbour, -pull)[some].flatten()
+                labels = graph.forces.double()[some].flatten()
+                charged = None if field is None else field.forces[some].flatten()
+            else:
+                volume = torch.linalg.det(graph.cell[0].double()).abs()
+                virial = geometry.vectors.detach().double().T @ pull
+                values, labels = (virial / volume).flatten(), graph.stress.double().flatten()
+                charged = None if field is None else field.stress.flatten()
+        if charged is not None:
+            values = values + coefficients[-1] * charged
+        known = torch.isfinite(labels).nonzero().flatten().tolist()
+        rows = [torch.autograd.grad(values[k], coefficients, retain_graph=True)[0] for k in known]
+    return (torch.stack(rows) if rows else coefficients.detach()[None, :][:0]), labels[known]

@@ -1,0 +1,164 @@
+"""The linear potential: what it can represent it finds by itself, and its Coulomb energy is that of point charges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.neighborlist import neighbor_list
+from samples import SMALL_MACE, batch_of, head_config, make_potential, quartz_like, silanol
+from scipy.special import erfc
+
+from scalarpath.core.errors import ConfigError, DataError
+from scalarpath.graph import AtomicGraph, collate
+from scalarpath.heads.coulomb import COULOMB, WIDTH, FixedCharges
+from scalarpath.potential import build_potential, load_potential
+from scalarpath.potential.checkpoint import to_checkpoint
+from scalarpath.potential.potential import check_settings
+
+CUTOFF = 5.0
+
+
+def rattled(count: int) -> list[Atoms]:
+    """Strained and rattled cells of copper and gold, labelled by EMT, an embedded-atom potential."""
+    draw, frames = np.random.default_rng(0), []
+    for k in range(count):
+        atoms = bulk("Cu", a=3.7, cubic=True)
+        atoms.numbers[draw.integers(4, size=2)] = 79
+        atoms.set_cell(atoms.cell.array @ (np.eye(3) + 0.03 * draw.normal(size=(3, 3))), scale_atoms=True)
+        atoms.rattle(0.15, seed=k)
+        atoms.calc = EMT()
+        frames.append(atoms)
+    return frames
+
+
+def graph(atoms: Atoms, **labels):
+    """One structure as a batch, labelled by its calculator if no labels are given."""
+    if not labels:
+        labels = {
+            "energy": atoms.get_potential_energy(),
+            "forces": atoms.get_forces(),
+            "stress": atoms.get_stress(voigt=False),
+        }
+    return collate([AtomicGraph.from_atoms(atoms, CUTOFF, **labels)])
+
+
+def linear_potential(species: list[int], **linear):
+    potential = build_potential(
+        {"species": species, "cutoff": CUTOFF, "dtype": "float64", "backbone": SMALL_MACE,
+         "head": {"name": "linear", "linear": linear}}
+    )  # fmt: skip
+    potential.set_statistics(dict.fromkeys(species, 0.0), scale=1.0, shift=0.0, avg_num_neighbors=20.0)
+    return potential
+
+
+def test_a_potential_of_its_own_kind_is_found_again():
+    teacher, pupil = linear_potential([29, 79], pair=5, radial=2), linear_potential([29, 79], pair=5, radial=2)
+    teacher.linear.coefficients.normal_(0.0, 0.05, generator=torch.Generator().manual_seed(1))
+    teacher.scale.zero_()
+    frames = []
+    for atoms in rattled(20):
+        out = teacher(graph(atoms))
+        values = {key: out[key].detach().numpy() for key in ("energy", "forces", "stress")}
+        frames.append(graph(atoms, energy=values["energy"][0], forces=values["forces"], stress=values["stress"][0]))
+    fit = pupil.fit_linear(frames)
+    assert fit.cross_validated["forces"] < 1e-4 * frames[0].forces.std()
+    assert fit.left["energy"] < 1e-5
+    assert pupil.scale.max() == pytest.approx(1e-3), "the network keeps a scale"
+
+
+def test_an_embedded_atom_potential_is_represented_well():
+    frames = [graph(atoms) for atoms in rattled(30)]
+    fit = linear_potential([29, 79], radial=0).fit_linear(frames)
+    assert fit.left["forces"] < 0.02 * torch.cat([frame.forces for frame in frames]).std()
+
+
+def test_missing_labels_are_left_out_and_none_at_all_is_an_error():
+    potential, frames = linear_potential([29, 79], radial=0), [graph(atoms) for atoms in rattled(12)]
+    whole = potential.fit_linear(frames).left["energy"]
+    for frame in frames:
+        frame.forces[:] = torch.nan
+    fit = potential.fit_linear(frames)
+    assert set(fit.left) == {"energy", "stress"}
+    assert fit.left["energy"] < 2.0 * whole + 1e-3
+    for frame in frames:
+        frame.energy[:], frame.stress[:] = torch.nan, torch.nan
+    with pytest.raises(DataError, match="no train frame has one"):
+        potential.fit_linear(frames)
+
+
+@pytest.mark.parametrize("head", ["linear", "ionic"])
+def test_training_and_evaluation_predict_the_same(head):
+    potential, batch = make_potential(head), batch_of(quartz_like(), silanol())
+    evaluated, trained = potential(batch), potential.train()(batch)
+    for key, value in evaluated.items():
+        torch.testing.assert_close(trained[key], value, rtol=1e-12, atol=1e-12, equal_nan=True)
+
+
+def test_a_fitted_potential_survives_a_checkpoint(tmp_path):
+    potential = make_potential("ionic")
+    torch.save(to_checkpoint(potential), tmp_path / "it.ckpt")
+    batch = batch_of(quartz_like())
+    loaded = load_potential(tmp_path / "it.ckpt").eval()(batch)
+    assert torch.equal(loaded["forces"], potential(batch)["forces"])
+
+
+# energy per pair of ions times distance over e^2, textbook values
+MADELUNG = {("rocksalt", 2): 1.747565, ("cesiumchloride", 1): 1.762675}
+
+
+@pytest.mark.parametrize(("structure", "units"), MADELUNG)
+def test_smeared_charges_and_what_smearing_takes_away_are_point_charges(structure, units):
+    crystal = bulk("NaCl", structure, a=4.0, cubic=True)
+    crystal.rattle(1e-6, seed=0)  # no sum is zero by symmetry
+    near = crystal.get_distances(0, [k for k in range(len(crystal)) if k], mic=True).min()
+    charges = np.where(crystal.numbers == 11, 1.0, -1.0)
+    batch = collate([AtomicGraph.from_atoms(crystal, 3.0)])
+    smeared = FixedCharges(torch.tensor([1.0, -1.0]))(batch, (batch.z == 17).long()).node_energy.sum().item()
+    i, j, r = neighbor_list("ijd", crystal, 10.0)
+    short = 0.5 * COULOMB * (charges[i] * charges[j] * erfc(r / (np.sqrt(2.0) * WIDTH)) / r).sum()
+    pairs = len(crystal) / 2
+    assert (smeared + short) / pairs * near / COULOMB == pytest.approx(-MADELUNG[structure, units], abs=2e-5)
+
+
+def test_a_molecule_in_a_large_box_is_like_one_without():
+    molecule = Atoms("NaClClNa", [[0, 0, 0], [2.4, 0, 0], [0, 2.3, 0.4], [2.2, 2.4, 0]])
+    boxed = molecule.copy()
+    boxed.set_cell([60.0] * 3)
+    boxed.pbc = True
+    batch = collate([AtomicGraph.from_atoms(atoms, 3.0) for atoms in (molecule, boxed)])
+    field = FixedCharges(torch.tensor([1.0, -1.0]))(batch, (batch.z == 17).long())
+    torch.testing.assert_close(field.forces[:4], field.forces[4:], rtol=0, atol=2e-4)
+    torch.testing.assert_close(field.node_energy[:4].sum(), field.node_energy[4:].sum(), rtol=0, atol=2e-3)
+
+
+def test_charges_need_a_structure_that_is_periodic_altogether():
+    slab = quartz_like()
+    slab.pbc = [True, True, False]
+    with pytest.raises(DataError, match="periodic in all directions or in none"):
+        make_potential("ionic")(batch_of(slab))
+
+
+@pytest.mark.parametrize(
+    ("linear", "sentence"),
+    [
+        ({"charges": {"O": -2}}, "no charge for Si"),
+        ({"charges": {"O": -2, "Si": 40}}, "charges"),
+        ({"radial": 40, "pair": 60}, "terms for 2 elements"),
+        ({"raidal": 4}, "raidal"),
+    ],
+)
+def test_impossible_settings_are_refused(linear, sentence):
+    config = {"species": [8, 14], "cutoff": CUTOFF, "backbone": SMALL_MACE, "head": {"name": "l", "linear": linear}}
+    with pytest.raises(ConfigError, match=sentence):
+        build_potential(config)
+
+
+def test_an_unknown_element_among_charges_is_refused_before_any_data_are_read():
+    head = head_config("ionic")
+    head["linear"]["charges"]["Xx"] = 1
+    with pytest.raises(ConfigError, match="'Xx' is no chemical symbol"):
+        check_settings({"species": [1], "cutoff": CUTOFF, "backbone": SMALL_MACE, "head": head})
