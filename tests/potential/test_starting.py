@@ -76,7 +76,7 @@ def test_the_same_head_brings_its_weights_along():
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"network": "nequip"}, r"it has backbone.*backbone.kind=mace \(here: nequip\)"),
+        ({"network": "nequip"}, r"it has backbone.kind=mace \(here: nequip\); set the same"),
         ({"max_ell": 1}, r"it has backbone.max_ell=2 \(here: 1\); set the same"),
         ({"head": "density"}, r"it has backbone.interaction=residual \(here: density_residual\)"),
         ({"repulsion": "zbl"}, r"it has repulsion=None \(here: zbl\)"),

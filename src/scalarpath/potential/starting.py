@@ -63,6 +63,9 @@ def start_from(potential: Potential, source: Potential, where: str) -> None:
 def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
     """``key=value (here: value)`` of every setting that decides the network or what is added to it."""
     one, two = (_deciding(config) for config in (ours, theirs))
+    kind = "backbone.kind"
+    if one[kind] != two[kind]:  # whose other settings have other names
+        one, two = {kind: one[kind]}, {kind: two[kind]}
     for key in sorted(one.keys() | two.keys()):
         if one.get(key) != two.get(key):
             yield f"{key}={two.get(key)} (here: {one.get(key)})"
