@@ -11,7 +11,7 @@ from svg import SOFT, box, document, save, text
 PACKAGE = Path(__file__).resolve().parents[1] / "src/scalarpath"
 # A room may import those before it, never one after it. cli.py is the top: the commands.
 ORDER = [
-    "core", "graph", "nn", "heads", "backbones", "potential", "upstream", "data", "runs", "optimizers", "artifacts",
+    "core", "graph", "nn", "heads", "backbones", "potential", "data", "runs", "upstream", "optimizers", "artifacts",
     "deploy", "cost", "labelling", "training", "evaluation", "report", "cli",
 ]  # fmt: skip
 

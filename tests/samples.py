@@ -26,8 +26,17 @@ SMALL_ALLEGRO = {
     "readout_mlp_hidden_layers_width": 4,
 }  # fmt: skip
 SMALL = {"mace": SMALL_MACE, "nequip": SMALL_NEQUIP, "allegro": SMALL_ALLEGRO}
+# what SevenNet has in place of NequIP's; pseudoscalars, products of three vectors, need three layers
+SMALL_SEVENNET = SMALL_NEQUIP | {
+    "num_layers": 3, "mirror_symmetry": False, "self_connection_type": "linear", "cutoff_on": 3.4,
+}  # fmt: skip
+SAMPLES = SMALL | {"sevennet": SMALL_SEVENNET}
 # kind of backbone and head of what has an energy surface of its own; the wide arms are baselines with other numbers
-POTENTIALS = [*((kind, head) for kind in SMALL for head in HEADS), ("mace", "density"), ("mace", "nonlinear")]
+POTENTIALS = [
+    *((kind, head) for kind in SMALL for head in HEADS),
+    *(("mace", head) for head in ("density", "nonlinear")),
+    *(("sevennet", head) for head in ("baseline", "panpgs")),
+]
 CUTOFF = 4.0
 
 
@@ -84,7 +93,7 @@ def make_potential(
         "cutoff": CUTOFF,
         "pair_cutoffs": pair_cutoffs,
         "dtype": dtype,
-        "backbone": SMALL[kind] | backbone,
+        "backbone": SAMPLES[kind] | backbone,
         "head": head_config(head),
         "repulsion": None,
     }

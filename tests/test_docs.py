@@ -81,9 +81,9 @@ def commands() -> list[str]:
     for page in [*PAGES, *CONFIGS]:
         text = re.sub(r"\\\n\s*", " ", page.read_text())
         found += re.findall(
-            r"python ((?:train|evaluate|benchmark|report)\.py[^\n`#]*?)(?: {3,}[^\n]*)?$", text, re.MULTILINE
+            r"python ((?:train|evaluate|benchmark|report|import)\.py[^\n`#]*?)(?: {3,}[^\n]*)?$", text, re.MULTILINE
         )
-        found += re.findall(r"`python ((?:train|evaluate|benchmark|report)\.py [^`]*)`", text)
+        found += re.findall(r"`python ((?:train|evaluate|benchmark|report|import)\.py [^`]*)`", text)
     return sorted({" ".join(command.split()) for command in found} - {""})
 
 

@@ -71,6 +71,11 @@ def report() -> None:
     _main("report", _report)
 
 
+def import_() -> None:
+    """``python import.py``: a pretrained potential of another package as a checkpoint; errors as in ``train``."""
+    _main("import", _import)
+
+
 class _JobFailed(CompactHydraException):
     """A job of a multirun; its error has been shown."""
 
@@ -171,6 +176,12 @@ def _evaluate(cfg: DictConfig) -> None:
         from scalarpath.evaluation.command import run
 
     run(settings)
+
+
+def _import(cfg: DictConfig) -> None:
+    from scalarpath.upstream.command import run
+
+    run(cfg)
 
 
 def _report(cfg: DictConfig) -> None:

@@ -10,10 +10,16 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from scalarpath.nn.cpu import choice
-from scalarpath.nn.elementwise import SILU, Envelope, ExpTanh, elementwise, silu
+from scalarpath.nn.elementwise import SILU, Envelope, ExpTanh, XplorEnvelope, elementwise, silu
 
 
-def polynomial(x: Tensor, p: int) -> Tensor:
+def xplor(x: Tensor, on: float) -> Tensor:
+    """XPLOR's switching function as printed, with r / cutoff and r_on / cutoff for r and r_on."""
+    u = (1 - x**2) ** 2 * (1 + 2 * x**2 - 3 * on**2) / (1 - on**2) ** 3
+    return torch.where(x < on, torch.ones_like(x), torch.where(x < 1, u, torch.zeros_like(u)))
+
+
+def polynomial(x: Tensor, p: float) -> Tensor:
     """DimeNet's envelope as printed: 1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2)."""
     u = 1 - (p + 1) * (p + 2) / 2 * x**p + p * (p + 2) * x ** (p + 1) - p * (p + 1) / 2 * x ** (p + 2)
     return torch.where(x < 1, u, torch.zeros_like(u))
@@ -23,7 +29,8 @@ WIDE, UNIT = torch.linspace(-30.0, 30.0, 61, dtype=torch.float64), torch.linspac
 CASES = [
     pytest.param(SILU, torch.nn.functional.silu, WIDE, id="silu"),
     pytest.param(ExpTanh(math.log(2.0)), lambda x: torch.exp(math.log(2.0) * torch.tanh(x)), 0.2 * WIDE, id="gate"),
-    *(pytest.param(Envelope(p), lambda x, p=p: polynomial(x, p), UNIT, id=f"envelope {p}") for p in (2, 5, 6, 12)),
+    *(pytest.param(Envelope(p), lambda x, p=p: polynomial(x, p), UNIT, id=f"envelope {p}") for p in (2, 5, 6, 6.1, 12)),
+    *(pytest.param(XplorEnvelope(on), lambda x, on=on: xplor(x, on), UNIT, id=f"xplor {on}") for on in (0.3, 0.91)),
 ]
 
 

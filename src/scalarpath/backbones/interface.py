@@ -86,14 +86,20 @@ def build_backbone(section: Mapping[str, Any], atomic_numbers: Sequence[int], cu
     An option of MACE, NequIP or Allegro that the section leaves out has the value of conf/backbone/<kind>.yaml.
     Raises ConfigError for an unknown backbone or option, and for a value that does not fit.
     """
-    options = dict(section)
-    kind = options.pop("kind", None)
+    options = complete_options(section)
+    kind = options.pop("kind")
     given = {
         "atomic_numbers": list(atomic_numbers),
         "cutoff": cutoff,
         "generator": torch.Generator().manual_seed(seed),
     }
-    return read_settings(backbone_class(kind), _defaults(kind) | options, "backbone", given)
+    return read_settings(backbone_class(kind), options, "backbone", given)
+
+
+def complete_options(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The section with every option, and ``kind``, which is None where it has none; see ``build_backbone``."""
+    kind = section.get("kind")
+    return {**(_defaults(kind) if isinstance(kind, str) else {}), **section, "kind": kind}
 
 
 def backbone_class(kind: Any) -> type[Backbone]:

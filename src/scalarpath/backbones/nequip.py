@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from e3nn import o3
 from torch import Tensor, nn
 
 from scalarpath.backbones.interface import Backbone, Degree, Exponent, LayerInputs, Nonlinearity, one_per
-from scalarpath.core.settings import Depth, Layers, Width
+from scalarpath.core.errors import ConfigError
+from scalarpath.core.settings import Cutoff, Depth, Layers, Width
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded, with_zero_row
 from scalarpath.heads.interface import PathwayShape, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics, couplings
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
+from scalarpath.nn.elementwise import XplorEnvelope
 from scalarpath.nn.linear import AttributeLinear, DegreeLinear, SpeciesGroups
 from scalarpath.nn.mlp import ACTIVATIONS, MLP, unit_uniform
 from scalarpath.nn.radial import BesselBasis, RadialEmbedding
@@ -57,13 +60,15 @@ class NequIPLayer(nn.Module):
         irreps_in: o3.Irreps,
         irreps_hidden: o3.Irreps,
         l_edge: int,
-        n_attributes: int,
+        harmonic_parity: int,
+        n_attributes: int | None,
         radial_widths: Sequence[int],
         generator: torch.Generator,
     ):
+        """n_attributes: of the species, on which the skip connection depends; None: it is the same for all."""
         super().__init__()
         self.layer = layer
-        reachable = [(c, ir) for c, ir in irreps_hidden if couplings(irreps_in, l_edge, [ir])]
+        reachable = [(c, ir) for c, ir in irreps_hidden if couplings(irreps_in, l_edge, [ir], harmonic_parity)]
         self.gate = GateNonlinearity(
             o3.Irreps([(c, ir) for c, ir in reachable if ir.l == 0]),
             o3.Irreps([(c, ir) for c, ir in reachable if ir.l > 0]),
@@ -71,15 +76,18 @@ class NequIPLayer(nn.Module):
         channels_in = [c for c, _ in irreps_in]
         channels_out = [c for c, _ in self.gate.irreps_in]
         targets = [ir for _, ir in self.gate.irreps_in]
-        # 1. skip connection; the first layer has none, so that an isolated atom has no features
-        self.shared = [(s, targets.index(ir)) for s, (_, ir) in enumerate(irreps_in) if ir in targets and layer > 0]
-        self.skip = AttributeLinear(
-            n_attributes, [channels_in[s] for s, _ in self.shared], [channels_out[t] for _, t in self.shared], generator
+        # 1. skip connection; where it depends on the species, the first layer has none, so that an isolated atom has no
+        # features
+        skips = layer > 0 or n_attributes is None
+        self.shared = [(s, targets.index(ir)) for s, (_, ir) in enumerate(irreps_in) if ir in targets and skips]
+        fans = [channels_in[s] for s, _ in self.shared], [channels_out[t] for _, t in self.shared]
+        self.skip = (
+            DegreeLinear(*fans, generator) if n_attributes is None else AttributeLinear(n_attributes, *fans, generator)
         )
         # 2. linear map of the features
         self.linear_up = DegreeLinear(channels_in, channels_in, generator)
         # 3. weights of the convolution from the radial features
-        self.convolution = ChannelwiseConvolution(irreps_in, l_edge, targets)
+        self.convolution = ChannelwiseConvolution(irreps_in, l_edge, targets, harmonic_parity)
         widths = [*radial_widths, self.convolution.weight_numel]
         self.radial_mlp = MLP(widths, generator, gain=GAIN, uniform=True)
         # 5. linear map to scalars, gates and gated features
@@ -90,8 +98,9 @@ class NequIPLayer(nn.Module):
     ) -> list[Tensor]:
         """features per irrep [N, 2l + 1, C], attributes of the species [S, V], norm [N, 1, 1] -> features per irrep."""
         groups, head, context = inputs.groups, inputs.head, inputs.context
-        # 1. skip connection, a linear map that depends on the species                    per irrep [N, 2l + 1, C']
-        skipped = self.skip([features[s] for s, _ in self.shared], attributes, groups)
+        # 1. skip connection, a linear map that may depend on the species                 per irrep [N, 2l + 1, C']
+        kept = [features[s] for s, _ in self.shared]
+        skipped = self.skip(kept) if isinstance(self.skip, DegreeLinear) else self.skip(kept, attributes, groups)
         # 2. linear map of the features, over the root of the mean degree                 per irrep [N, 2l + 1, C]
         up = [values * norm for values in self.linear_up(features)]
         # 3. weights of every path; the head changes those with scalar output             [P, scalar], [P, other]
@@ -116,10 +125,11 @@ class NequIPLayer(nn.Module):
 class NequIP(Backbone):
     """NequIP. Options carry upstream's names and meaning; conf/backbone/nequip.yaml explains each.
 
-    radial_mlp_width may be a list, one width per layer, which upstream does not have.
+    radial_mlp_width may be a list, one width per layer, which upstream does not have. mirror_symmetry,
+    self_connection_type and cutoff_on are there for models of SevenNet (arXiv:2402.03789).
 
-    An atom without neighbours has network energy zero, so that E = E0. Raises ConfigError for a list
-    of the wrong length.
+    An atom without neighbours has network energy zero, so that E = E0, unless self_connection_type is linear. Raises
+    ConfigError for a list of the wrong length, and for settings that contradict one another.
     """
 
     def __init__(
@@ -131,18 +141,27 @@ class NequIP(Backbone):
         num_layers: Layers,
         l_max: Degree,
         parity: bool,
+        mirror_symmetry: bool,
         num_features: Width | Sequence[Width],
         type_embed_num_features: Width | None,
+        self_connection_type: Literal["nequip", "linear"],
         radial_mlp_depth: Depth,
         radial_mlp_width: Width | Sequence[Width],
         num_bessels: Width,
         bessel_trainable: bool,
         polynomial_cutoff_p: Exponent,
+        cutoff_on: Cutoff | None,
         readout_mlp_hidden_layers_depth: Depth,
         readout_mlp_hidden_layers_width: Width | None,
         readout_mlp_nonlinearity: Nonlinearity,
     ):
         super().__init__()
+        if parity and not mirror_symmetry:
+            raise ConfigError(
+                "backbone.parity=true is about mirror images; leave mirror_symmetry=false out, or parity=true."
+            )
+        if cutoff_on is not None and not cutoff_on < cutoff:
+            raise ConfigError(f"backbone.cutoff_on = {cutoff_on} must be less than cutoff = {cutoff} Å.")
         channels = one_per("num_features", num_features, l_max + 1, "degree")
         radial_widths = one_per("radial_mlp_width", radial_mlp_width, num_layers, "layer")
         attributes = channels[0] if type_embed_num_features is None else type_embed_num_features
@@ -154,9 +173,11 @@ class NequIP(Backbone):
         self.register_buffer("mean_degree", torch.ones(self.n_species, dtype=torch.float64))
         self.type_embedding = nn.Parameter(unit_uniform(self.n_species, attributes, generator=generator))
         basis = BesselBasis(num_bessels, cutoff, 2.0 / cutoff, bessel_trainable)
-        self.radial = RadialEmbedding(basis, polynomial_cutoff_p)
+        envelope = polynomial_cutoff_p if cutoff_on is None else XplorEnvelope(cutoff_on / cutoff)
+        self.radial = RadialEmbedding(basis, envelope)
         self.harmonics = SphericalHarmonics(l_max)
-        hidden = o3.Irreps([(c, (l, p)) for l, c in enumerate(channels) for p in ((1, -1) if parity else ((-1) ** l,))])  # noqa: E741
+        sign = -1 if mirror_symmetry else 1
+        hidden = o3.Irreps([(c, (l, p)) for l, c in enumerate(channels) for p in ((1, -1) if parity else (sign**l,))])  # noqa: E741
         irreps, layers = o3.Irreps([(attributes, SCALAR)]), []
         for t in range(num_layers):
             layer = NequIPLayer(
@@ -164,7 +185,8 @@ class NequIP(Backbone):
                 irreps_in=irreps,
                 irreps_hidden=hidden if t < num_layers - 1 else o3.Irreps([(channels[0], SCALAR)]),
                 l_edge=l_max,
-                n_attributes=attributes,
+                harmonic_parity=sign,
+                n_attributes=attributes if self_connection_type == "nequip" else None,
                 radial_widths=[num_bessels, *[radial_widths[t]] * radial_mlp_depth],
                 generator=generator,
             )

@@ -85,15 +85,16 @@ def natural_irreps(l_max: int, channels: int = 1) -> o3.Irreps:
     return o3.Irreps([(channels, (l, (-1) ** l)) for l in range(l_max + 1)])  # noqa: E741
 
 
-def couplings(irreps_in: o3.Irreps, l_edge: int, targets: Sequence[o3.Irrep]) -> list[Coupling]:
+def couplings(irreps_in: o3.Irreps, l_edge: int, targets: Sequence[o3.Irrep], parity: int = -1) -> list[Coupling]:
     """All couplings of ``irreps_in`` with the harmonics 0..l_edge to ``targets`` that conserve parity.
 
-    Ordered by target, then source, then harmonic (within a target the order of upstream MACE and NequIP).
+    Ordered by target, then source, then harmonic (within a target the order of upstream MACE and NequIP). ``parity`` is
+    that of the harmonics of degree 1; with 1, and even irreps throughout, all that rotations allow is there.
     """
     return [
         Coupling(source, degree, target)
         for target, ir_out in enumerate(targets)
         for source, (_, ir_in) in enumerate(irreps_in)
         for degree in range(l_edge + 1)
-        if ir_out in ir_in * o3.Irrep(degree, (-1) ** degree)
+        if ir_out in ir_in * o3.Irrep(degree, parity**degree)
     ]

@@ -72,7 +72,38 @@ class Envelope:
 
     def _scaled(self, x: Tensor, power: float | Tensor, factor: Tensor) -> Tensor:
         d = self.p * (self.p + 1.0) * (self.p + 2.0) / 2.0
-        return _power(x, power) * factor * (-d * (x < 1.0))
+        # a truth value times a number would be float32
+        return _power(x, power) * factor * (x < 1.0) * -d
+
+
+@dataclass(frozen=True)
+class XplorEnvelope:
+    """u(x) of x = r / cutoff >= 0, one up to x = on and zero for x >= 1; C1, its second derivative jumps at both ends.
+
+    u = (1 - s) (1 - s) (1 + 2 s - 3 o) / (1 - o)^3 with s = x^2, o = on^2, in between (XPLOR's switching function).
+    """
+
+    on: float
+
+    def value(self, x: Tensor) -> Tensor:
+        """u(x)."""
+        s, o = x * x, self.on**2
+        u = (1.0 - s).square() * (1.0 + 2.0 * s - 3.0 * o) / (1.0 - o) ** 3
+        return torch.where(x < self.on, torch.ones_like(x), u * (x < 1.0))
+
+    def times_slope(self, gradient: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """g u'(x), u' = -12 x (1 - s) (s - o) / (1 - o)^3."""
+        s = x * x
+        return gradient * self._scaled(x, x * (1.0 - s) * (s - self.on**2))
+
+    def times_curvature(self, u: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """u times u''(x) = -12 ((1 - s) (s - o) + 2 s (1 + o - 2 s)) / (1 - o)^3."""
+        s, o = x * x, self.on**2
+        return u * self._scaled(x, (1.0 - s) * (s - o) + 2.0 * s * (1.0 + o - 2.0 * s))
+
+    def _scaled(self, x: Tensor, values: Tensor) -> Tensor:
+        """-12 / (1 - o)^3 times ``values`` where u changes, else zero."""
+        return values * ((x > self.on) & (x < 1.0)) * (-12.0 / (1.0 - self.on**2) ** 3)
 
 
 @dataclass(frozen=True)

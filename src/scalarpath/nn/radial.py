@@ -1,7 +1,7 @@
 """Radial functions: cutoff envelope, Bessel and Fourier-Bessel bases, distance transform.
 
 All take distances r [E, 1] in Å and are smooth in r; everything on the energy path is multiplied by an envelope that
-vanishes at the cutoff with two continuous derivatives.
+vanishes at the cutoff with two continuous derivatives (XPLOR's, of imported models: with one).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ase.data import covalent_radii
 from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeDistances
-from scalarpath.nn.elementwise import Envelope, elementwise
+from scalarpath.nn.elementwise import Elementwise, Envelope, elementwise
 
 
 def polynomial_cutoff(x: Tensor, p: float | Tensor) -> Tensor:
@@ -155,16 +155,18 @@ DISTANCE_TRANSFORMS: dict[str, type[nn.Module]] = {"agnesi": AgnesiTransform, "s
 class RadialEmbedding(nn.Module):
     """Radial features R_n(r) u(r / rc); the basis may read a transformed distance, the envelope always the true one."""
 
-    def __init__(self, basis: nn.Module, envelope_exponent: float, transform: nn.Module | None = None):
+    def __init__(self, basis: nn.Module, envelope: float | Elementwise, transform: nn.Module | None = None):
+        """``envelope``: the exponent of the polynomial one, or another."""
         super().__init__()
-        self.basis, self.envelope_exponent, self.transform = basis, envelope_exponent, transform
+        self.basis, self.transform = basis, transform
+        self.envelope = Envelope(envelope) if isinstance(envelope, int | float) else envelope
 
     def forward(self, geometry: EdgeDistances) -> tuple[Tensor, Tensor]:
         """Basis without envelope [E, size], envelope [E, 1]."""
         x = geometry.stretched_distances
         if self.transform is not None:
             x = self.transform(geometry.distances, geometry.centre_species, geometry.neighbour_species)
-        return self.basis(x), polynomial_cutoff(geometry.scaled_distances, self.envelope_exponent)
+        return self.basis(x), elementwise(self.envelope, geometry.scaled_distances)
 
 
 def semicircle_taper(size: int, beta: float) -> Tensor:

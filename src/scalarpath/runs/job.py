@@ -71,6 +71,8 @@ class Job:
     compile: bool = False
     kernels: Literal["cuequivariance"] | None = None
     artifacts: Literal["smoke", "short", "full"] | None = None
+    init_from: Text | None = None
+    init_e0s: Literal["fit", "keep"] = "fit"
     given_paths: dict[str, Any] | None = None
     earlier_max_epochs: list[Count] | None = None
     output_dir: Text
@@ -89,6 +91,8 @@ class Job:
                 "optimizer=schedule_free averages the weights itself, at a constant rate; add scheduler=constant "
                 "callbacks.ema=null."
             )
+        if self.init_from is not None and self.shift != "zero":
+            raise ConfigError(f"init_from takes the shift of the file; leave shift={self.shift} out.")
         self.check_monitors()
 
     @classmethod

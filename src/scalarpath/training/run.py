@@ -19,7 +19,14 @@ from scalarpath.core.stopwatch import phase
 from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.heads.linear_fit import MOST_FRAMES, LinearFit
-from scalarpath.potential import Potential, build_potential, check_settings, potential_config, read_checkpoint
+from scalarpath.potential import (
+    Potential,
+    build_potential,
+    check_settings,
+    load_potential,
+    potential_config,
+    read_checkpoint,
+)
 from scalarpath.runs.continuation import changed_files, check_unchanged, notes
 from scalarpath.runs.job import Job, stored_config
 from scalarpath.runs.processes import shared_directory
@@ -31,6 +38,7 @@ from scalarpath.training.fit import FitResult, check_accelerator, fit
 from scalarpath.training.frame_errors import FrameErrors
 from scalarpath.training.launch import check_launch
 from scalarpath.training.loggers import build_loggers, finish_loggers
+from scalarpath.training.start import start
 from scalarpath.training.summary import build_summary, print_summary
 
 
@@ -60,6 +68,8 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
     )
     check_accelerator(job.trainer)
     check_settings(configuration([]))  # before the data are read, which may take minutes
+    # a run that goes on has its own weights
+    source = load_potential(job.init_from) if job.init_from is not None and resume is None else None
     before = job.trainer.max_epochs if resume is None else stored_config(resume)["trainer"]["max_epochs"]
     more_epochs = job.trainer.max_epochs > before
     with shared_directory(
@@ -80,10 +90,11 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
             configuration(data.species), seed=job.seed, neighbours=data.statistics.avg_num_neighbors
         )
         linear = _prepare(potential, data, job)
+        origin = None if source is None else start(potential, source, data, job)
         phase("run directory")
         loggers = []
         if is_first_process():
-            _describe(directory, job, data, linear, resume=resume is not None)
+            _describe(directory, job, data, linear, origin, resume=resume is not None)
             for note in notes(job, before) if more_epochs else ():
                 Console().print(note, highlight=False)
             loggers = build_loggers(job.logger, directory, job.config)
@@ -124,9 +135,15 @@ def _prepare(potential: Potential, data: AtomicDataModule, job: Job) -> LinearFi
 
 
 def _describe(
-    directory: RunDirectory, job: Job, data: AtomicDataModule, linear: LinearFit | None, *, resume: bool
+    directory: RunDirectory,
+    job: Job,
+    data: AtomicDataModule,
+    linear: LinearFit | None,
+    origin: dict[str, Any] | None,
+    *,
+    resume: bool,
 ) -> None:
-    """Write what is known before training; on resuming check that the data are still the same."""
+    """Write what is known before training, ``origin``: the file it starts from; on resuming check the data."""
     Console().print(data.audit.render())
     if linear is not None:
         Console().print(linear.render(), highlight=False)
@@ -146,7 +163,8 @@ def _describe(
     directory.write_text(
         "config.yaml", OmegaConf.to_yaml(OmegaConf.create({**job.config, "output_dir": str(directory.path)}))
     )
-    directory.write_json("provenance.json", provenance(job.config, data.data_hash))
+    record = provenance(job.config, data.data_hash)
+    directory.write_json("provenance.json", record if origin is None else {**record, "init_from": origin})
     directory.write_json("splits.json", data.splits)
     directory.write_json("label_audit.json", data.audit.to_json())
     directory.write_json(

@@ -27,16 +27,17 @@ class ChannelwiseConvolution(nn.Module):
     the small Clebsch-Gordan contraction on atoms. Equals e3nn's TensorProduct(mode "uvu", component/element) followed
     by a scatter.
 
-    ``targets`` are the irreps of the output, scalars (0e) first. Paths with the same input and harmonic form a group
-    and are weighted together; those with scalar output, which the head may touch, form groups of their own, the first.
+    ``targets`` are the irreps of the output, scalars (0e) first; ``parity``: see ``couplings``. Paths with the same
+    input and harmonic form a group and are weighted together; those with scalar output, which the head may touch, form
+    groups of their own, the first.
     """
 
     kernel: Callable[..., list[Tensor]] | None = None  # takes the place of ``forward`` while it is set
 
-    def __init__(self, irreps_in: o3.Irreps, l_edge: int, targets: Sequence[o3.Irrep]):
+    def __init__(self, irreps_in: o3.Irreps, l_edge: int, targets: Sequence[o3.Irrep], parity: int = -1):
         super().__init__()
         self.targets = list(targets)
-        self.paths = couplings(irreps_in, l_edge, targets)
+        self.paths = couplings(irreps_in, l_edge, targets, parity)
         self.degrees = [ir.l for _, ir in irreps_in]
         self.channels = [channels for channels, _ in irreps_in]
         groups: dict[tuple[bool, int, int], list[int]] = defaultdict(list)
