@@ -11,10 +11,11 @@ from ase import Atoms
 from torch_geometric.data import Batch
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.deploy.calculator import copy_of
 from scalarpath.graph import NeighbourList, neighbour_list
 from scalarpath.graph.atomic_graph import graph_arrays, join
 from scalarpath.graph.neighbours import MIN_DISTANCE
-from scalarpath.potential import Potential, load_potential
+from scalarpath.potential import Potential
 
 DEFAULT_SKIN_A = 1.0
 
@@ -82,8 +83,7 @@ class BatchedPotential:
     ):
         if not skin >= 0:
             raise ConfigError(f"skin = {skin} must be zero or positive (Å).")
-        loaded = source if isinstance(source, Potential) else load_potential(source)
-        self.potential = loaded.copy_to(dtype=dtype, device=device).requires_grad_(False)
+        self.potential = copy_of(source, dtype, device).requires_grad_(False)
         self.skin = skin
         self._lists: list[VerletList] = []
 
