@@ -29,7 +29,7 @@ class LammpsDriver:
         _check(lammps, elements)
         self._lammps, self._calculator = lammps, calculator
         self._numbers = np.array([0, *(atomic_numbers[symbol] for symbol in elements)])
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         lammps.command(f"fix {FIX} all external pf/callback 1 1")
         lammps.command(f"fix_modify {FIX} energy yes virial yes")
         lammps.set_fix_external_callback(FIX, self._compute)
@@ -51,7 +51,7 @@ class LammpsDriver:
             atoms = self._atoms(order, x)
             f[order] = self._calculator.get_property("forces", atoms)
             energy, virial = self._calculator.get_property("energy", atoms), self._virial(atoms)
-        except Exception as failure:  # a calculator may raise anything, and none of it gets through the C of LAMMPS
+        except BaseException as failure:  # none gets through the C of LAMMPS, and a run without forces must not go on
             self._failure, energy, virial = failure, math.nan, [math.nan] * 6
             f[:] = math.nan
             self._lammps.force_timeout()
