@@ -84,13 +84,14 @@ def make_potential(
     seed: int = 0,
     awake: bool = True,
     scale: float = 1.3,
+    cutoff: float = CUTOFF,
     pair_cutoffs: dict | None = None,
     **backbone,
 ) -> Potential:
     """A small calibrated potential with the named head; ``awake`` moves the head away from its identity start."""
     config = {
         "species": [8, 14],
-        "cutoff": CUTOFF,
+        "cutoff": cutoff,
         "pair_cutoffs": pair_cutoffs,
         "dtype": dtype,
         "backbone": SAMPLES[kind] | backbone,
@@ -99,7 +100,7 @@ def make_potential(
     }
     potential = build_potential(config, seed=seed)
     potential.set_statistics({8: -2.0, 14: -1.0}, scale=scale, shift=0.0, avg_num_neighbors=15.0)
-    potential.calibrate([batch_of(quartz_like(), silanol())])
+    potential.calibrate([batch_of(quartz_like(), silanol(), cutoff=cutoff)])
     if awake:
         noise = torch.Generator().manual_seed(7)
         with torch.no_grad():

@@ -144,3 +144,8 @@ def test_unusable_sources_and_elements_are_named(tmp_path):
         gold.numbers[0] = number
         with pytest.raises(DataError, match=f"atomic number {number} occurs"):
             gold.get_potential_energy()
+
+
+def test_the_example_runs_dynamics(example, capsys):
+    energy = example("md_ase.py")["atoms"].get_potential_energy()
+    assert float(capsys.readouterr().out) == energy

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from ase import Atoms
+from torch import Tensor
 from torch_geometric.data import Batch
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.deploy.calculator import copy_of
 from scalarpath.graph import NeighbourList, neighbour_list
 from scalarpath.graph.atomic_graph import graph_arrays, join
 from scalarpath.graph.neighbours import MIN_DISTANCE
-from scalarpath.potential import Potential, load_potential
+from scalarpath.potential import Potential
 
 DEFAULT_SKIN_A = 1.0
 
@@ -82,8 +84,7 @@ class BatchedPotential:
     ):
         if not skin >= 0:
             raise ConfigError(f"skin = {skin} must be zero or positive (Å).")
-        loaded = source if isinstance(source, Potential) else load_potential(source)
-        self.potential = loaded.copy_to(dtype=dtype, device=device).requires_grad_(False)
+        self.potential = copy_of(source, dtype, device).requires_grad_(False)
         self.skin = skin
         self._lists: list[VerletList] = []
 
@@ -95,11 +96,16 @@ class BatchedPotential:
         """
         if not structures:
             return np.empty(0), []
+        out = self.predict(structures, stress=False)
+        energies, forces = (out[key].cpu().numpy() for key in ("energy", "forces"))
+        return energies, np.split(forces, np.cumsum([len(atoms) for atoms in structures])[:-1])
+
+    def predict(self, structures: Sequence[Atoms], *, stress: bool) -> dict[str, Tensor]:
+        """What ``Potential.forward`` gives for all structures together, detached; errors as ``evaluate``."""
         graph = self._batch(structures).to(self.potential.device)
         with torch.enable_grad():
-            out = self.potential(graph, forces=True, stress=False)
-        energies, forces = (out[key].detach().cpu().numpy() for key in ("energy", "forces"))
-        return energies, np.split(forces, np.cumsum([len(atoms) for atoms in structures])[:-1])
+            out = self.potential(graph, forces=True, stress=stress)
+        return {key: value.detach() for key, value in out.items()}
 
     def _batch(self, structures: Sequence[Atoms]) -> Batch:
         missing = len(structures) - len(self._lists)

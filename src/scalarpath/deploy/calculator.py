@@ -1,28 +1,52 @@
-"""ASE calculator of a potential."""
+"""ASE calculators."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from threading import RLock
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
+from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
+from torch import Tensor
+from torch_geometric.data import Batch
 
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.potential import Potential, load_potential
 
 
-class ScalarPathCalculator(Calculator):
-    """Energy, per-atom energies, forces and stress of a potential for ASE, in ASE's units and signs.
+def copy_of(source: Potential | str | Path, dtype: str | None, device: str | torch.device) -> Potential:
+    """A copy, for evaluation alone, of a Potential or of what a checkpoint file or run directory holds.
 
-    source: a Potential, a checkpoint file or a run directory; dtype: "float32" or "float64" (None: as the potential);
-    device: torch device. ``energies`` are the atomic energies, E0 included; stress is given for structures that are
-    periodic in all directions. Threads that share a calculator wait for one another. Raises CheckpointError for an
-    unusable source, ConfigError for another dtype, DataError for an element the potential does not know.
+    Raises CheckpointError for an unusable source, ConfigError for an impossible dtype or device.
+    """
+    loaded = source if isinstance(source, Potential) else load_potential(source)
+    return loaded.copy_to(dtype=dtype, device=device)
+
+
+class GraphModel(Protocol):
+    """What a calculator calls: neighbours up to ``cutoff`` (Å) go in; see ``Potential.forward`` for what comes out."""
+
+    cutoff: float
+
+    @property
+    def device(self) -> torch.device:
+        """Where the graph has to be."""
+
+    def __call__(self, graph: Batch) -> dict[str, Tensor]:
+        """Predictions for a batch of structures."""
+
+
+class GraphCalculator(Calculator):
+    """What all calculators of this package share: ``results`` from one pass of a model over the graph of ``atoms``.
+
+    Stress is given for structures that are periodic in all directions. Threads that share a calculator wait for one
+    another.
     """
 
     implemented_properties = [  # noqa: RUF012 - as ASE declares it
@@ -33,18 +57,10 @@ class ScalarPathCalculator(Calculator):
         "stress",
     ]
 
-    def __init__(
-        self,
-        source: Potential | str | Path,
-        *,
-        dtype: str | None = None,
-        device: str | torch.device = "cpu",
-        **kwargs: Any,
-    ):
+    def __init__(self, potential: GraphModel, **kwargs: Any):
         super().__init__(**kwargs)
         self._lock = RLock()
-        loaded = source if isinstance(source, Potential) else load_potential(source)
-        self.potential = loaded.copy_to(dtype=dtype, device=device)
+        self.potential = potential
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
         """As ASE has it; ``atoms`` and ``results`` belong together, so only one thread at a time may change them."""
@@ -73,13 +89,40 @@ class ScalarPathCalculator(Calculator):
         graph = collate([AtomicGraph.from_atoms(cast(Atoms, self.atoms), self.potential.cutoff)])
         with torch.enable_grad():
             out = self.potential(graph.to(self.potential.device))
-        arrays = {key: value.detach().cpu().numpy() for key, value in out.items()}
+        self.results = self.results_of({key: value.detach().cpu().numpy() for key, value in out.items()})
+
+    def results_of(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """What ASE calls the predictions for one structure."""
         energy = float(arrays["energy"][0])
-        self.results = {
+        results = {
             "energy": energy,
             "free_energy": energy,
             "energies": arrays["node_energy"],
             "forces": arrays["forces"],
         }
         if np.isfinite(arrays["stress"]).all():
-            self.results["stress"] = full_3x3_to_voigt_6_stress(arrays["stress"][0])
+            results["stress"] = full_3x3_to_voigt_6_stress(arrays["stress"][0])
+        return results
+
+    def export_properties(self) -> Properties:
+        """The results that ASE knows; it refuses others."""
+        return Properties({name: value for name, value in self.results.items() if name in all_outputs})
+
+
+class ScalarPathCalculator(GraphCalculator):
+    """Energy, per-atom energies, forces and stress of a potential for ASE, in ASE's units and signs.
+
+    source: a Potential, a checkpoint file or a run directory; dtype: "float32" or "float64" (None: as the potential);
+    device: torch device. ``energies`` are the atomic energies, E0 included. Raises CheckpointError for an unusable
+    source, ConfigError for another dtype, DataError for an element the potential does not know.
+    """
+
+    def __init__(
+        self,
+        source: Potential | str | Path,
+        *,
+        dtype: str | None = None,
+        device: str | torch.device = "cpu",
+        **kwargs: Any,
+    ):
+        super().__init__(copy_of(source, dtype, device), **kwargs)

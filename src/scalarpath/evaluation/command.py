@@ -19,6 +19,7 @@ from scalarpath.core.errors import ArtifactError, ConfigError
 from scalarpath.core.files import write_json
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.evaluation.benches import bench_of_calculator, bench_of_potential, subject_of
+from scalarpath.evaluation.calibration import calibrate, read_members
 from scalarpath.evaluation.finished_run import FinishedRun, bench_name
 from scalarpath.evaluation.other_frames import evaluate_frames
 from scalarpath.evaluation.output import (
@@ -100,13 +101,16 @@ def measure_trained(
 def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
     given = _subject(settings)
     found = FinishedRun.load(run_path, settings.device, settings.trust, settings.changes)
-    if given is None and settings.artifact and (name := bench_name(found.job.config["data"])) is not None:
+    # the others come in place of artifacts
+    measures = settings.artifact if settings.frames is None and settings.committee is None else []
+    if given is None and measures and (name := bench_name(found.job.config["data"])) is not None:
         given = _subject(replace(settings, material=name))
     directory = Path(settings.output_dir) if settings.output_dir is not None else found.directory.path
     if settings.frames is not None:
         evaluate_frames(found, settings.frames, settings.data, directory / FOLDER)
         return []
-    refuse_foreign_files(directory / FOLDER, settings.artifact)
+    others = read_members(found, settings.committee, settings.device, directory / FOLDER) if settings.committee else []
+    refuse_foreign_files(directory / FOLDER, measures)
     prepare_folder(directory / FOLDER)
     data = found.read_data()
     was_closed = found.is_closed
@@ -118,7 +122,9 @@ def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
         said = f"The test part is open now: test errors are in summary.json of {place}, the time in provenance.json."
         Console().print(said, highlight=False, markup=False, soft_wrap=True)
         _log(found, errors, [])
-    if not settings.artifact:
+    if others:
+        calibrate(found, others, data.test_dataloader(), directory / FOLDER)
+    if not measures:
         return []
     if given is None:
         Console().print(

@@ -39,6 +39,7 @@ class EvaluationSettings:
     reference: Text | None
     reference_options: dict[str, Any] | None
     frames: Text | None
+    committee: list[Text] | None
     data: dict[str, Any]
     dtypes: list[Literal["float32", "float64"]]
     device: Device
@@ -62,15 +63,20 @@ class EvaluationSettings:
                 raise ConfigError(f"{name}_options is given without {name}=; add it or leave the options out.")
         if self.calculator is not None and not self.artifact:
             raise ConfigError("artifact=null leaves nothing to do for calculator=; name a measure or all.")
-        if self.run is None and (self.frames is not None or self.data):
-            raise ConfigError("frames= and data.* belong to run=.")
+        if self.run is None and (self.frames is not None or self.committee is not None or self.data):
+            raise ConfigError("frames=, committee= and data.* belong to run=.")
+        if self.frames is not None and self.committee is not None:
+            raise ConfigError("committee= is measured on the test frames of run=; leave frames= out, or committee=.")
         refuse_unknown(self.data, (*PLACES, *OF_FRAMES), "data")
         of_frames = [key for key in self.data if key in OF_FRAMES]
         if self.frames is None and of_frames:
             raise ConfigError(f"data.{of_frames[0]} belongs to frames=; the labels of a run are read as in training.")
         on = [name for name in ("material", "structure", "reference") if getattr(self, name) is not None]
-        if self.frames is not None and on:
-            raise ConfigError(f"frames= measures errors, and no artifacts; leave {on[0]}= out, or frames=.")
+        for name in ("frames", "committee"):
+            if getattr(self, name) is not None and on:
+                raise ConfigError(f"{name}= measures errors, and no artifacts; leave {on[0]}= out, or {name}=.")
+        if self.committee is not None:
+            refuse_empty_or_twice("committee", self.committee)
         if self.frames is not None and len(of_frames) < len(self.data):
             raise ConfigError("frames= reads no data of the run; leave data.path= and the like out.")
         refuse_empty_or_twice("dtypes", self.dtypes)
