@@ -21,6 +21,7 @@ from scalarpath.evaluation import command
 from scalarpath.evaluation.head_record import panels_of_head, soft_neighbours
 from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.evaluation.switched_off import ALL_PARTS, INTERPLAY, SCALES, compressed, shares, switched_off
+from scalarpath.graph.layout import to_padded
 from scalarpath.heads import PathwayPart
 from scalarpath.heads.panels import Panel, binned
 from scalarpath.heads.recording import RecordingPathway
@@ -127,8 +128,14 @@ def test_a_single_sine_of_the_band_is_the_whole_band():
         assert curve.y[2] == pytest.approx(expected)
 
 
-class Double(PathwayPart):
-    """m_i <- 2 m_i, E_i <- E_i + 1: a part from outside, which shows nothing by itself."""
+class Outside(PathwayPart):
+    """m_i <- 2 m_i, E_i <- E_i + 1, and twice the weight for neighbours of silicon: it shows nothing by itself."""
+
+    def prepare(self, inputs):
+        return inputs.geometry
+
+    def edge_gate(self, layer, prepared):
+        return to_padded(1.0 + prepared.neighbour_species[:, None].double(), prepared)
 
     def pool(self, layer, features, prepared):
         return 2.0 * features
@@ -139,13 +146,15 @@ class Double(PathwayPart):
 
 def test_a_part_from_outside_is_shown_by_its_hooks():
     config = make_potential("baseline").config | {
-        "head": head_config("baseline") | {"parts": {"mine": {"kind": f"{__name__}:Double"}}}
+        "head": head_config("baseline") | {"parts": {"mine": {"kind": f"{__name__}:Outside"}}}
     }
     potential = build_potential(config).eval()
     panels = panels_of_head(potential, frames())
-    assert [panel.title for panel in panels] == ["mine, layer 1", "mine, layer 2", "mine, layer 1"]
-    assert {y for panel in panels[:2] for curve in panel.curves for y in curve.y} == {2.0}
-    assert {y for curve in panels[2].curves for y in curve.y} == {1000.0}
+    assert [panel.title for panel in panels] == [f"mine, layer {layer}" for layer in (1, 1, 2, 2, 1, 2, 1)]
+    gates = {curve.label: set(curve.y) for panel in panels[:4] for curve in panel.curves}
+    assert gates == {"O around O": {1.0}, "O around Si": {1.0}, "Si around O": {2.0}, "Si around Si": {2.0}}
+    assert {y for panel in panels[4:6] for curve in panel.curves for y in curve.y} == {2.0}
+    assert {y for curve in panels[6].curves for y in curve.y} == {1000.0}
     assert not isinstance(potential.head, RecordingPathway), "the potential is as it was"
 
 

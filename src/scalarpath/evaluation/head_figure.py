@@ -14,7 +14,7 @@ from scalarpath.artifacts.figures import REFERENCE, SERIES, STYLE, panels, save
 from scalarpath.heads.panels import MOST_BINS, Curve, Panel
 
 COLUMNS, MOST_CURVES = 3, 12
-_BEYOND = 0.5
+_BEYOND = 1.0
 """How far dashed curves, those for comparison, may leave the range of the others, as a share of it."""
 
 
