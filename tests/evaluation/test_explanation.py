@@ -20,12 +20,22 @@ from scalarpath.core.resources import CONF_DIR
 from scalarpath.evaluation import command
 from scalarpath.evaluation.head_record import panels_of_head, soft_neighbours
 from scalarpath.evaluation.settings import EvaluationSettings
-from scalarpath.evaluation.switched_off import ALL_PARTS, INTERPLAY, SCALES, compressed, shares, switched_off
+from scalarpath.evaluation.switched_off import ALL_PARTS, INTERPLAY, compressed, shares, switched_off
 from scalarpath.graph.layout import to_padded
 from scalarpath.heads import PathwayPart
 from scalarpath.heads.panels import Panel, binned
 from scalarpath.heads.recording import RecordingPathway
 from scalarpath.potential import build_potential
+
+OF_GATE = ("a", "without node_gate")  # curves whose difference the node gate is
+
+
+@pytest.fixture
+def few_scales(monkeypatch) -> np.ndarray:
+    """Three lengths of the compressed crystal, which take less time than all."""
+    scales = np.array([0.9, 1.0, 1.2])
+    monkeypatch.setattr("scalarpath.evaluation.switched_off.SCALES", scales)
+    return scales
 
 
 def frames():
@@ -158,20 +168,18 @@ def test_a_part_from_outside_is_shown_by_its_hooks():
     assert not isinstance(potential.head, RecordingPathway), "the potential is as it was"
 
 
-def test_the_compressed_crystal_has_the_energies_of_the_potentials():
+def test_the_compressed_crystal_has_the_energies_of_the_potentials(few_scales):
     potential, baseline = make_potential("panpgs"), make_potential("baseline")
     atoms = bulk("Si")
     off = {name: found for name, found in switched_off(potential).items() if name in ("node_gate", ALL_PARTS)}
     whole, parts = compressed("si", atoms, 2.35, {"a": potential, "b": baseline}, off)
     curves = {curve.label: curve for curve in whole.curves}
-    assert curves["a"].x == pytest.approx(2.35 * SCALES)
+    assert curves["a"].x == pytest.approx(2.35 * few_scales)
     assert curves["b"].y == pytest.approx(curves["without all parts"].y), "the same backbone"
-    number = 10  # at scale 1
-    here = batch_of(atoms)
-    assert SCALES[number] == pytest.approx(1.0)
-    assert curves["a"].y[number] == pytest.approx(float(potential(here)["energy"]) / 2 + 1.0)  # E0 = -1
+    energy = potential(batch_of(atoms))["energy"].item()
+    assert curves["a"].y[1] == pytest.approx(energy / 2 + 1.0)  # E0 = -1
     gate = {curve.label: curve for curve in parts.curves}["node_gate"]
-    assert gate.y[number] == pytest.approx(1000 * (curves["a"].y[number] - curves["without node_gate"].y[number]))
+    assert gate.y == pytest.approx([1000 * (a - b) for a, b in zip(*(curves[c].y for c in OF_GATE), strict=True)])
 
 
 def test_bins_hold_every_point_once_and_leave_out_what_is_not_defined():
@@ -217,6 +225,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     return {head: folder / head for head in ("panpgs", "baseline")}
 
 
+@pytest.mark.usefixtures("few_scales")
 def test_a_run_is_explained_in_its_directory(runs: dict[str, Path], capsys) -> None:
     before = (runs["panpgs"] / "summary.json").read_text()
     evaluate(f"run={runs['panpgs']}", "explain=true")
@@ -233,6 +242,7 @@ def test_a_run_is_explained_in_its_directory(runs: dict[str, Path], capsys) -> N
     assert (runs["panpgs"] / "summary.json").read_text() == before, "the test part stays closed"
 
 
+@pytest.mark.usefixtures("few_scales")
 def test_a_second_run_and_a_material_are_drawn_beside(runs: dict[str, Path], tmp_path: Path) -> None:
     beside = [f"run={runs['panpgs']}", "explain=true", f"beside={runs['baseline']}", f"output_dir={tmp_path}"]
     evaluate(*beside, "material=lif")
