@@ -166,7 +166,8 @@ def _evaluate(cfg: DictConfig) -> None:
     # a wrong setting is reported before seconds go by with imports
     settings = EvaluationSettings.from_hydra(cfg)
     if settings.run is not None:
-        RunDirectory.finished(Path(settings.run))
+        for path in filter(None, (settings.run, settings.beside)):
+            RunDirectory.finished(Path(path))
         if settings.frames is None:
             check_places(Job.of_run(settings.run, settings.changes), f"run={settings.run}")
         elif absent_place({"source": "file", "path": settings.frames}):

@@ -58,13 +58,7 @@ def bench_of_potential(
     Raises ArtifactError for a material with elements that the potential does not know.
     """
     item, reference, reference_name = subject
-    known = {chemical_symbols[z] for z in potential.species}
-    if missing := sorted(set(item.smallest.get_chemical_symbols()) - known, key=atomic_numbers.__getitem__):
-        asked = "structure" if isinstance(item, OwnStructure) else "material"
-        raise ArtifactError(
-            f"{asked} = {item.name} needs {' and '.join(missing)}, but this potential knows "
-            f"{', '.join(sorted(known))}; give a {asked} of the elements that it was trained on."
-        )
+    check_elements(potential, item)
     calculator = ScalarPathCalculator(potential, dtype=dtypes[0], device=device)
     return Bench(
         material=_with_known_pairs(item, reference or calculator),
@@ -72,9 +66,20 @@ def bench_of_potential(
         dynamics={dtype: BatchedPotential(potential, dtype=dtype, device=device) for dtype in dtypes},
         reference=reference,
         reference_name=reference_name,
-        min_train_distance_A=training_reach([_atoms(graph) for graph in train], item) if train else None,
-        test_frames=[_atoms(graph) for graph in test if torch.isfinite(graph.forces).all(dim=1).any()],
+        min_train_distance_A=training_reach([atoms_of(graph) for graph in train], item) if train else None,
+        test_frames=[atoms_of(graph) for graph in test if torch.isfinite(graph.forces).all(dim=1).any()],
     )
+
+
+def check_elements(potential: Potential, item: Material) -> None:
+    """Raise ArtifactError for a material with elements that the potential does not know."""
+    known = {chemical_symbols[z] for z in potential.species}
+    if missing := sorted(set(item.smallest.get_chemical_symbols()) - known, key=atomic_numbers.__getitem__):
+        asked = "structure" if isinstance(item, OwnStructure) else "material"
+        raise ArtifactError(
+            f"{asked} = {item.name} needs {' and '.join(missing)}, but this potential knows "
+            f"{', '.join(sorted(known))}; give a {asked} of the elements that it was trained on."
+        )
 
 
 def bench_of_calculator(factory: str, options: Mapping[str, Any], subject: Subject) -> Bench:
@@ -140,7 +145,7 @@ def _check_that_it_computes(calculator: Calculator, item: Material, what: str) -
         ) from error
 
 
-def _atoms(graph: AtomicGraph) -> Atoms:
+def atoms_of(graph: AtomicGraph) -> Atoms:
     """The structure of a graph with its force labels."""
     atoms = Atoms(graph.z.numpy(), graph.pos.numpy(), cell=graph.cell[0].numpy(), pbc=graph.pbc[0].numpy())
     atoms.calc = SinglePointCalculator(atoms, forces=graph.forces.numpy())

@@ -20,6 +20,7 @@ from scalarpath.core.files import write_json
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.evaluation.benches import bench_of_calculator, bench_of_potential, subject_of
 from scalarpath.evaluation.calibration import calibrate, read_members
+from scalarpath.evaluation.explanation import explain
 from scalarpath.evaluation.finished_run import FinishedRun, bench_name
 from scalarpath.evaluation.other_frames import evaluate_frames
 from scalarpath.evaluation.output import (
@@ -106,6 +107,13 @@ def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
     if given is None and measures and (name := bench_name(found.job.config["data"])) is not None:
         given = _subject(replace(settings, material=name))
     directory = Path(settings.output_dir) if settings.output_dir is not None else found.directory.path
+    if settings.explain:
+        beside = settings.beside
+        other = None if beside is None else FinishedRun.load(beside, settings.device, settings.trust)
+        figure = explain(found, other, given and given.material, settings.dtypes[0], directory / FOLDER)
+        if settings.output_dir is None:
+            _log(found, {}, [figure])
+        return []
     if settings.frames is not None:
         evaluate_frames(found, settings.frames, settings.data, directory / FOLDER)
         return []

@@ -40,6 +40,8 @@ class EvaluationSettings:
     reference_options: dict[str, Any] | None
     frames: Text | None
     committee: list[Text] | None
+    explain: bool
+    beside: Text | None
     data: dict[str, Any]
     dtypes: list[Literal["float32", "float64"]]
     device: Device
@@ -71,6 +73,7 @@ class EvaluationSettings:
         of_frames = [key for key in self.data if key in OF_FRAMES]
         if self.frames is None and of_frames:
             raise ConfigError(f"data.{of_frames[0]} belongs to frames=; the labels of a run are read as in training.")
+        self._check_explain()
         on = [name for name in ("material", "structure", "reference") if getattr(self, name) is not None]
         for name in ("frames", "committee"):
             if getattr(self, name) is not None and on:
@@ -80,6 +83,15 @@ class EvaluationSettings:
         if self.frames is not None and len(of_frames) < len(self.data):
             raise ConfigError("frames= reads no data of the run; leave data.path= and the like out.")
         refuse_empty_or_twice("dtypes", self.dtypes)
+
+    def _check_explain(self) -> None:
+        if self.beside is not None and not self.explain:
+            raise ConfigError("beside= belongs to explain=true: the run whose energies are drawn beside those of run=.")
+        if self.explain and self.run is None:
+            raise ConfigError("explain=true belongs to run=: it shows what the head of a finished run has learned.")
+        others = [name for name in ("frames", "reference") if getattr(self, name) is not None]
+        if self.explain and others:
+            raise ConfigError(f"explain=true has no use for {others[0]}=; leave it out, or evaluate without explain=.")
 
     @property
     def changes(self) -> dict[str, Any]:

@@ -63,6 +63,12 @@ class NeighbourhoodDescriptors(Descriptors):
         self.register_buffer("mixed", torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64), persistent=False)
         self._observed: list[tuple[Tensor, Tensor]] = []
 
+    @property
+    def labels(self) -> list[str]:
+        """Soft coordinations by the radius R_k of their shell, and the three moments."""
+        radii = [f"neighbours within {radius:.1f} Å" for radius in self.radii.tolist()]
+        return [*radii, "spread", "polarity", "quadrupole"]
+
     def forward(self, geometry: EdgeGeometry) -> LocalDescriptors:
         """Standardised descriptors of every atom, D = K + 3."""
         # without neighbours all sums are zero

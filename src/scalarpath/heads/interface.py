@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from scalarpath.core.errors import ConfigError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import pairs_to_edges, with_zero_row
+from scalarpath.heads.panels import Panel
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,22 @@ class PathwayInputs:
         return self.local
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What a part may use to show what it has learned: one batch of frames, as the backbone saw it.
+
+    inputs: what the part has read; plain_weights: of every layer the mean square of the backbone's own scalar weights
+    F M over the channels, [E]; labels: those of the descriptors; elements: chemical symbols by species index;
+    energy_unit [S]: eV per unit of a readout.
+    """
+
+    inputs: PathwayInputs
+    plain_weights: Sequence[Tensor]
+    labels: Sequence[str]
+    elements: Sequence[str]
+    energy_unit: Tensor
+
+
 class Descriptors(nn.Module, abc.ABC):
     """Descriptors of the neighbourhood of every atom, made once per forward pass for all parts that read them.
 
@@ -90,6 +107,11 @@ class Descriptors(nn.Module, abc.ABC):
     """
 
     size: int
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """A name for each of the D descriptors, for figures."""
+        return [f"descriptor {number + 1}" for number in range(self.size)]
 
     @abc.abstractmethod
     def forward(self, geometry: EdgeGeometry) -> LocalDescriptors:
@@ -125,6 +147,10 @@ class PathwayPart(nn.Module):
         """[N, readout_channels[layer]] -> [N], in the backbone's units before scale and shift, or None."""
         return None
 
+    def panels(self, shown: Shown) -> Sequence[Panel]:
+        """What this part has to show of what it has learned, beyond what its hooks show of any part (no gradients)."""
+        return ()
+
     def observe(self, geometry: EdgeGeometry) -> None:
         """Collect input statistics of one training batch (no gradients)."""
 
@@ -141,14 +167,18 @@ class ScalarPathway(nn.Module):
         self.descriptors = descriptors
 
     @property
-    def _parts(self) -> Mapping[str, PathwayPart]:
+    def named_parts(self) -> Mapping[str, PathwayPart]:
+        """The parts by name, in the order in which they act."""
         return cast("Mapping[str, PathwayPart]", self.parts)
 
     def prepare(self, geometry: EdgeGeometry, radial: Tensor, *, per_pair: bool = False) -> dict[str, Any]:
         """Once per forward pass, see ``PathwayInputs``; the result goes to every hook as ``context``."""
         local = self.descriptors(geometry) if self.descriptors is not None else None
-        inputs = PathwayInputs(geometry, radial, per_pair, local)
-        return {name: part.prepare(inputs) for name, part in self._parts.items()}
+        return self.prepare_parts(PathwayInputs(geometry, radial, per_pair, local))
+
+    def prepare_parts(self, inputs: PathwayInputs) -> dict[str, Any]:
+        """What every part makes of its inputs."""
+        return {name: part.prepare(inputs) for name, part in self.named_parts.items()}
 
     def edge_weights(
         self, layer: int, features: Tensor, matrix: Tensor, n_scalar: int, context: dict[str, Any]
@@ -162,7 +192,7 @@ class ScalarPathway(nn.Module):
         """
         scalar, other = matrix.tensor_split([n_scalar], dim=1)
         blocks = [features @ scalar]
-        for name, part in self._parts.items():
+        for name, part in self.named_parts.items():
             term = part.edge_term(layer, context[name])
             if term is not None:
                 blocks[0].addmm_(*term)  # in place: the largest arrays of a head
@@ -172,7 +202,7 @@ class ScalarPathway(nn.Module):
 
     def edge_gate(self, layer: int, context: dict[str, Any]) -> Tensor | None:
         """Factor [N, K, 1] on the scalar edge weights, the product of those of all parts; None: no part has one."""
-        offered = [part.edge_gate(layer, context[name]) for name, part in self._parts.items()]
+        offered = [part.edge_gate(layer, context[name]) for name, part in self.named_parts.items()]
         gates = [gate for gate in offered if gate is not None]
         return math.prod(gates[1:], start=gates[0]) if gates else None
 
@@ -181,20 +211,22 @@ class ScalarPathway(nn.Module):
         if features.requires_grad:
             # gradients arrive here in one memory layout whatever the parts do, so that arms start bit-identical
             features.register_hook(_contiguous)
-        for name, part in self._parts.items():
+        for name, part in self.named_parts.items():
             features = part.pool(layer, features, context[name])
         return features
 
     def readout(self, layer: int, features: Tensor, context: dict[str, Any]) -> Tensor | None:
         """[N, readout_channels[layer]] -> additional atomic energy [N], or None."""
-        offered = [part.readout(layer, features, context[name]) for name, part in self._parts.items()]
+        offered = [part.readout(layer, features, context[name]) for name, part in self.named_parts.items()]
         terms = [term for term in offered if term is not None]
         return torch.stack(terms).sum(0) if terms else None
 
     @torch.no_grad()
     def calibrate(self, geometries: Iterable[EdgeGeometry]) -> None:
         """Standardise the inputs of all parts on the geometries of the training structures."""
-        observers: list[Any] = [*self._parts.values(), *([self.descriptors] if self.descriptors is not None else [])]
+        observers: list[Any] = list(self.named_parts.values())
+        if self.descriptors is not None:
+            observers.append(self.descriptors)
         for geometry in geometries if observers else ():
             for observer in observers:
                 observer.observe(geometry)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import combinations_with_replacement
 from typing import Annotated, Any
 
 import torch
@@ -11,11 +13,14 @@ from torch import Tensor, nn
 from scalarpath.core.settings import Positive, Range, Width
 from scalarpath.graph.geometry import EdgeDistances, EdgeGeometry
 from scalarpath.heads.descriptors import ENVELOPE_EXPONENT
-from scalarpath.heads.interface import Descriptors, PathwayInputs, PathwayPart, PathwayShape
+from scalarpath.heads.interface import Descriptors, PathwayInputs, PathwayPart, PathwayShape, Shown
+from scalarpath.heads.panels import Curve, Panel
 from scalarpath.nn.cpu.choice import with_cpu_kernel
 from scalarpath.nn.cpu.edge_band import kernel_edge_band
 from scalarpath.nn.cpu.embedding_energy import kernel_embedding_energy
 from scalarpath.nn.radial import polynomial_cutoff, semicircle_taper
+
+SHOWN_RANGE, GRID_POINTS = (0.01, 0.99), 40  # of the descriptors of the atoms in a figure
 
 
 def sine_band(geometry: EdgeDistances, frequencies: Tensor) -> Tensor:
@@ -82,16 +87,51 @@ class EdgeBand(PathwayPart):
     def prepare(self, inputs: PathwayInputs) -> Tensor:
         """Low-rank features [R, rank]."""
         geometry = inputs.geometry.one_way
-        # with 1 / sqrt(rank), the fan-in of V
-        scale = self.taper / (self.rms * math.sqrt(self.mix.shape[1]))
-        mix, kind = self.mix * scale[:, None], None
+        kind = None
         if self.n_species > 1:
             kind = self.pair_index.index_select(0, geometry.species_pairs(self.n_species))
-        return inputs.pairs_to_radial_layout(band_features(geometry, self.frequencies, mix, self.pair, kind))
+        values = band_features(geometry, self.frequencies, self._scaled_mix(), self.pair, kind)
+        return inputs.pairs_to_radial_layout(values)
+
+    def _scaled_mix(self) -> Tensor:
+        """B with taper, normalisation and 1 / sqrt(rank), the fan-in of V: [M, rank]."""
+        scale = self.taper / (self.rms * math.sqrt(self.mix.shape[1]))
+        return self.mix * scale[:, None]
 
     def edge_term(self, layer: int, prepared: Any) -> tuple[Tensor, Tensor]:
         """Features [R, rank] and their map V [rank, edge_channels]."""
         return prepared, self.out[layer]
+
+    def panels(self, shown: Shown) -> list[Panel]:
+        """Of every layer: how large the share of every sine n is, beside the backbone's own weights."""
+        return [
+            Panel(
+                f"layer {layer + 1}, by sine",
+                "n of sin(n π r / cutoff)",
+                "share / backbone's weights",
+                list(self._used(shown, layer)),
+                "root mean square, over edges and channels, of what each sine adds to the scalar edge weights, "
+                "divided by that of the backbone's own",
+                identity=0.0,
+            )
+            for layer in range(len(self.out))
+        ]
+
+    def _used(self, shown: Shown, layer: int) -> Iterator[Curve]:
+        """One curve per pair of elements that has edges."""
+        geometry = shown.inputs.geometry
+        pairs = self.pair_index.index_select(0, geometry.species_pairs(self.n_species))
+        sines = sine_band(geometry, self.frequencies)
+        orders = (self.frequencies * geometry.cutoff / math.pi).tolist()
+        for colour, (i, j) in enumerate(combinations_with_replacement(range(self.n_species), 2)):
+            number = int(self.pair_index[i * self.n_species + j])
+            here = pairs == number
+            if here.any():
+                weights = (self._scaled_mix() * self.pair[number]) @ self.out[layer]  # [M, edge_channels]
+                share = (sines[:, here].square().mean(1) * weights.square().mean(1)).sqrt()
+                own = shown.plain_weights[layer][here].mean().sqrt()
+                label = f"{shown.elements[i]}-{shown.elements[j]}"
+                yield Curve(label, orders, (share / own).tolist(), colour=colour)
 
     def observe(self, geometry: EdgeDistances) -> None:
         """Collect the mean square of the band over the training edges."""
@@ -131,8 +171,15 @@ class SpectralExpansion(nn.Module):
 
     def forward(self, t: Tensor, coefficients: Tensor) -> Tensor:
         """t [N, C] within (-2, 2), coefficients (a, b) [C, 2 orders] or a set per atom [N, C, 2 orders] -> [N]."""
+        return self._terms(t, coefficients).sum((1, 2))
+
+    def by_channel(self, t: Tensor, coefficients: Tensor) -> Tensor:
+        """The same before the sum over c: [N, C]."""
+        return self._terms(t, coefficients).sum(2)
+
+    def _terms(self, t: Tensor, coefficients: Tensor) -> Tensor:
         functions = torch.sin(torch.addcmul(self.phase, t[:, :, None], self.frequency)) - self.at_zero
-        return (functions * (coefficients * self.weight)).sum((1, 2))
+        return functions * (coefficients * self.weight)
 
 
 @with_cpu_kernel(kernel_embedding_energy)
@@ -174,6 +221,33 @@ class EmbeddingReadout(PathwayPart):
     def readout(self, layer: int, features: Tensor, prepared: Any) -> Tensor | None:
         """The embedding energies, with the last layer's readout."""
         return prepared if layer == self.layer else None
+
+    def panels(self, shown: Shown) -> list[Panel]:
+        """Of every element: the energy against each descriptor, of which the embedding energy is the sum."""
+        local, species = shown.inputs.descriptors, shown.inputs.geometry.species
+        panels = []
+        for s, element in enumerate(shown.elements):
+            values = local.values[species == s]
+            if not len(values):
+                continue
+            low, high = (values.quantile(share, dim=0) for share in SHOWN_RANGE)
+            grid = torch.lerp(low, high, torch.linspace(0.0, 1.0, GRID_POINTS).to(low)[:, None])  # [points, C]
+            origin, unit = torch.tanh(0.5 * local.isolated[s]), 1000.0 * shown.energy_unit[s]
+            curve, usual = (
+                self.expansion.by_channel(torch.tanh(0.5 * d) - origin, self.coefficients[s]) * unit
+                for d in (grid, values)
+            )
+            curves = [
+                Curve(label, grid[:, c].tolist(), (curve[:, c] - usual[:, c].mean()).tolist(), colour=c)
+                for c, label in enumerate(shown.labels)
+            ]
+            shows = "energy against each descriptor, relative to its mean over the atoms; 98 % of them lie in the range"
+            panels.append(
+                Panel(
+                    f"{element} by descriptor", "standardised descriptor", "energy (meV)", curves, shows, identity=0.0
+                )
+            )
+        return panels
 
 
 class SpectralReadout(PathwayPart):

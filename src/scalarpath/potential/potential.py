@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -216,6 +216,15 @@ class Potential(nn.Module):
         copied = Potential({**self.config, "dtype": dtype or self.config.get("dtype", "float32")})
         copied.load_state_dict(self.state_dict())
         return copied.to(device).eval()
+
+    def without(self, parts: Collection[str]) -> Potential:
+        """An independent copy whose head was built without these parts; all other weights are the same."""
+        head = self.config["head"]
+        kept = {name: options for name, options in (head.get("parts") or {}).items() if name not in parts}
+        changed = Potential({**self.config, "head": {**head, "parts": kept}})
+        state = self.state_dict()
+        changed.load_state_dict({name: state[name] for name in changed.state_dict()})
+        return changed.to(self.device).eval()
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the backbone."""

@@ -1,0 +1,123 @@
+"""What a part of a head is worth in a trained potential: energies and forces with it, minus those without it.
+
+A part is switched off by building the head without it, with the same weights otherwise: it then is the identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from ase import Atoms
+from torch_geometric.data import Data
+
+from scalarpath.graph import AtomicGraph, collate
+from scalarpath.heads.panels import Curve, Panel
+from scalarpath.potential import Potential
+
+ALL_PARTS, INTERPLAY = "all parts", "interplay"
+SCALES = np.linspace(0.8, 1.3, 26)
+"""Lengths of the compressed and stretched structure."""
+_MEV = 1000.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a part adds to the frames; energies per atom.
+
+    mean, spread: of its energy over the frames; forces: root mean square of its forces. NaN: not defined.
+    """
+
+    part: str
+    energy_mean_meV_atom: float
+    energy_spread_meV_atom: float
+    forces_rms_meV_A: float
+
+
+def switched_off(potential: Potential) -> dict[str, Potential]:
+    """The potential without each of its parts, and without all of them."""
+    parts = list(potential.head.named_parts)
+    return {**{name: potential.without([name]) for name in parts}, ALL_PARTS: potential.without(parts)}
+
+
+def shares(potential: Potential, off: Mapping[str, Potential], batch: Data) -> list[Share]:
+    """Of every part, of their interplay, and of all parts.
+
+    The interplay is what is left of the energy of all parts when the energies of the single ones are taken off: parts
+    act on what other parts have made. So the mean energies of the parts and the interplay add up to that of all parts.
+    """
+    atoms = torch.bincount(batch.batch).double()
+    energy, forces = _computed(potential, batch)
+    energies, found = {}, []
+    for name, without in off.items():
+        other_energy, other_forces = _computed(without, batch)
+        energies[name] = _MEV * (energy - other_energy) / atoms
+        found.append(_share(name, energies[name], _MEV * float((forces - other_forces).square().mean().sqrt())))
+    interplay = 2 * energies[ALL_PARTS] - sum(energies.values())
+    found.insert(-1, _share(INTERPLAY, interplay, float("nan")))
+    return found
+
+
+def _share(name: str, energy: torch.Tensor, forces: float) -> Share:
+    return Share(name, float(energy.mean()), float(energy.std(correction=0)), forces)
+
+
+def _computed(potential: Potential, batch: Data) -> tuple[torch.Tensor, torch.Tensor]:
+    with torch.enable_grad():
+        out = potential(batch, stress=False)
+    return out["energy"].detach(), out["forces"].detach()
+
+
+def compressed(
+    name: str, atoms: Atoms, closest_A: float, potentials: Mapping[str, Potential], off: Mapping[str, Potential]
+) -> list[Panel]:
+    """Energy of a structure against its shortest distance, as a whole and of every part.
+
+    potentials: the one whose parts are ``off`` first, then others to be drawn beside it, by name; closest_A: shortest
+    distance of two atoms as the structure is given. Raises DataError for an element that a potential does not know.
+    """
+    distances = (closest_A * SCALES).tolist()
+    energies = {label: _energies(potential, atoms) for label, potential in potentials.items()}
+    whole = next(iter(energies.values()))
+    without = {name: _energies(potential, atoms) for name, potential in off.items()}
+    curves = [
+        *(Curve(label, distances, energy, colour=c) for c, (label, energy) in enumerate(energies.items())),
+        *(
+            Curve(f"without {name}", distances, energy, colour=len(energies) + c, dashed=True)
+            for c, (name, energy) in enumerate(without.items())
+        ),
+    ]
+    differences = [
+        Curve(name, distances, [_MEV * (a - b) for a, b in zip(whole, energy, strict=True)], colour=len(energies) + c)
+        for c, (name, energy) in enumerate(without.items())
+    ]
+    axis = "shortest distance (Å)"
+    return [
+        Panel(
+            f"{name}, compressed and stretched", axis, "energy per atom (eV)", curves, "energy per atom, E0s taken off"
+        ),
+        Panel(
+            f"{name}, what each part adds",
+            axis,
+            "energy per atom (meV)",
+            differences,
+            "energy with the part minus without it",
+            identity=0.0,
+        ),
+    ]
+
+
+def _energies(potential: Potential, atoms: Atoms) -> list[float]:
+    """Per atom, E0s taken off, at all SCALES (eV)."""
+    numbers = torch.as_tensor(atoms.numbers)
+    free = float(potential.e0[potential.species_of(numbers.to(potential.device))].mean())
+    energies = []
+    for scale in SCALES:
+        scaled = Atoms(atoms.numbers, atoms.positions * scale, cell=atoms.cell * scale, pbc=atoms.pbc)
+        graph = collate([AtomicGraph.from_atoms(scaled, potential.cutoff)]).to(potential.device)
+        with torch.no_grad():
+            energy = potential(graph, forces=False, stress=False)["energy"]
+        energies.append(float(energy) / len(atoms) - free)
+    return energies
