@@ -29,6 +29,7 @@ from scalarpath.core.terminal import use_plain_letters
 from scalarpath.core.termination import end_on_signals, exit_status, name_of
 from scalarpath.data.config import absent_place
 from scalarpath.evaluation.settings import EvaluationSettings
+from scalarpath.models.settings import ExportSettings
 from scalarpath.runs.continuation import check_places
 from scalarpath.runs.job import CHANGED_ON_RESUME, NOT_SETTINGS, Job
 from scalarpath.runs.job_server import SERVE, next_job
@@ -69,6 +70,11 @@ def evaluate() -> None:
 def report() -> None:
     """``python report.py``: paired statistics, verdicts and figures of finished runs; errors as in ``train``."""
     _main("report", _report)
+
+
+def export() -> None:
+    """``python export.py``: the potential of a finished run as one file; errors as in ``train``."""
+    _main("export", _export)
 
 
 class _JobFailed(CompactHydraException):
@@ -169,6 +175,15 @@ def _evaluate(cfg: DictConfig) -> None:
         print(f"evaluating {settings.run}", flush=True)
     with imports_at_once():
         from scalarpath.evaluation.command import run
+
+    run(settings)
+
+
+def _export(cfg: DictConfig) -> None:
+    settings = ExportSettings.from_hydra(cfg)
+    RunDirectory.finished(Path(settings.run))
+    with imports_at_once():
+        from scalarpath.models.export import run
 
     run(settings)
 
