@@ -12,6 +12,7 @@ from rich.console import Console
 
 from scalarpath.core.files import prepare_new
 from scalarpath.core.metrics import PARTS, TEST, VALIDATION
+from scalarpath.core.overrides import next_command
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.data.config import own_places
 from scalarpath.models.settings import ExportSettings
@@ -36,7 +37,11 @@ def run(settings: ExportSettings) -> dict[str, Any]:
     facts = facts_of(directory, potential, settings.licence)
     write_model(file, potential, facts)
     what = f"{', '.join(facts['elements'])}; {facts['backbone']} x {facts['head']}, cutoff {potential.cutoff:g} Å"
-    for line in (f"Written: {file} ({what})", f'In ASE: ScalarPathCalculator("{file}")'):
+    go_on = next_command("predict", "model", file)
+    for line in (
+        f"Written: {file} ({what})",
+        f'In ASE: ScalarPathCalculator("{file}"). For files of structures: {go_on} path=... output=...',
+    ):
         Console().print(line, highlight=False, markup=False, soft_wrap=True)
     return facts
 
