@@ -176,6 +176,7 @@ UNREADABLE = "2\nProperties=species:S:1:pos:R:3\nSi 0 0 0\n"
             r"output=predicted.traj is written as extended XYZ; call it predicted.extxyz",
         ),
         (None, ["dtype=float16"], r"dtype must be"),
+        (None, ["group_key=element"], r"group_key=element: these errors are there always; name a key of info, or null"),
         (None, ["prefix='a b'"], r"prefix must be a name"),
     ],
 )

@@ -15,9 +15,9 @@ from torch_geometric.data import Batch
 
 from scalarpath.core.metrics import TERMS, metric_name, metrics_from_sums
 from scalarpath.core.quantities import QUANTITIES
+from scalarpath.models.settings import ALL, ELEMENT
 from scalarpath.training.residuals import residual
 
-ALL, ELEMENT = "all", "element"
 SHOWN = 30  # groups in the table on the screen
 
 

@@ -106,7 +106,7 @@ def _write(stream: IO[str], frame: Frame, values: dict[str, np.ndarray], prefix:
             (atoms.arrays if quantity.of_atoms else atoms.info)[key] = value if quantity.shape else float(value[0])
     try:
         write_xyz(stream, atoms, write_results=False)
-    except (TypeError, ValueError, IndexError) as error:
+    except (TypeError, ValueError, LookupError) as error:
         raise DataError(
             f"{frame.where}: what it carries cannot be written as extended XYZ ({error}); remove it from this frame."
         ) from error

@@ -16,6 +16,9 @@ from scalarpath.core.settings import WHOLE, Count, Device, Matching, Text, Threa
 from scalarpath.data.config import LabelSettings, with_defaults
 from scalarpath.runs.job import plain_config
 
+ALL, ELEMENT = "all", "element"
+"""Groups of errors that there are always: of all frames, of the atoms of an element."""
+
 
 @dataclass(frozen=True)
 class ExportSettings:
@@ -55,6 +58,11 @@ class PredictSettings:
         if Path(self.output).suffix not in (".extxyz", ".xyz"):
             raise ConfigError(
                 f"output={self.output} is written as extended XYZ; call it {Path(self.output).stem}.extxyz."
+            )
+
+        if self.group_key in (ALL, ELEMENT):
+            raise ConfigError(
+                f"group_key={self.group_key}: these errors are there always; name a key of info, or null."
             )
 
     @classmethod
