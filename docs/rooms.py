@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src/scalarpath"
 # A room may import those before it, never one after it. cli.py is the top: the commands.
 ORDER = [
     "core", "graph", "nn", "heads", "backbones", "potential", "data", "runs", "upstream", "optimizers", "artifacts",
-    "deploy", "cost", "labelling", "training", "evaluation", "report", "cli",
+    "deploy", "cost", "labelling", "training", "evaluation", "models", "report", "cli",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""train.py as a process of its own."""
+"""The scripts as processes of their own."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ ROOT = Path(__file__).parents[1]
 
 
 def train_py(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run train.py of this checkout in the folder ``cwd``, from which modules can be imported."""
+    """Run train.py, see ``script``."""
+    return script("train.py", *arguments, cwd=cwd, **environment)
+
+
+def script(name: str, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of this checkout in the folder ``cwd``, from which modules can be imported."""
     paths = os.pathsep.join([str(ROOT / "src"), str(cwd)])
     return subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *arguments],
+        [sys.executable, str(ROOT / name), *arguments],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment},
         stdin=subprocess.DEVNULL,

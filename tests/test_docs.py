@@ -25,6 +25,7 @@ PAGES = [
 ]
 CONFIGS = sorted(CONF_DIR.rglob("*.yaml"))
 WALKS = (ROOT / "docs/architecture.md").read_text()
+SCRIPTS = "train|evaluate|benchmark|report|import|export|predict"
 NOT_KEPT = ("outputs/", "my_", "labels/")  # made by the commands that are shown
 
 
@@ -80,10 +81,8 @@ def commands() -> list[str]:
     found = []
     for page in [*PAGES, *CONFIGS]:
         text = re.sub(r"\\\n\s*", " ", page.read_text())
-        found += re.findall(
-            r"python ((?:train|evaluate|benchmark|report|import)\.py[^\n`#]*?)(?: {3,}[^\n]*)?$", text, re.MULTILINE
-        )
-        found += re.findall(r"`python ((?:train|evaluate|benchmark|report|import)\.py [^`]*)`", text)
+        found += re.findall(rf"python ((?:{SCRIPTS})\.py[^\n`#]*?)(?: {{3,}}[^\n]*)?$", text, re.MULTILINE)
+        found += re.findall(rf"`python ((?:{SCRIPTS})\.py [^`]*)`", text)
     return sorted({" ".join(command.split()) for command in found} - {""})
 
 

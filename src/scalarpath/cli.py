@@ -29,6 +29,7 @@ from scalarpath.core.terminal import use_plain_letters
 from scalarpath.core.termination import end_on_signals, exit_status, name_of
 from scalarpath.data.config import absent_place
 from scalarpath.evaluation.settings import EvaluationSettings
+from scalarpath.models.settings import ExportSettings, PredictSettings
 from scalarpath.runs.continuation import check_places
 from scalarpath.runs.job import CHANGED_ON_RESUME, NOT_SETTINGS, Job
 from scalarpath.runs.job_server import SERVE, next_job
@@ -74,6 +75,16 @@ def report() -> None:
 def import_() -> None:
     """``python import.py``: a pretrained potential of another package as a checkpoint; errors as in ``train``."""
     _main("import", _import)
+
+
+def export() -> None:
+    """``python export.py``: the potential of a finished run as one file; errors as in ``train``."""
+    _main("export", _export)
+
+
+def predict() -> None:
+    """``python predict.py``: predictions for files of structures, and their errors; errors as in ``train``."""
+    _main("predict", _predict)
 
 
 class _JobFailed(CompactHydraException):
@@ -183,6 +194,25 @@ def _import(cfg: DictConfig) -> None:
     from scalarpath.upstream.command import run
 
     run(cfg)
+
+
+def _export(cfg: DictConfig) -> None:
+    settings = ExportSettings.from_hydra(cfg)
+    RunDirectory.finished(Path(settings.run))
+    with imports_at_once():
+        from scalarpath.models.export import run
+
+    run(settings)
+
+
+def _predict(cfg: DictConfig) -> None:
+    settings = PredictSettings.from_hydra(cfg)
+    if absent := absent_place({"source": "file", "path": settings.path}):
+        raise DataError(f"path={absent[1]}: no such file or folder; check the path.")
+    with imports_at_once():
+        from scalarpath.models.predict import run
+
+    run(settings)
 
 
 def _report(cfg: DictConfig) -> None:

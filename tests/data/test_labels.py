@@ -5,7 +5,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.data.config import DataConfig
-from scalarpath.data.labels import extract_labels, find_keys
+from scalarpath.data.labels import StreamedLabels, extract_labels, find_keys
 from scalarpath.data.reading import Frame
 
 STRESS = np.array([[1.0, 0.4, 0.5], [0.4, 2.0, 0.6], [0.5, 0.6, 3.0]])
@@ -201,3 +201,35 @@ def test_stress_without_full_periodicity_is_dropped_or_refused_by_the_loss(cell)
 def test_unknown_unit_sign_or_contradiction_is_a_config_error(spec):
     with pytest.raises(ConfigError):
         DataConfig.read({"path": "x", **spec})
+
+
+def keyed(*infos: dict) -> list[Frame]:
+    return [Frame(Atoms("Si", info=info, cell=[4, 4, 4], pbc=True), "some.extxyz", k) for k, info in enumerate(infos)]
+
+
+def streamed(frames: list[Frame], **spec) -> list[float]:
+    labels = StreamedLabels(DataConfig.read({"path": "x", **spec}))
+    found = [labels.of(frame).energy for frame in frames]
+    labels.close()
+    return found
+
+
+def test_labels_one_by_one_are_those_of_all_frames():
+    frames = keyed({}, {"dft_energy": -1.0}, {"other": 3.0}, {"dft_energy": -2.0})
+    assert streamed(frames) == pytest.approx([np.nan, -1.0, np.nan, -2.0], nan_ok=True)
+    assert streamed(frames, energy_key="other")[2] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("infos", "spec", "message"),
+    [
+        ([{"energy": 1.0}, {"REF_energy": 1.0}], {}, "several keys could be the energy label"),
+        ([{"stress": STRESS}, {"virial": STRESS}], {}, "both 'stress' and 'virial' could be the stress label"),
+        ([{"energy": 1.0}, {}], {"energy_key": "E"}, "no frame has the key 'E' given as data.energy_key"),
+    ],
+)
+def test_labels_one_by_one_are_refused_as_those_of_all_frames(infos, spec, message):
+    frames = keyed(*infos)
+    for read_all in (streamed, lambda frames, **spec: find_keys(frames, DataConfig.read({"path": "x", **spec}))):
+        with pytest.raises(DataError, match=message):
+            read_all(frames, **spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,9 +16,16 @@ from scalarpath.core.errors import ConfigError
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to a neighbouring file, then move it to ``path``."""
+    with put_in_place(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def put_in_place(path: Path) -> Iterator[Path]:
+    """A neighbouring file to be written within this block, which is moved to ``path`` at its end, or removed."""
     partial = path.with_name(path.name + ".part")
     with removed_on_failure(partial):
-        partial.write_text(text, encoding="utf-8")
+        yield partial
         os.replace(partial, path)
 
 
@@ -41,6 +49,21 @@ def is_disk_full(error: OSError) -> bool:
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write ``data`` as JSON; NaN and infinity are refused, because JSON has neither."""
     write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
+
+
+def prepare_new(setting: str, path: Path, others: Iterable[Path] = ()) -> None:
+    """Make the folder of a file that is to be written under ``setting``, and of ``others`` that belong to it.
+
+    Raises ConfigError where one of the files exists, since nothing is replaced, or where none can be written.
+    """
+    if existing := [each for each in (path, *others) if each.exists()]:
+        raise ConfigError(f"{setting}={existing[0]} is there already; choose another name, or remove it.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{setting}={path} cannot be written: {error.strerror}; choose another place.") from error
 
 
 def refuse_foreign(setting: str, first: Path, is_ours: Callable[[str], bool], others: Iterable[Path] = ()) -> None:

@@ -5,7 +5,7 @@ To add a metric, add a Statistic to the table. No torch is imported here: formul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,23 @@ ERROR_SIZES = tuple(statistic.name for statistic in _TABLE if statistic.has_unit
 def statistics_of(quantity: str) -> list[Statistic]:
     """The statistics that the quantity of this name has."""
     return [statistic for statistic in _TABLE if not statistic.only or quantity in statistic.only]
+
+
+TERMS = tuple(term for statistic in _TABLE for term in statistic.terms)
+"""What is added up over all labels, of errors and labels, for any of the statistics."""
+
+
+def metrics_from_sums(quantity: str, sums: Sequence[float], labels: float) -> dict[str, float]:
+    """Metrics of a quantity by name, and the number of labels, from the sums of TERMS; none without a label."""
+    if labels == 0:
+        return {}
+    by_term = dict(zip(TERMS, sums, strict=True))
+    factor = QUANTITIES[quantity].factor
+    found = {
+        metric_name(quantity, statistic.name): statistic.value(factor, labels, *(by_term[t] for t in statistic.terms))
+        for statistic in statistics_of(quantity)
+    }
+    return {**found, labels_name(quantity): labels}
 
 
 def metric_name(quantity: str, statistic: str = "mae") -> str:

@@ -29,8 +29,8 @@ from scalarpath.core.settings import WHOLE, choose, nearest, refuse_unknown
 
 PATHS = (
     "data.path", "data.valid_path", "data.test_path", "data.split_file", "data.root", "data.cache_dir", "frames", "run",
-    "runs", "resume", "init_from", "structure", "file", "output", "output_dir", "hydra.sweep.dir", "peers.mace",
-    "peers.nequip",
+    "runs", "resume", "init_from", "structure", "file", "model", "path", "output", "output_dir", "hydra.sweep.dir",
+    "peers.mace", "peers.nequip",
 )  # fmt: skip
 """Settings that hold a path, or a list of paths, in any of the commands."""
 REFUSED = {
@@ -42,7 +42,7 @@ REFUSED = {
     "earlier_max_epochs": "config.yaml says there how a run was continued",
 }
 """Settings that would be ignored or break a run, and what to use in their place or why."""
-SCRIPTS = ("train.py", "evaluate.py", "benchmark.py", "report.py", "import.py")
+SCRIPTS = ("train.py", "evaluate.py", "benchmark.py", "report.py", "import.py", "export.py", "predict.py")
 _ADDED_BY_LIGHTNING = ("hydra.run.dir=", "hydra.job.name=", "hydra.output_subdir=")
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 _ASK = ("--cfg", "-c", "--info", "-i")  # print something in place of a job
@@ -77,7 +77,7 @@ def setting(key: str, value: str | Path) -> str:
 def next_command(program: str, key: str, value: str | Path) -> str:
     """The command that goes on from here with one setting, to be pasted into a shell.
 
-    program: train, evaluate, report or benchmark, in the form in which this one was called.
+    program: train, evaluate, report, benchmark, export or predict, in the form in which this one was called.
     """
     this = Path(sys.argv[0])
     if this.name.startswith("scalarpath-"):

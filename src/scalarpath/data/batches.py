@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
 
 from scalarpath.core.errors import ConfigError
+
+T = TypeVar("T")
 
 MIN_BUCKET_BATCHES = 8  # a bucket holds at least so many full batches, or few graphs would always meet each other
 DEGREE_STEP = 1.25
@@ -123,16 +126,22 @@ def _fewest_batches(edges: np.ndarray, max_edges: int, batch_size: int) -> int:
 
 def consecutive_batches(edges: np.ndarray, max_edges: int | None, batch_size: int) -> list[list[int]]:
     """Indices in their order, a new batch starting where ``max_edges`` or ``batch_size`` would be exceeded."""
-    batches: list[list[int]] = []
+    return list(filled(range(len(edges)), edges.tolist().__getitem__, max_edges, batch_size))
+
+
+def filled(items: Iterable[T], edges: Callable[[T], int], max_edges: int | None, batch_size: int) -> Iterator[list[T]]:
+    """Items in their order, a new batch starting where ``max_edges`` or ``batch_size`` would be exceeded."""
+    batch: list[T] = []
     total = 0
-    for index, count in enumerate(edges.tolist()):
-        full = batches and (len(batches[-1]) == batch_size or (max_edges is not None and total + count > max_edges))
-        if not batches or full:
-            batches.append([])
-            total = 0
-        batches[-1].append(index)
+    for item in items:
+        count = edges(item)
+        if batch and (len(batch) == batch_size or (max_edges is not None and total + count > max_edges)):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
         total += count
-    return batches
+    if batch:
+        yield batch
 
 
 def frames_per_process(batch_size: int, world_size: int) -> int:

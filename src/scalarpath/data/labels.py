@@ -56,14 +56,43 @@ def find_keys(frames: Sequence[Frame], spec: LabelSettings) -> LabelKeys:
 
     Raises DataError if a key that was given is carried by no frame, or if several keys could be meant.
     """
-    present = available_keys(frames)
-    found = {
-        name: _find_key(name, getattr(spec, f"{name}_key", None), present, frames[0].file) for name in AUTOMATIC_KEYS
-    }
+    return _keys_among(available_keys(frames), spec, frames[0].file)
+
+
+class StreamedLabels:
+    """The labels of frames that come one by one and are read once.
+
+    They are those that ``find_keys`` and ``extract_labels`` give for all frames at a time: a key that only later frames
+    carry was missing in the earlier ones, and one that then makes the choice ambiguous is refused there.
+    """
+
+    def __init__(self, spec: LabelSettings):
+        self._spec = spec
+        self._given = {key for name in AUTOMATIC_KEYS if (key := getattr(spec, f"{name}_key", None)) is not None}
+        self._present: set[str] = set()
+        self._file = ""
+        self.keys: LabelKeys = {}
+
+    def of(self, frame: Frame) -> Labels:
+        """Labels of the next frame; raises DataError as ``find_keys`` and ``extract_labels`` do."""
+        present = self._present.union(available_keys([frame]))
+        if not self.keys or present != self._present:
+            self.keys = _keys_among(sorted(present | self._given), self._spec, frame.file)
+            self._present, self._file = present, self._file or frame.file
+        return extract_labels(frame, self.keys, self._spec)
+
+    def close(self) -> None:
+        """Raise DataError for a key that was given and no frame has carried."""
+        _keys_among(sorted(self._present), self._spec, self._file)
+
+
+def _keys_among(present: list[str], spec: LabelSettings, file: str) -> LabelKeys:
+    """The keys of ``find_keys``, of those that are present."""
+    found = {name: _find_key(name, getattr(spec, f"{name}_key", None), present, file) for name in AUTOMATIC_KEYS}
     if found["stress"] and found["virial"]:
         if not (spec.stress_key or spec.virial_key):
             raise DataError(
-                f"{frames[0].file}: both '{found['stress']}' and '{found['virial']}' could be the stress label; "
+                f"{file}: both '{found['stress']}' and '{found['virial']}' could be the stress label; "
                 "set data.stress_key or data.virial_key."
             )
         found["virial" if spec.stress_key else "stress"] = None

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -47,6 +47,13 @@ class Frame:
     def where(self) -> str:
         """File and frame, as they appear in every message."""
         return f"{self.file}, frame {self.number}"
+
+    def require_elements(self, known: Collection[int]) -> None:
+        """Raise DataError for an element that is none of ``known``, the atomic numbers of a potential."""
+        if unknown := sorted(set(self.atoms.numbers.tolist()) - set(known)):
+            raise DataError(
+                f"{self.where}: this potential does not know {chemical_symbols[unknown[0]]}; remove such frames."
+            )
 
 
 def available_keys(frames: Iterable[Frame]) -> list[str]:

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from ase.data import chemical_symbols
 from rich.console import Console
 from torch_geometric.data import Batch
 
@@ -44,12 +42,8 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
     frames = loaded.frames
     if not any(label.has(name) for label in labels_of_frames for name in QUANTITIES):
         raise DataError(f"{path}: no frame carries a label; say what they are called, for example data.energy_key=.")
-    known = set(found.potential.species)
     for frame in frames:
-        if unknown := sorted({int(z) for z in np.unique(frame.atoms.numbers)} - known):
-            raise DataError(
-                f"{frame.where}: this potential does not know {chemical_symbols[unknown[0]]}; remove such frames."
-            )
+        frame.require_elements(found.potential.species)
     console = Console()
     console.print(audit.render())
     stop_if_suspicious(audit, config)

@@ -1,4 +1,4 @@
-"""A potential as a plain dictionary, and back from a file."""
+"""A potential as a plain dictionary, and back from a file: a checkpoint, or the one file that an export writes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any
 import torch
 
 from scalarpath.core.errors import CheckpointError, ConfigError, TrustError
+from scalarpath.core.files import put_in_place
 from scalarpath.core.imports import names_from_file
 from scalarpath.potential.potential import Potential
 
-FORMAT = 1
+FORMAT = 1  # of the potential
+MODEL_FORMAT = 1  # of the file of an export, which holds facts beside the potential
+_GIVE = "give a checkpoint, a run directory, or a file that export.py has written"
 
 
 def to_checkpoint(potential: Potential) -> dict[str, Any]:
@@ -28,25 +31,46 @@ def read_checkpoint(path: Path, needs: Collection[str] = ()) -> dict[str, Any]:
     Raises CheckpointError when the file is missing, was damaged after it was written, or lacks a key.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path} does not exist; give a checkpoint file or a finished run directory.")
+        raise CheckpointError(f"{path} does not exist; {_GIVE}.")
     try:
         with zipfile.ZipFile(path) as archive:  # torch stores a checksum with every record and never looks at it
             damaged = archive.testzip()
         if damaged is None:
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise CheckpointError(f"{path} is damaged or no checkpoint of scalarpath ({type(error).__name__}).") from error
+        raise CheckpointError(
+            f"{path} is damaged or no checkpoint of scalarpath ({type(error).__name__}); copy the file again, or "
+            f"{_GIVE}."
+        ) from error
     if damaged is not None:
         raise CheckpointError(f"{path} is damaged: {damaged} does not fit its checksum; copy the file again.")
     content = dict(content) if isinstance(content, Mapping) else {}
     for key in needs:
         if key not in content:
-            raise CheckpointError(f"{path} is no checkpoint of scalarpath (it lacks {key}).")
+            raise CheckpointError(f"{path} is no checkpoint of scalarpath (it lacks {key}); {_GIVE}.")
     return content
 
 
+def write_model(path: Path, potential: Potential, facts: Mapping[str, Any]) -> None:
+    """Write a potential and what is to be known of it, plain values, as one file that ``load_potential`` reads."""
+    content = {"model_format": MODEL_FORMAT, "facts": dict(facts), "potential": to_checkpoint(potential)}
+    with put_in_place(path) as partial:
+        torch.save(content, partial)
+
+
+def model_facts(path: str | Path) -> dict[str, Any]:
+    """What a file of an export says of its potential: elements, cutoff, units, errors, hashes, versions, licence.
+
+    Raises CheckpointError when the file is missing, damaged or another one.
+    """
+    file = Path(path)
+    content = read_checkpoint(file, ["model_format", "facts"])
+    _check_format(file, "file", content["model_format"], MODEL_FORMAT)
+    return dict(content["facts"])
+
+
 def load_potential(path: str | Path, *, trust: Collection[str] = ()) -> Potential:
-    """Potential from a checkpoint file, or from the best checkpoint of a run directory.
+    """Potential from a checkpoint file, from the file of an export, or from the best checkpoint of a run directory.
 
     trust: packages whose classes the checkpoint may name; others are found only where their module was imported before,
     since loading somebody's file must not run code. Raises CheckpointError when the file is missing, damaged or holds
@@ -56,17 +80,30 @@ def load_potential(path: str | Path, *, trust: Collection[str] = ()) -> Potentia
     if file.is_dir():
         file = file / "checkpoints" / "best.ckpt"
     content = read_checkpoint(file)
+    _check_format(file, "file", content.get("model_format", MODEL_FORMAT), MODEL_FORMAT)
     content = content.get("potential", content)
     if not isinstance(content, Mapping) or not {"format", "config", "state_dict"} <= set(content):
-        raise CheckpointError(f"{file} is no checkpoint of scalarpath (it holds no potential).")
-    if content["format"] != FORMAT:
-        raise CheckpointError(f"{file} has checkpoint format {content['format']}; this version reads {FORMAT}.")
+        raise CheckpointError(f"{file} is no checkpoint of scalarpath (it holds no potential); {_GIVE}.")
+    _check_format(file, "checkpoint", content["format"], FORMAT)
     try:
         with names_from_file(file, trust):
             potential = Potential(content["config"])
         potential.load_state_dict(content["state_dict"])
     except TrustError:
         raise
-    except (ConfigError, RuntimeError) as error:
-        raise CheckpointError(f"{file} does not fit its own configuration: {str(error).splitlines()[0]}") from error
+    # the last three come of states that are none: a number, or keys that are no names
+    except (ConfigError, RuntimeError, AttributeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".:")
+        raise CheckpointError(
+            f"{file} does not fit its own configuration: {reason}; copy the file again, or use the version of "
+            "scalarpath that wrote it."
+        ) from error
     return potential.eval()
+
+
+def _check_format(file: Path, what: str, found: Any, known: int) -> None:
+    if found != known:
+        raise CheckpointError(
+            f"{file} has {what} format {found}; this version reads {known}: install the version of scalarpath that "
+            "wrote it, or a later one."
+        )

@@ -32,12 +32,13 @@ def is_hash_of(stored: str, config: Mapping[str, Any]) -> bool:
 
 def differing(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Settings that decide numbers and differ, by dotted key; what a section ``data`` does not say has its default."""
-    first, second = (flat(_deciding({**config, "data": with_defaults(config.get("data"))})) for config in (one, two))
+    first, second = (flat(deciding({**config, "data": with_defaults(config.get("data"))})) for config in (one, two))
     keys = sorted(first.keys() | second.keys())
     return {key: (first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)}
 
 
-def _deciding(config: Mapping[str, Any], without: Collection[str] = NO_NUMBER) -> dict[str, Any]:
+def deciding(config: Mapping[str, Any], without: Collection[str] = NO_NUMBER) -> dict[str, Any]:
+    """The settings of a run that decide its numbers, with paths of data as they were typed."""
     kept = {key: dict(value) if isinstance(value, Mapping) else value for key, value in config.items()}
     if config.get("given_paths"):
         kept["data"] |= config["given_paths"]
@@ -53,4 +54,4 @@ def _deciding(config: Mapping[str, Any], without: Collection[str] = NO_NUMBER) -
 
 
 def _hash(config: Mapping[str, Any], without: Collection[str]) -> str:
-    return hashlib.sha256(json.dumps(_deciding(config, without), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(deciding(config, without), sort_keys=True).encode()).hexdigest()

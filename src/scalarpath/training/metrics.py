@@ -9,12 +9,10 @@ from torch import Tensor
 from torch_geometric.data import Batch
 from torchmetrics import Metric
 
-from scalarpath.core.metrics import STATISTICS, labels_name, metric_name, statistics_of
+from scalarpath.core.metrics import TERMS, metrics_from_sums
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.residuals import residual
-
-_TERMS = [term for statistic in STATISTICS.values() for term in statistic.terms]
 
 
 class EpochErrors(Metric):
@@ -28,13 +26,13 @@ class EpochErrors(Metric):
     """
 
     full_state_update = False
-    sums: Tensor  # [*_TERMS, penalty, labels] x QUANTITIES
+    sums: Tensor  # [*TERMS, penalty, labels] x QUANTITIES
 
     def __init__(self, loss: WeightedLoss | None = None, *, sharded: bool = False) -> None:
         super().__init__(sync_on_compute=sharded)
         # inside a tuple, so that torch does not take the loss for a part of the metric
         self._loss = (loss,)
-        self.add_state("sums", torch.zeros(len(_TERMS) + 2, len(QUANTITIES), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("sums", torch.zeros(len(TERMS) + 2, len(QUANTITIES), dtype=torch.float64), dist_reduce_fx="sum")
 
     @torch.no_grad()
     def update(self, prediction: Mapping[str, Tensor], batch: Batch) -> None:
@@ -47,7 +45,7 @@ class EpochErrors(Metric):
                 continue
             difference, known, label = residual(prop, prediction, batch)
             penalty = difference if loss is None else loss.penalty(prop, difference)
-            values = [*(term(difference, label) for term in _TERMS), penalty, known]
+            values = [*(term(difference, label) for term in TERMS), penalty, known]
             columns.append(torch.stack([value.sum() for value in values]))
         self.sums += torch.stack(columns, dim=1)
 
@@ -55,13 +53,8 @@ class EpochErrors(Metric):
         """Metrics in the shown units, ``<property>_labels``; with a loss also ``<property>_penalty`` (eV units)."""
         result: dict[str, float] = {}
         for prop, (*sums, penalty, labels) in zip(QUANTITIES, self.sums.T.tolist(), strict=True):
-            if labels == 0:
-                continue
-            by_term = dict(zip(_TERMS, sums, strict=True))
-            for statistic in statistics_of(prop):
-                own = [by_term[term] for term in statistic.terms]
-                result[metric_name(prop, statistic.name)] = statistic.value(QUANTITIES[prop].factor, labels, *own)
-            result[labels_name(prop)] = labels
-            if self._loss != (None,):
+            metrics = metrics_from_sums(prop, sums, labels)
+            result |= metrics
+            if metrics and self._loss != (None,):
                 result[f"{prop}_penalty"] = penalty / labels
         return result

@@ -1,0 +1,82 @@
+"""What ``export.py`` does: the potential of a finished run as one file, with all that is to be known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ase.data import chemical_symbols
+from rich.console import Console
+
+from scalarpath.core.files import prepare_new
+from scalarpath.core.metrics import PARTS, TEST, VALIDATION
+from scalarpath.core.overrides import next_command
+from scalarpath.core.quantities import QUANTITIES
+from scalarpath.data.config import own_places
+from scalarpath.models.settings import ExportSettings
+from scalarpath.potential import Potential, load_potential, write_model
+from scalarpath.runs.identity import deciding
+from scalarpath.runs.job import stored_config
+from scalarpath.runs.provenance import versions
+from scalarpath.runs.run_directory import RunDirectory
+
+
+def run(settings: ExportSettings) -> dict[str, Any]:
+    """Write the file that ``settings`` ask for; returns the facts in it.
+
+    Raises CheckpointError where there is no finished run or it is damaged, ConfigError where the file exists or cannot
+    be written, TrustError for a run that names somebody else's code.
+    """
+    file = Path(settings.file)
+    directory = RunDirectory.finished(Path(settings.run))
+    prepare_new("file", file)
+    directory.check_results()
+    potential = load_potential(directory.path, trust=settings.trust)
+    facts = facts_of(directory, potential, settings.licence)
+    write_model(file, potential, facts)
+    what = f"{', '.join(facts['elements'])}; {facts['backbone']} x {facts['head']}, cutoff {potential.cutoff:g} Å"
+    go_on = next_command("predict", "model", file)
+    for line in (
+        f"Written: {file} ({what})",
+        f'In ASE: ScalarPathCalculator("{file}"). For files of structures: {go_on} path=... output=...',
+    ):
+        Console().print(line, highlight=False, markup=False, soft_wrap=True)
+    return facts
+
+
+def facts_of(directory: RunDirectory, potential: Potential, licence: str | None) -> dict[str, Any]:
+    """What is to be known of the potential of a finished run, as plain values.
+
+    Of the settings those that decide numbers; where files lie on this machine is left out. Errors are those of
+    summary.json: of test and validation frames, as far as they were measured.
+    """
+    summary = directory.read_json("summary.json", ["backbone", "head", "best_epoch", "hash/data", "hash/config"])
+    record = directory.read_json("provenance.json", ["versions", "git"])
+    parts = tuple(f"{PARTS[part]}/" for part in (TEST, VALIDATION))
+    return {
+        "elements": [chemical_symbols[z] for z in potential.species],
+        "cutoff_A": potential.cutoff,
+        "dtype": potential.config["dtype"],
+        "units": {"length": "A", **{name: _unit(name) for name in QUANTITIES}},
+        "backbone": summary["backbone"],
+        "head": summary["head"],
+        "best_epoch": summary["best_epoch"],
+        "errors": {key: value for key, value in summary.items() if key.startswith(parts)},
+        "settings": _without_places(deciding(stored_config(directory.path))),
+        "hash": {"data": summary["hash/data"], "config": summary["hash/config"]},
+        "trained": {"versions": record["versions"], "git": record["git"]},
+        "exported": {"time": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions()},
+        "licence": licence,
+    }
+
+
+def _unit(name: str) -> str:
+    """The unit of a prediction: errors of energies are divided by the number of atoms, energies are not."""
+    return QUANTITIES[name].unit.removesuffix("/atom")
+
+
+def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    places = own_places(config["data"])
+    return {**config, "data": {key: value for key, value in config["data"].items() if key not in places}}

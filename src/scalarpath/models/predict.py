@@ -1,0 +1,123 @@
+"""What ``predict.py`` does: a file of structures with predictions, and errors where the structures carry labels."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any
+
+import numpy as np
+import torch
+from ase.io.extxyz import save_calc_results, write_xyz
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from scalarpath.core.errors import DataError
+from scalarpath.core.files import prepare_new, put_in_place, removed_on_failure, write_json
+from scalarpath.core.quantities import QUANTITIES
+from scalarpath.core.terminal import table_console
+from scalarpath.data.labels import StreamedLabels
+from scalarpath.data.paths import sources
+from scalarpath.data.reading import Frame, read_frames
+from scalarpath.models.group_errors import GroupErrors, errors_table
+from scalarpath.models.parity import ParitySample
+from scalarpath.models.prediction import predicted
+from scalarpath.models.settings import PredictSettings
+from scalarpath.potential import load_potential
+from scalarpath.runs.provenance import versions
+
+
+def run(settings: PredictSettings) -> dict[str, Any]:
+    """Write the predictions that ``settings`` ask for; returns the content of the file of errors.
+
+    All files appear at the end, or none of them. Raises a ScalarPathError for anything the user can mend.
+    """
+    torch.set_num_threads(settings.threads)
+    output = Path(settings.output)
+    of_errors, figure = (output.with_name(f"{output.stem}_{name}") for name in ("errors.json", "parity.svg"))
+    beside = [of_errors, figure, figure.with_suffix(".png")]
+    prepare_new("output", output, beside)
+    notes: list[str] = []
+    files = sources(settings.path, notes, "path")
+    potential = load_potential(settings.model, trust=settings.trust)
+    potential = potential.copy_to(dtype=settings.dtype, device=settings.device).requires_grad_(False)
+    labels = StreamedLabels(settings.data) if settings.errors else None
+    errors, sample, count = GroupErrors(), ParitySample(), 0
+    with removed_on_failure(*beside), put_in_place(output) as partial:
+        frames = chain.from_iterable(read_frames(file, own or ":", notes) for file, own in files)
+        batches = predicted(potential, frames, labels, max_edges=settings.max_edges, batch_size=settings.batch_size)
+        with partial.open("w", encoding="utf-8") as stream, _progress() as progress:
+            task = progress.add_task("", total=None)
+            for batch in batches:
+                for frame, values in batch.of_frames():
+                    _write(stream, frame, values, settings.prefix)
+                if labels is not None:
+                    groups = [_group(frame, settings.group_key) for frame in batch.frames]
+                    errors.update(batch.prediction, batch.batch, groups)
+                    sample.update(batch.prediction, batch.batch)
+                count += len(batch.frames)
+                progress.update(task, completed=count)
+        if labels is not None:
+            labels.close()
+        results = errors.results()
+        content = {
+            "model": settings.model,
+            "path": settings.path,
+            "output": settings.output,
+            "frames": count,
+            "labels": {} if labels is None else {name: key for name, key in labels.keys.items() if key is not None},
+            "errors": results,
+            "versions": versions(),
+        }
+        if results:
+            write_json(of_errors, content)
+            sample.draw(figure)
+    _show(results, count, output, beside, notes)
+    return content
+
+
+def _progress() -> Progress:
+    columns = (SpinnerColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeElapsedColumn())
+    return Progress(*columns, console=Console(), transient=True)
+
+
+def _group(frame: Frame, key: str | None) -> tuple[str, str] | None:
+    """Kind and name of the group of a frame; None where it has none."""
+    return None if key is None or key not in frame.atoms.info else (key, str(frame.atoms.info[key]))
+
+
+def _write(stream: IO[str], frame: Frame, values: dict[str, np.ndarray], prefix: str) -> None:
+    """Append the frame as it was read, with the predictions that it has as ``prefix_energy`` and the like."""
+    atoms = frame.atoms.copy()
+    results = getattr(frame.atoms.calc, "results", {})
+    # what stands in two places, as in rows of databases, is one thing
+    own = {key: value for key, value in results.items() if key not in atoms.info and key not in atoms.arrays}
+    save_calc_results(atoms, SimpleNamespace(results=own), calc_prefix="")
+    for name, quantity in QUANTITIES.items():
+        key = f"{prefix}_{name}"
+        if key in atoms.info or key in atoms.arrays:
+            raise DataError(
+                f"{frame.where}: '{key}' is there already; choose other names for the predictions with prefix=."
+            )
+        if np.isfinite(values[name]).all():  # a structure that is not periodic has no stress
+            # of a frame as plain numbers: a matrix would be written as JSON, which few readers know
+            value = values[name] if quantity.of_atoms else np.ravel(values[name])
+            (atoms.arrays if quantity.of_atoms else atoms.info)[key] = value if quantity.shape else float(value[0])
+    try:
+        write_xyz(stream, atoms, write_results=False)
+    except (TypeError, ValueError, LookupError) as error:
+        raise DataError(
+            f"{frame.where}: what it carries cannot be written as extended XYZ ({error}); remove it from this frame."
+        ) from error
+
+
+def _show(results: dict[str, Any], count: int, output: Path, beside: list[Path], notes: list[str]) -> None:
+    console = Console()
+    for note in notes:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    if results:
+        table_console().print(errors_table(results))
+    said = f"Written: {output} ({count} frames)"
+    said += f", {', '.join(path.name for path in beside)} beside it" if results else "; no labels, so no errors"
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
