@@ -116,7 +116,7 @@ def test_every_setting_of_labels_can_be_given_for_other_frames() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("calculator=a:b", "material=si", "frames=x"), r"frames= and data\.\* belong to run="),
+        (("calculator=a:b", "material=si", "frames=x"), r"frames=, committee= and data\.\* belong to run="),
         (("run=R", "data.energy_key=E"), r"data\.energy_key belongs to frames="),
         (("run=R", "frames=x", "data.path=y"), r"frames= reads no data of the run"),
     ],
