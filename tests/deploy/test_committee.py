@@ -123,6 +123,12 @@ def test_files_are_members_and_precision_can_be_chosen(tmp_path):
         Committee([paths[0], tmp_path / "2.ckpt"])
 
 
+def test_elements_are_those_that_all_members_know():
+    potential = make_potential("baseline")
+    fewer = Potential({**potential.config, "species": [14, 29]})
+    assert Committee([potential, fewer]).species == [14]
+
+
 def test_what_is_no_committee_is_refused():
     potential = make_potential("baseline")
     for alone in ([potential], potential, "outputs/run"):

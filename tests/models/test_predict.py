@@ -21,13 +21,14 @@ from samples import CUTOFF, make_potential, quartz_like, silanol
 from scalarpath.core.errors import ConfigError, DataError, ScalarPathError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.data.reading import Frame
-from scalarpath.deploy import ScalarPathCalculator
+from scalarpath.deploy import Committee, ScalarPathCalculator, spread
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.models.parity import POINTS, ParitySample
 from scalarpath.models.predict import run
 from scalarpath.models.prediction import predicted
+from scalarpath.models.selection import Selection
 from scalarpath.models.settings import PredictSettings
-from scalarpath.potential import write_model
+from scalarpath.potential import load_potential, write_model
 from scalarpath.training.evaluation import evaluate
 
 
@@ -135,6 +136,68 @@ def test_labels_under_other_names_and_units_and_none_at_all(folder):
     assert run(settings("errors=false", "output=other.extxyz"))["errors"] == {}
 
 
+@pytest.fixture
+def members(folder) -> list[str]:
+    """Three models that do not agree."""
+    names = ["a.sp", "b.sp", "c.sp"]
+    for seed, name in enumerate(names):
+        write_model(folder / name, make_potential("baseline", seed=seed), {})
+    return names
+
+
+@pytest.mark.parametrize("select", [2, 100])
+def test_frames_on_which_the_models_disagree_most_come_first_with_mean_and_spread(folder, members, select, capsys):
+    """Against a computation of all frames at once with the calculators of the members."""
+    ase.io.write("one.extxyz", frames()[:4])
+    ase.io.write("two.traj", frames()[4:])
+    three = f"model=[{','.join(members)}]"
+    content = run(settings(three, "path=[one.extxyz,two.traj@1:]", "batch_size=2", f"select={select}"))
+    pool = [("one.extxyz", k, atoms) for k, atoms in enumerate(frames()[:4])]
+    pool += [("two.traj", k, atoms) for k, atoms in enumerate(frames()[4:]) if k > 0]
+    found = spread(Committee(members), [atoms for *_, atoms in pool])
+    order = sorted(range(len(pool)), key=lambda k: -found.forces[k].max())[:select]
+    chosen = ase.io.read("predicted.extxyz", ":")
+    assert len(chosen) == len(order)
+    assert order != sorted(order)
+    for k, atoms in zip(order, chosen, strict=True):
+        file, number, old = pool[k]
+        assert (atoms.info["scalarpath_file"], atoms.info["scalarpath_frame"]) == (file, number)
+        assert atoms.info["number"] == old.info["number"]
+        energies = [ScalarPathCalculator(name).get_potential_energy(old) for name in members]
+        assert atoms.info["scalarpath_energy"] == pytest.approx(np.mean(energies), rel=1e-10)
+        assert atoms.info["scalarpath_energy_per_atom_std"] == pytest.approx(np.std(energies, ddof=1) / len(old))
+        np.testing.assert_allclose(atoms.arrays["scalarpath_forces_std"], found.forces[k], atol=1e-8)
+    assert (content["frames"], content["errors"]["all"]["energy_labels"]) == (6, 6)
+    assert f"of 6 frames, the {len(order)} with the largest spread" in capsys.readouterr().out
+
+
+def test_several_models_without_a_choice_write_every_frame_in_order(folder, members, monkeypatch):
+    trusted = []
+
+    def load(path, trust=()):
+        trusted.append((path, trust))
+        return load_potential(path, trust=trust)
+
+    monkeypatch.setattr("scalarpath.deploy.calculator.load_potential", load)
+    ase.io.write("frames.extxyz", frames())
+    run(settings("model=[a.sp,b.sp]", "trust=[theirs]"))
+    assert trusted == [("a.sp", ["theirs"]), ("b.sp", ["theirs"])]
+    written = ase.io.read("predicted.extxyz", ":")
+    assert [atoms.info["number"] for atoms in written] == list(range(7))
+    assert all("scalarpath_forces_std" in atoms.arrays and "scalarpath_frame" not in atoms.info for atoms in written)
+
+
+def test_a_selection_is_that_of_a_sorted_list_and_makes_few_texts():
+    random = np.random.default_rng(0)
+    spreads = random.integers(0, 50, 1000).tolist()
+    selection, made = Selection(20), []
+    for k, each in enumerate(spreads):
+        selection.offer(each, lambda k=k: made.append(k) or str(k))
+        assert len(selection._kept) <= 20
+    assert selection.texts() == [str(k) for k in sorted(range(1000), key=lambda k: (-spreads[k], k))[:20]]
+    assert len(made) < 200
+
+
 @pytest.mark.parametrize("name", ["frames.traj", "frames.db", "frames.extxyz.gz", "POSCAR"])
 def test_any_file_that_ase_reads(folder, name):
     if "POSCAR" in name:
@@ -148,6 +211,7 @@ def test_any_file_that_ase_reads(folder, name):
         assert other.info["scalarpath_energy"] == pytest.approx(energy, abs=1e-6)
 
 
+COMMITTEE = ["model=[model.sp,other.sp]", "select=1"]
 UNREADABLE = "2\nProperties=species:S:1:pos:R:3\nSi 0 0 0\n"
 
 
@@ -175,6 +239,13 @@ UNREADABLE = "2\nProperties=species:S:1:pos:R:3\nSi 0 0 0\n"
             ["output=predicted.traj"],
             r"output=predicted.traj is written as extended XYZ; call it predicted.extxyz",
         ),
+        (None, ["select=2"], r"^select= goes by the spread of two or more models; give them as model=\[A,B,C\].$"),
+        (None, ["select=2", "model=[model.sp]"], r"^select= goes by the spread of two or more models; give them"),
+        (None, ["model=[model.sp]"], r"a committee needs two or more potentials, in a list"),
+        (None, ["model=[model.sp,./model.sp]"], r"model.sp is twice in the committee"),
+        (None, ["select=0", "model=[model.sp,other.sp]"], r"select must be at least 1, not 0"),
+        (Atoms("Au", [[0, 0, 0]]), COMMITTEE, r"frames.extxyz, frame 2: this potential does not know Au; remove such"),
+        (None, [*COMMITTEE, "prefix=my"], r"frame 0: 'my_energy' is there already; choose other names .* prefix="),
         (None, ["dtype=float16"], r"dtype must be"),
         (None, ["group_key=element"], r"group_key=element: these errors are there always; name a key of info, or null"),
         (None, ["prefix='a b'"], r"prefix must be a name"),
@@ -190,6 +261,7 @@ def test_what_cannot_be_is_one_sentence_and_leaves_nothing(folder, last, overrid
         elif last:
             stream.write(last)
     Path("empty.extxyz").touch()
+    write_model(folder / "other.sp", make_potential("baseline", seed=1), {})
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(ScalarPathError, match=message) as caught:
         run(settings("batch_size=1", *overrides))

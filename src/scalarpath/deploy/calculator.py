@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from threading import RLock
 from typing import Any, Protocol, cast
@@ -20,12 +20,14 @@ from scalarpath.graph import AtomicGraph, collate
 from scalarpath.potential import Potential, load_potential
 
 
-def copy_of(source: Potential | str | Path, dtype: str | None, device: str | torch.device) -> Potential:
-    """A copy, for evaluation alone, of a Potential or of what a checkpoint file or run directory holds.
+def copy_of(
+    source: Potential | str | Path, dtype: str | None, device: str | torch.device, trust: Collection[str] = ()
+) -> Potential:
+    """A copy, for evaluation alone, of a Potential or of what ``load_potential`` reads, with its ``trust``.
 
-    Raises CheckpointError for an unusable source, ConfigError for an impossible dtype or device.
+    Raises what that raises for an unusable source, ConfigError for an impossible dtype or device.
     """
-    loaded = source if isinstance(source, Potential) else load_potential(source)
+    loaded = source if isinstance(source, Potential) else load_potential(source, trust=trust)
     return loaded.copy_to(dtype=dtype, device=device)
 
 

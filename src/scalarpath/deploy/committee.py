@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,17 +20,28 @@ from scalarpath.potential import Potential
 
 Members = Sequence[Potential | str | Path]
 
+SPREAD = {"energy": "energy_per_atom_std", "forces": "forces_std"}
+"""By quantity, the spread that has one number for a structure, or for each of its atoms where the quantity has that."""
+
 
 class Committee:
     """The mean of several potentials and their spread, from one graph.
 
     members: two or more Potentials, checkpoint files or run directories; dtype: "float32" or "float64" (None: of each
-    as it is); device: torch device. ``cutoff`` (Å), up to which neighbours are searched, is the longest one of a
-    member: whatever lies beyond its own is nothing to a member. Raises ConfigError for fewer than two members or the
-    same one twice, CheckpointError for an unusable one.
+    as it is); device: torch device; trust: as for ``load_potential``. ``cutoff`` (Å), up to which neighbours are
+    searched, is the longest one of a member: whatever lies beyond its own is nothing to a member. ``species`` are the
+    atomic numbers that all members know. Raises ConfigError for fewer than two members or the same one twice,
+    CheckpointError for an unusable one.
     """
 
-    def __init__(self, members: Members, *, dtype: str | None = None, device: str | torch.device = "cpu"):
+    def __init__(
+        self,
+        members: Members,
+        *,
+        dtype: str | None = None,
+        device: str | torch.device = "cpu",
+        trust: Collection[str] = (),
+    ):
         if isinstance(members, str | Path | Potential) or len(members) < 2:
             raise ConfigError("a committee needs two or more potentials, in a list, to have a spread; add another run.")
         names = [each if isinstance(each, Potential) else Path(each).resolve() for each in members]
@@ -38,7 +49,8 @@ class Committee:
             if name in names[:k]:
                 twice = "one potential" if isinstance(name, Potential) else name
                 raise ConfigError(f"{twice} is twice in the committee, which hides the spread; name every member once.")
-        self.members = [copy_of(each, dtype, device).requires_grad_(False) for each in members]
+        self.members = [copy_of(each, dtype, device, trust).requires_grad_(False) for each in members]
+        self.species = sorted(set.intersection(*(set(member.species) for member in self.members)))
         self.cutoff = max(member.cutoff for member in self.members)
         self.device = self.members[0].device
 

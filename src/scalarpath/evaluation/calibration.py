@@ -17,7 +17,7 @@ from scalarpath.artifacts.figures import MODEL, REFERENCE, STYLE, panels, save
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign, write_json
 from scalarpath.core.quantities import QUANTITIES, Quantity
-from scalarpath.deploy.committee import Committee
+from scalarpath.deploy.committee import SPREAD, Committee
 from scalarpath.evaluation.finished_run import FinishedRun
 from scalarpath.evaluation.output import plain
 from scalarpath.training.residuals import residual
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAME = "calibration"
-SPREAD = {"energy": "energy_per_atom_std", "forces": "forces_std"}
 GROUPS = 10  # of equal size, sorted by spread, whose errors the figure shows
 
 

@@ -15,8 +15,15 @@ from scalarpath.core.quantities import QUANTITIES
 from scalarpath.data.batches import filled
 from scalarpath.data.labels import StreamedLabels
 from scalarpath.data.reading import Frame
+from scalarpath.deploy.committee import SPREAD, Committee
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.potential import Potential
+
+OF_ATOMS = {
+    **{name: quantity.of_atoms for name, quantity in QUANTITIES.items()},
+    **{key: QUANTITIES[name].of_atoms for name, key in SPREAD.items()},
+}
+"""What is predicted of a frame, and whether it belongs to its atoms; the spread only by a committee."""
 
 
 class Predicted(NamedTuple):
@@ -27,21 +34,21 @@ class Predicted(NamedTuple):
     prediction: Mapping[str, Tensor]
 
     def of_frames(self) -> Iterator[tuple[Frame, dict[str, np.ndarray]]]:
-        """Every frame with its predictions, in the shapes and units of ``core.quantities``."""
-        arrays = {name: self.prediction[name].detach().cpu().numpy() for name in QUANTITIES}
+        """Every frame with its predictions, in the shapes and units of ``core.quantities`` and ``Committee``."""
+        arrays = {name: self.prediction[name].detach().cpu().numpy() for name in OF_ATOMS if name in self.prediction}
         atoms = self.batch.ptr.tolist()
         for k, frame in enumerate(self.frames):
             yield (
                 frame,
                 {
-                    name: arrays[name][atoms[k] : atoms[k + 1]] if quantity.of_atoms else arrays[name][k]
-                    for name, quantity in QUANTITIES.items()
+                    name: values[atoms[k] : atoms[k + 1]] if OF_ATOMS[name] else values[k]
+                    for name, values in arrays.items()
                 },
             )
 
 
 def predicted(
-    potential: Potential,
+    potential: Potential | Committee,
     frames: Iterable[Frame],
     labels: StreamedLabels | None,
     *,

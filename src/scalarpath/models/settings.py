@@ -40,9 +40,10 @@ class ExportSettings:
 class PredictSettings:
     """conf/predict.yaml; data: how the labels of the structures are called, and in which units they are."""
 
-    model: Text
+    model: Text | list[Text]
     path: Text | list[Text]
     output: Text
+    select: Count | None
     prefix: Annotated[str, Matching(r"[A-Za-z]\w*", "a name of letters, digits and _")]
     errors: bool
     group_key: Text | None
@@ -59,6 +60,9 @@ class PredictSettings:
             raise ConfigError(
                 f"output={self.output} is written as extended XYZ; call it {Path(self.output).stem}.extxyz."
             )
+
+        if self.select is not None and (isinstance(self.model, str) or len(self.model) < 2):
+            raise ConfigError("select= goes by the spread of two or more models; give them as model=[A,B,C].")
 
         if self.group_key in (ALL, ELEMENT):
             raise ConfigError(
