@@ -87,17 +87,21 @@ def test_a_model_with_unknown_parts_is_refused(content, complaint):
 def test_what_cannot_be_opened_is_refused_in_one_sentence(tmp_path):
     file = tmp_path / "a.model"
     with pytest.raises(UpstreamError, match=r"a.model does not exist; give a .model"):
-        read_mace(file, torch.float64, sys.executable)
+        read_mace(file, torch.float64, "/no/python")
     file.write_bytes(b"")
     with pytest.raises(ConfigError, match=r"python = /no/python is no executable file; .* with mace-torch"):
         read_mace(file, torch.float64, "/no/python")
     other = tmp_path / "python"
+    other.write_text("no program")
+    other.chmod(0o755)
+    with pytest.raises(ConfigError, match=r"python = .* is no working python \(Exec format error\)"):
+        read_mace(file, torch.float64, str(other))
     for line, complaint in (
+        ("pass", r"a.model is no model .* can read \(it wrote nothing\)"),
         ("raise ModuleNotFoundError(\"No module named 'mace'\")", "has no mace-torch; install it there: .* -m pip"),
         ("raise EOFError('Ran out of input')", r"a.model is no model .* can read \(EOFError: Ran out of input\)"),
     ):
         other.write_text(f"#!{sys.executable}\n{line}\n")
-        other.chmod(0o755)
         with pytest.raises(UpstreamError, match=complaint) as raised:
             read_mace(file, torch.float64, str(other))
         assert "\n" not in str(raised.value)

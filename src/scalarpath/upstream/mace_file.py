@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scalarpath.core.errors import UpstreamError
-from scalarpath.core.interpreters import clean, executable
+from scalarpath.core.interpreters import last_line, run_python
 from scalarpath.core.settings import nearest
 
 WORKER = Path(__file__).parent / "workers" / "mace_worker.py"
@@ -58,11 +57,10 @@ def read_mace(
     in it; ``head``: which of several. Raises ConfigError for a python that is none, UpstreamError where the file is
     missing or unreadable there, has parts without native equivalent, or another choice of heads.
     """
-    command = executable("python", python, PACKAGE)
     if not path.is_file():
         raise UpstreamError(f"{path} does not exist; give a .model that mace_run_train has written.")
     with tempfile.TemporaryDirectory() as folder:
-        _run([command, str(WORKER), str(path.absolute()), folder], path, python)
+        _unpickle(path, python, Path(folder))
         content = json.loads((Path(folder) / "model.json").read_text())
         check_parts(content, path)
         state = torch.load(Path(folder) / "weights.pt", map_location="cpu", weights_only=True)
@@ -73,14 +71,13 @@ def read_mace(
         raise UpstreamError(f"{path}: {error}") from None
 
 
-def _run(command: list[str], path: Path, python: str) -> None:
-    result = subprocess.run(command, env=clean(), capture_output=True, text=True, errors="replace", check=False)
-    if result.returncode == 0:
-        return
-    last = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
+def _unpickle(path: Path, python: str, folder: Path) -> None:
+    result = run_python("python", python, PACKAGE, str(WORKER), str(path.absolute()), str(folder))
+    last = last_line(result)
     if last.startswith("ModuleNotFoundError: No module named 'mace'"):
         raise UpstreamError(f"python = {python} has no {PACKAGE}; install it there: {python} -m pip install {PACKAGE}.")
-    raise UpstreamError(f"{path} is no model that the {PACKAGE} of {python} can read ({last}).")
+    if result.returncode != 0 or not (folder / "model.json").is_file():
+        raise UpstreamError(f"{path} is no model that the {PACKAGE} of {python} can read ({last}).")
 
 
 def check_parts(content: Mapping[str, Any], path: Path) -> None:

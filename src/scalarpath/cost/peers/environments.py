@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.interpreters import clean, executable
+from scalarpath.core.interpreters import last_line, run_python
 
 # setting of each kind of model and the package that has it
 SETTING = {"mace": "mace", "nequip": "nequip", "allegro": "nequip"}
@@ -65,10 +64,8 @@ def environments(pythons: Mapping[str, str | None], suite: str = "peers") -> tup
 
 def probe(setting: str, python: str) -> Environment:
     """Environment of an executable; raises ConfigError when it does not run."""
-    command = [executable(f"peers.{setting}", python, PACKAGE[setting]), "-c", VERSIONS, *PROBED]
-    result = subprocess.run(command, env=clean(), capture_output=True, text=True, check=False)
+    result = run_python(f"peers.{setting}", python, PACKAGE[setting], "-c", VERSIONS, *PROBED)
     try:
-        return Environment(command[0], json.loads(result.stdout))
+        return Environment(result.args[0], json.loads(result.stdout))
     except ValueError:
-        last = (result.stderr.strip().splitlines() or ["it wrote nothing"])[-1]
-        raise ConfigError(f"peers.{setting} = {python} is no working python ({last}).") from None
+        raise ConfigError(f"peers.{setting} = {python} is no working python ({last_line(result)}).") from None

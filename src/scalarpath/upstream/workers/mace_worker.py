@@ -25,6 +25,9 @@ def hyperparameters(model: Any) -> dict[str, Any]:
     radial, products, last = model.radial_embedding, model.products, model.readouts[-1]
     heads = [str(head) for head in getattr(model, "heads", None) or ["Default"]]
     classes = [type(block).__name__ for block in model.interactions]
+    neighbours = {float(block.avg_num_neighbors) for block in model.interactions}
+    if len(neighbours) > 1:
+        raise ValueError("its layers differ in avg_num_neighbors")
     found = {
         "r_max": float(model.r_max),
         "num_bessel": len(
@@ -32,13 +35,13 @@ def hyperparameters(model: Any) -> dict[str, Any]:
         ),
         "num_polynomial_cutoff": int(radial.cutoff_fn.p),
         "max_ell": int(o3.Irreps(str(model.spherical_harmonics.irreps_out)).lmax),
-        # a class in each layer that the constructor knows none of is refused by its name
+        # later layers of several classes have no equal, and are refused by their names
         "interaction_cls": "+".join(sorted(set(classes[1:] or classes))),
         "interaction_cls_first": classes[0],
         "num_interactions": len(model.interactions),
         "hidden_irreps": str(products[0].linear.irreps_out),
         "keep_last_layer_irreps": len(products) > 1 and o3.Irreps(str(products[-1].linear.irreps_out)).lmax > 0,
-        "avg_num_neighbors": float(model.interactions[0].avg_num_neighbors),
+        "avg_num_neighbors": neighbours.pop(),
         "atomic_numbers": [int(z) for z in model.atomic_numbers],
         "correlation": [len(product.symmetric_contractions.contractions[0].weights) + 1 for product in products],
         "radial_type": RADIAL.get(type(radial.bessel_fn).__name__, type(radial.bessel_fn).__name__),
