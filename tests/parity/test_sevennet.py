@@ -191,7 +191,7 @@ def test_the_command_leaves_nothing_where_it_cannot_go_on(tmp_path):
     for overrides, complaint in (
         ([], "give kind=sevennet"),
         (["kind=sevennet", "output=x.ckpt"], "give file="),
-        (["kind=sevennt", "file=a", "output=b"], "kind must be sevennet"),
+        (["kind=sevennt", "file=a", "output=b"], "kind must be one of sevennet, mace"),
         (["kind=sevennet", f"file={tmp_path}/other.pth", f"output={tmp_path}/x.ckpt"], "no checkpoint of sevenn"),
         (["kind=sevennet", f"file={SMALL}", f"output={tmp_path}/other.pth/x.ckpt"], "cannot be written"),
     ):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import psutil
 
 from scalarpath.core.errors import UpstreamError
-from scalarpath.cost.peers.environments import clean
+from scalarpath.core.interpreters import clean
 from scalarpath.cost.peers.worker import SOURCES
 
 SECONDS_BETWEEN_LOOKS = 0.1

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.interpreters import last_line, run_python
 
 # setting of each kind of model and the package that has it
 SETTING = {"mace": "mace", "nequip": "nequip", "allegro": "nequip"}
@@ -66,22 +64,8 @@ def environments(pythons: Mapping[str, str | None], suite: str = "peers") -> tup
 
 def probe(setting: str, python: str) -> Environment:
     """Environment of an executable; raises ConfigError when it does not run."""
-    path = shutil.which(os.path.expanduser(python))
-    if path is None:
-        raise ConfigError(
-            f"peers.{setting} = {python} is no executable file; give the python of an environment with "
-            f"{PACKAGE[setting]}."
-        )
-    # not resolved: a virtual environment is known by the link to its python
-    command = [os.path.abspath(path), "-c", VERSIONS, *PROBED]
-    result = subprocess.run(command, env=clean(), capture_output=True, text=True, check=False)
+    result = run_python(f"peers.{setting}", python, PACKAGE[setting], "-c", VERSIONS, *PROBED)
     try:
-        return Environment(command[0], json.loads(result.stdout))
+        return Environment(result.args[0], json.loads(result.stdout))
     except ValueError:
-        last = (result.stderr.strip().splitlines() or ["it wrote nothing"])[-1]
-        raise ConfigError(f"peers.{setting} = {python} is no working python ({last}).") from None
-
-
-def clean() -> dict[str, str]:
-    """Our environment variables without those that bend another python's imports."""
-    return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+        raise ConfigError(f"peers.{setting} = {python} is no working python ({last_line(result)}).") from None

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import IO, Any, cast
 
 from scalarpath.core.errors import UpstreamError
-from scalarpath.cost.peers.environments import clean
+from scalarpath.core.interpreters import clean
 
 SCRIPTS = Path(__file__).parent / "workers"
 SOURCES = Path(__file__).parents[3]

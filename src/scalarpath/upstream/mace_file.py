@@ -1,0 +1,122 @@
+"""Reading a ``.model`` of mace-torch: it is a pickle, so a process of an environment with mace-torch opens it."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalarpath.core.errors import UpstreamError
+from scalarpath.core.interpreters import last_line, run_python
+from scalarpath.core.settings import nearest
+
+WORKER = Path(__file__).parent / "workers" / "mace_worker.py"
+PACKAGE = "mace-torch"
+CLASSES = ("MACE", "ScaleShiftMACE")
+PARTS = {
+    *CLASSES,
+    "AgnesiTransform",
+    "AtomicEnergiesBlock",
+    "BesselBasis",
+    "Contraction",
+    "EquivariantProductBasisBlock",
+    "GatedEquivariantBlock",
+    "GaussianBasis",
+    "LinearNodeEmbeddingBlock",
+    "LinearReadoutBlock",
+    "NonLinearReadoutBlock",
+    "PolynomialCutoff",
+    "RadialEmbeddingBlock",
+    "RadialMLP",
+    "RealAgnosticDensityInteractionBlock",
+    "RealAgnosticDensityResidualInteractionBlock",
+    "RealAgnosticInteractionBlock",
+    "RealAgnosticResidualInteractionBlock",
+    "RealAgnosticResidualNonLinearInteractionBlock",
+    "ScaleShiftBlock",
+    "SoftTransform",
+    "SymmetricContraction",
+    "ZBLBasis",
+    "reshape_irreps",
+}
+"""Classes of mace's modules whose weights and options the importer knows; a model with another one is refused."""
+
+
+def read_mace(
+    path: Path, dtype: torch.dtype, python: str, head: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights in ``dtype`` and hyperparameters of a ``.model``, with one head: what ``from_upstream`` takes.
+
+    ``python``: the executable of an environment with mace-torch, which unpickles the file, so runs code that stands
+    in it; ``head``: which of several. Raises ConfigError for a python that is none, UpstreamError where the file is
+    missing or unreadable there, has parts without native equivalent, or another choice of heads.
+    """
+    if not path.is_file():
+        raise UpstreamError(f"{path} does not exist; give a .model that mace_run_train has written.")
+    with tempfile.TemporaryDirectory() as folder:
+        _unpickle(path, python, Path(folder))
+        content = json.loads((Path(folder) / "model.json").read_text())
+        check_parts(content, path)
+        state = torch.load(Path(folder) / "weights.pt", map_location="cpu", weights_only=True)
+    state = {name: value.to(dtype) if value.is_floating_point() else value for name, value in state.items()}
+    try:
+        return select_head(state, content["hyperparameters"], head)
+    except UpstreamError as error:
+        raise UpstreamError(f"{path}: {error}") from None
+
+
+def _unpickle(path: Path, python: str, folder: Path) -> None:
+    result = run_python("python", python, PACKAGE, str(WORKER), str(path.absolute()), str(folder))
+    last = last_line(result)
+    if last.startswith("ModuleNotFoundError: No module named 'mace'"):
+        raise UpstreamError(f"python = {python} has no {PACKAGE}; install it there: {python} -m pip install {PACKAGE}.")
+    if result.returncode != 0 or not (folder / "model.json").is_file():
+        raise UpstreamError(f"{path} is no model that the {PACKAGE} of {python} can read ({last}).")
+
+
+def check_parts(content: Mapping[str, Any], path: Path) -> None:
+    """Raise UpstreamError for a model of another class, or with a part that the importer does not know."""
+    if content["class"] not in CLASSES:
+        raise UpstreamError(f"{path} holds a {content['class']}; only {' and '.join(CLASSES)} can be imported.")
+    unknown = sorted(set(content["parts"]) - PARTS)
+    if unknown:
+        raise UpstreamError(f"{path} has parts without a native equivalent: {', '.join(unknown)}.")
+
+
+def select_head(
+    state: Mapping[str, Tensor], hyperparameters: Mapping[str, Any], head: str | None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The model with the readouts, E0s, scale and shift of one head.
+
+    ``state``: state dict, whose E0s are [heads, S], scale and shift [heads] or one number, last weights of a readout
+    [in, heads]. Raises UpstreamError, naming the heads, where ``head`` is not one of them, or is None and there are
+    several.
+    """
+    heads = list(hyperparameters["heads"])
+    if head is None and len(heads) > 1:
+        raise UpstreamError(f"the model has {len(heads)} heads; choose one with head_name=: {', '.join(heads)}.")
+    if head is not None and head not in heads:
+        raise UpstreamError(f"the model has no head '{head}'{nearest(head, heads)}; it has: {', '.join(heads)}.")
+    number, chosen = len(heads), 0 if head is None else heads.index(head)
+    selected = dict(state)
+    if number > 1:
+        for name, value in state.items():
+            if name == "atomic_energies_fn.atomic_energies" or (
+                name.startswith("scale_shift.") and value.numel() == number
+            ):
+                selected[name] = value[chosen]
+            elif name.startswith("readouts.") and name.endswith(".linear.weight"):
+                selected[name] = value.view(-1, number)[:, chosen]
+            elif name.startswith("readouts.") and name.endswith(".linear_1.weight"):
+                width = state[name.replace("linear_1", "linear_2")].numel() // number**2  # of one head's hidden layer
+                selected[name] = value.view(-1, number, width)[:, chosen].flatten()
+            elif name.startswith("readouts.") and name.endswith(".linear_2.weight"):
+                # e3nn divides by the root of the inputs' number, which are those of all heads
+                selected[name] = value.view(number, -1, number)[chosen, :, chosen] / math.sqrt(number)
+    return selected, {**hyperparameters, "heads": [heads[chosen]]}

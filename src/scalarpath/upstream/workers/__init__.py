@@ -1,0 +1,1 @@
+"""Scripts that run in the environments of other packages; the package itself imports none of them."""
