@@ -28,6 +28,7 @@ def hyperparameters(model: Any) -> dict[str, Any]:
     neighbours = {float(block.avg_num_neighbors) for block in model.interactions}
     if len(neighbours) > 1:
         raise ValueError("its layers differ in avg_num_neighbors")
+    correlation = [len(product.symmetric_contractions.contractions[0].weights) + 1 for product in products]
     found = {
         "r_max": float(model.r_max),
         "num_bessel": len(
@@ -43,7 +44,7 @@ def hyperparameters(model: Any) -> dict[str, Any]:
         "keep_last_layer_irreps": len(products) > 1 and o3.Irreps(str(products[-1].linear.irreps_out)).lmax > 0,
         "avg_num_neighbors": neighbours.pop(),
         "atomic_numbers": [int(z) for z in model.atomic_numbers],
-        "correlation": [len(product.symmetric_contractions.contractions[0].weights) + 1 for product in products],
+        "correlation": correlation if len(set(correlation)) > 1 else correlation[0],
         "radial_type": RADIAL.get(type(radial.bessel_fn).__name__, type(radial.bessel_fn).__name__),
         "distance_transform": None,
         "apply_cutoff": bool(getattr(radial, "apply_cutoff", True)),
