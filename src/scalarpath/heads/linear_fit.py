@@ -79,8 +79,9 @@ class _LeastSquares:
         parts: list[tuple[Tensor, Tensor, float, int, int]] = []
         self.frames = 0
         for frame in frames:
+            equations = _equations(linear, frame, reference)
             for kind, name in enumerate(WEIGHTS):
-                terms, values = _equations(name, linear, frame, reference)
+                terms, values = equations[name]
                 if len(values):  # a frame weighs the same however many components are fitted
                     parts.append((terms, values, WEIGHTS[name] / len(values) ** 0.5, kind, self.frames % FOLDS))
             self.frames += 1
@@ -129,35 +130,36 @@ class _LeastSquares:
         return {name: float(part.square().mean().sqrt()) for name, part in parts.items() if len(part)}
 
 
-def _equations(kind: str, linear: LinearPotential, frame: Frame, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Terms [R, T] and labels [R] of one kind of one structure; none where the label is missing."""
+def _equations(linear: LinearPotential, frame: Frame, reference: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """By kind, terms [R, T] and labels [R] of one structure; none where a label is missing."""
     graph, geometry, field = frame
     atoms = geometry.n_atoms
+    some = slice(None, None, -(-atoms // MOST_ATOMS))
     coefficients = torch.zeros_like(linear.coefficients).requires_grad_(True)
     with torch.enable_grad():
         energy = linear(geometry, coefficients).sum()
-        charged = None
-        if kind == "energy":
-            values = energy[None] / atoms
-            labels = (graph.energy.double() - reference.index_select(0, geometry.species).sum()) / atoms
-            if field is not None:
-                charged = field.node_energy.mean()[None]
-        else:
-            (pull,) = torch.autograd.grad(energy, geometry.vectors, create_graph=True)
-            pull = pull.double()
-            if kind == "forces":
-                total = pull.new_zeros(atoms, 3).index_add(0, geometry.centre, pull)
-                some = slice(None, None, -(-atoms // MOST_ATOMS))
-                values = total.index_add(0, geometry.neighbour, -pull)[some].flatten()
-                labels = graph.forces.double()[some].flatten()
-                charged = None if field is None else field.forces[some].flatten()
-            else:
-                volume = torch.linalg.det(graph.cell[0].double()).abs()
-                virial = geometry.vectors.detach().double().T @ pull
-                values, labels = (virial / volume).flatten(), graph.stress.double().flatten()
-                charged = None if field is None else field.stress.flatten()
-        if charged is not None:
-            values = values + coefficients[-1] * charged
-        known = torch.isfinite(labels).nonzero().flatten().tolist()
-        rows = [torch.autograd.grad(values[k], coefficients, retain_graph=True)[0] for k in known]
-    return (torch.stack(rows) if rows else coefficients.detach()[None, :][:0]), labels[known]
+        (pull,) = torch.autograd.grad(energy, geometry.vectors, create_graph=True)
+        pull = pull.double()
+        forces = pull.new_zeros(atoms, 3).index_add(0, geometry.centre, pull).index_add(0, geometry.neighbour, -pull)
+        virial = geometry.vectors.detach().double().T @ pull
+        values = {
+            "energy": energy[None] / atoms,
+            "forces": forces[some].flatten(),
+            "stress": (virial / torch.linalg.det(graph.cell[0].double()).abs()).flatten(),
+        }
+        if field is not None:
+            share = coefficients[-1]
+            values["energy"] = values["energy"] + share * field.node_energy.mean()
+            values["forces"] = values["forces"] + share * field.forces[some].flatten()
+            values["stress"] = values["stress"] + share * field.stress.flatten()
+        labels = {
+            "energy": (graph.energy.double() - reference.index_select(0, geometry.species).sum()) / atoms,
+            "forces": graph.forces.double()[some].flatten(),
+            "stress": graph.stress.double().flatten(),
+        }
+        found = {}
+        for kind, label in labels.items():
+            known = torch.isfinite(label).nonzero().flatten().tolist()
+            rows = [torch.autograd.grad(values[kind][k], coefficients, retain_graph=True)[0] for k in known]
+            found[kind] = torch.stack(rows) if rows else coefficients.detach()[None, :][:0], label[known]
+    return found

@@ -69,6 +69,12 @@ def model_facts(path: str | Path) -> dict[str, Any]:
     return dict(content["facts"])
 
 
+def file_of(path: str | Path) -> Path:
+    """The file that holds the potential: ``path``, or the best checkpoint where it is a run directory."""
+    file = Path(path)
+    return file / "checkpoints" / "best.ckpt" if file.is_dir() else file
+
+
 def load_potential(path: str | Path, *, trust: Collection[str] = ()) -> Potential:
     """Potential from a checkpoint file, from the file of an export, or from the best checkpoint of a run directory.
 
@@ -76,9 +82,7 @@ def load_potential(path: str | Path, *, trust: Collection[str] = ()) -> Potentia
     since loading somebody's file must not run code. Raises CheckpointError when the file is missing, damaged or holds
     no potential, TrustError when it names a class that is not to be trusted.
     """
-    file = Path(path)
-    if file.is_dir():
-        file = file / "checkpoints" / "best.ckpt"
+    file = file_of(path)
     content = read_checkpoint(file)
     _check_format(file, "file", content.get("model_format", MODEL_FORMAT), MODEL_FORMAT)
     content = content.get("potential", content)

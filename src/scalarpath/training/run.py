@@ -89,7 +89,7 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
         potential = build_potential(
             configuration(data.species), seed=job.seed, neighbours=data.statistics.avg_num_neighbors
         )
-        linear = _prepare(potential, data, job)
+        linear = _prepare(potential, data, job, resume=resume is not None)
         origin = None if source is None else start(potential, source, data, job)
         phase("run directory")
         loggers = []
@@ -117,13 +117,14 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
     return summary
 
 
-def _prepare(potential: Potential, data: AtomicDataModule, job: Job) -> LinearFit | None:
+def _prepare(potential: Potential, data: AtomicDataModule, job: Job, *, resume: bool) -> LinearFit | None:
     """References, standardisation, linear potential from the train split; one batch as a check that all is finite."""
     statistics = data.statistics
     shift = statistics.shift if job.shift == "mean" else 0.0
     potential.set_statistics(statistics.e0s, statistics.scale, shift, statistics.avg_num_neighbors)
     potential.calibrate(data.in_order(data.train_graphs))
-    linear = potential.fit_linear(data.in_order(data.train_sample(MOST_FRAMES), 1))
+    # a run that goes on has its coefficients in the checkpoint
+    linear = None if resume else potential.fit_linear(data.in_order(data.train_sample(MOST_FRAMES), 1))
     prediction = potential.eval()(next(iter(data.in_order(data.train_graphs))))
     for prop in ("energy", "forces"):
         if not torch.isfinite(prediction[prop]).all():

@@ -15,6 +15,7 @@ from torch_geometric.data import Batch
 from scalarpath.core.errors import ConfigError
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential
+from scalarpath.potential.checkpoint import file_of
 from scalarpath.potential.starting import start_from
 from scalarpath.runs.job import Job
 from scalarpath.runs.ranks import is_first_process
@@ -35,9 +36,10 @@ def start(potential: Potential, source: Potential, data: AtomicDataModule, job: 
     fitted = {}
     if job.init_e0s == "fit":
         fitted = fit_e0s(potential, data.in_order(data.train_sample(MOST_FRAMES)))
-    best = file / "checkpoints" / "best.ckpt" if file.is_dir() else file
+    with file_of(file).open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     record = {
-        "sha256": hashlib.sha256(best.read_bytes()).hexdigest(),
+        "sha256": digest,
         "elements_of_file": len(source.species),
         "e0_changes_eV": {chemical_symbols[z]: change for z, change in fitted.items()},
     }
