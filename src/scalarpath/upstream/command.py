@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from scalarpath.core.errors import ConfigError, ScalarPathError, UpstreamError
-from scalarpath.core.files import removed_on_failure
+from scalarpath.core.files import put_in_place
 from scalarpath.core.settings import WHOLE, Among, Text, read_settings
 from scalarpath.potential import Potential, to_checkpoint
 from scalarpath.potential.configuration import DTYPES
@@ -97,12 +96,9 @@ def read_upstream(kind: str, file: Path, dtype: str = "float32", **options: str 
 
 
 def _write(potential: Potential, output: Path) -> None:
-    """Save to a neighbouring file, then move."""
-    partial = output.with_name(output.name + ".part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with removed_on_failure(partial):
+        with put_in_place(output) as partial:
             torch.save(to_checkpoint(potential), partial)
-            os.replace(partial, output)
     except (OSError, RuntimeError) as error:  # torch raises the latter for a folder that is none
         raise ConfigError(f"output = {output} cannot be written ({error}); choose another place.") from error
