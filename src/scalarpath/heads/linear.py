@@ -46,6 +46,8 @@ class LinearPotential(nn.Module):
     """Atomic energies that are linear in ``coefficients`` [T], in float64; zero until they are fitted.
 
     charged: whether a Coulomb energy (``coulomb``) is one more term, which the caller adds with ``coulomb_share``;
+    trained: whether they are not fitted, but trained with the network from zero: then the coefficients are ``weights``
+    [T], which are parameters, times ``coefficients``, which the fit sets to the sizes that fit the labels;
     pair: sines of the pair functions; radial: those of the products at most (0: none), l_max: their highest degree;
     exponents: 1/Å, of the densities of the embedding functions. ``roughness`` [T]: square of the wave number of a term,
     in pi / cutoff; ``highest_sine`` [T]: that of a product, zero for other terms. Raises ConfigError for too many.
@@ -66,6 +68,7 @@ class LinearPotential(nn.Module):
         radial: Whole = 6,
         l_max: Annotated[int, Range(at_least=0, at_most=4)] = 3,
         exponents: Sequence[Positive] = (0.5, 1.0, 2.0),
+        trained: bool = False,
     ):
         super().__init__()
         self.n_species, self.radial, self.l_max = n_species, min(radial, pair), l_max
@@ -79,6 +82,7 @@ class LinearPotential(nn.Module):
                 "head.linear.radial or head.linear.pair."
             )
         self.register_buffer("coefficients", torch.zeros(sum(self.sizes), dtype=torch.float64))
+        self.weights = nn.Parameter(torch.zeros_like(self.coefficients)) if trained else None
         # row of the table of pair coefficients that belongs to an ordered pair of elements
         rows = torch.zeros(n_species, n_species, dtype=torch.int64)
         for row, (a, b) in enumerate(pairs):
@@ -114,7 +118,7 @@ class LinearPotential(nn.Module):
 
     def forward(self, geometry: EdgeGeometry, coefficients: Tensor | None = None) -> Tensor:
         """Atomic energies [N], eV, float64; with other coefficients [T] than the fitted ones if they are given."""
-        w = self.coefficients if coefficients is None else coefficients
+        w = self._acting if coefficients is None else coefficients
         pair, embedded, product, _ = w.split(self.sizes)
         one_way = geometry.one_way
         envelope = polynomial_cutoff(one_way.scaled_distances.double(), EXPONENT)
@@ -152,7 +156,11 @@ class LinearPotential(nn.Module):
     @property
     def coulomb_share(self) -> Tensor:
         """Coefficient of the Coulomb energy [1]: the square of the share of the charges that acts."""
-        return self.coefficients[-1:]
+        return self._acting[-1:]
+
+    @property
+    def _acting(self) -> Tensor:
+        return self.coefficients if self.weights is None else self.weights * self.coefficients
 
     def _by_element(self, values: Tensor, geometry: EdgeGeometry) -> Tensor:
         """Values of edges, in the columns of the neighbour's element: [E, F] -> [E, S F]."""
