@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scalarpath.artifacts.figures import SERIES, STYLE, panels, save
+from scalarpath.core.figures import SERIES, STYLE, panels, save
 from scalarpath.core.metrics import metric_name
 from scalarpath.core.quantities import QUANTITIES
 

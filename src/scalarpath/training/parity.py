@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from scalarpath.artifacts.figures import MODEL, REFERENCE, SERIES, STYLE, panels, save
+from scalarpath.core.figures import MODEL, REFERENCE, SERIES, STYLE, panels, save
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.training.residuals import residual
 
