@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from scalarpath.core.errors import ConfigError, DataError, ScalarPathError
 from scalarpath.core.files import is_disk_full
 from scalarpath.core.memory import end_at_once, imports_at_once, prepare_heap
+from scalarpath.core.model_file import file_of, require_file
 from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.settings import Text, checked
@@ -209,6 +210,8 @@ def _predict(cfg: DictConfig) -> None:
     settings = PredictSettings.from_hydra(cfg)
     if absent := absent_place({"source": "file", "path": settings.path}):
         raise DataError(f"path={absent[1]}: no such file or folder; check the path.")
+    for model in [settings.model] if isinstance(settings.model, str) else settings.model:
+        require_file(file_of(model))
     with imports_at_once():
         from scalarpath.models.predict import run
 
@@ -238,6 +241,8 @@ def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
         check_places(job, f"resume={resume}")
     elif absent := absent_place(job.config["data"]):
         raise DataError(f"{absent[1]}: no such file or folder; check data.{absent[0]}=.")
+    if resume is None and job.init_from is not None:
+        require_file(file_of(job.init_from))
     if is_first_process():
         arm = " x ".join(str(item) for item in (job.backbone.get("kind"), job.head.get("name")))
         print(f"{arm} on {job.data.name}, seed {job.seed}: {resume or job.output_dir}", flush=True)
@@ -245,6 +250,11 @@ def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
     with imports_at_once():
         import torch
 
+        from scalarpath.training.checks import check_job
+
+    if resume is None:  # a run has had its check, and its settings are trusted later
+        check_job(job)
+    with imports_at_once():
         from scalarpath.training.run import run
 
     if job.trainer.threads is not None:

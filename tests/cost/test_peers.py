@@ -142,11 +142,6 @@ def test_nothing_is_timed_when_the_two_are_not_the_same_model(tmp_path, peer, co
     assert "train" not in (tmp_path / "log").read_text()
 
 
-def test_without_any_peer_the_error_says_how_to_install_one():
-    with pytest.raises(ConfigError, match=r"pip install mace-torch.*peers.mace=PEER/bin/python"):
-        environments({"mace": None, "nequip": None})
-
-
 def test_a_python_that_is_none_and_one_without_the_package_are_named(tmp_path):
     with pytest.raises(ConfigError, match=r"peers.mace = /no/python is no executable file"):
         environments({"mace": "/no/python", "nequip": None})

@@ -23,10 +23,12 @@ SUITES = {
 
 def run(cfg: DictConfig) -> Any:
     """Run the suite that a composed conf/benchmark.yaml names; returns what it has measured. Raises ConfigError."""
+    from scalarpath.cost.named import check_names
     from scalarpath.cost.output import prepare_output
     from scalarpath.cost.settings import BenchmarkSettings
 
     settings = BenchmarkSettings.from_hydra(cfg)
+    check_names(settings)
     prepare_output(settings)
     with imports_at_once():
         suite = import_module(SUITES[settings.suite])  # only what the suite needs

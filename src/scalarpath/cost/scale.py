@@ -18,7 +18,8 @@ from rich.progress import track
 from rich.table import Table
 
 from scalarpath.core.memory import give_back_freed, prepare_heap
-from scalarpath.cost.heads import arm_of, calibrated_potential
+from scalarpath.cost.heads import calibrated_potential
+from scalarpath.cost.named import arm_of
 from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.timing import inference_step, synchronise

@@ -118,6 +118,12 @@ class BenchmarkSettings:
         checked(self.backbone.get("cutoff"), Cutoff, "backbone.cutoff")
         if not self.threads or (self.suite != "peers" and len(self.threads) > 1):
             raise ConfigError(f"threads = {self.threads} must be one number (suite=peers: one or several).")
+        if self.suite in ("peers", "accuracy") and not (self.peers.mace or self.peers.nequip):
+            raise ConfigError(
+                f"suite={self.suite}: no peer is given; make an environment for one (python -m venv PEER && "
+                "PEER/bin/pip install mace-torch, or nequip nequip-allegro) and set peers.mace=PEER/bin/python or "
+                "peers.nequip=PEER/bin/python."
+            )
 
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> BenchmarkSettings:

@@ -33,8 +33,9 @@ from scalarpath.runs.processes import shared_directory
 from scalarpath.runs.provenance import provenance
 from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import RunDirectory
+from scalarpath.training.checks import check_accelerator
 from scalarpath.training.evaluation import errors_by_part
-from scalarpath.training.fit import FitResult, check_accelerator, fit
+from scalarpath.training.fit import FitResult, fit
 from scalarpath.training.frame_errors import FrameErrors
 from scalarpath.training.launch import check_launch
 from scalarpath.training.loggers import build_loggers, finish_loggers
