@@ -35,7 +35,11 @@ def test_what_is_copied_is_there_and_is_sent_to_the_build() -> None:
 
 def test_all_that_the_wheel_is_made_of_is_copied() -> None:
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
-    needed = [PROJECT["project"]["readme"], *wheel["force-include"], *(path.split("/")[0] for path in wheel["packages"])]
+    needed = [
+        PROJECT["project"]["readme"],
+        *wheel["force-include"],
+        *(path.split("/")[0] for path in wheel["packages"]),
+    ]
     assert {*needed, "pyproject.toml", "constraints.txt", "LICENSE"} <= set(COPIED)
     install = next(k for k, (word, rest) in enumerate(LINES) if word == "RUN" and rest.endswith("> /dev/null"))
     assert max(k for k, (word, _) in enumerate(LINES) if word == "COPY") < install

@@ -108,7 +108,7 @@ def test_the_second_step_of_a_turn_is_timed_and_with_one_thread_only_what_the_pr
     monkeypatch, threads, waits_count
 ):
     class Model:
-        edges, seconds = 0, [0.3, 0.1]
+        edges, device, seconds = 0, torch.device("cpu"), [0.3, 0.1]
 
         def module(self, kind):
             return torch.nn.Linear(1, 1)

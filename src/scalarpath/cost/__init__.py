@@ -18,6 +18,7 @@ SUITES = {
     "kernels": "scalarpath.cost.kernels",
     "training": "scalarpath.cost.training",
     "optimizers": "scalarpath.cost.optimizers",
+    "gpu": "scalarpath.cost.gpu.suite",
 }
 
 

@@ -29,7 +29,7 @@ def named_config(group: str, name: str) -> dict[str, Any]:
 
 
 def check_names(settings: BenchmarkSettings) -> None:
-    """Raise ConfigError for a name among ``heads`` and ``optimizers`` that no file has."""
-    for group, names in (("head", settings.heads), ("optimizer", settings.optimizers)):
+    """Raise ConfigError for a name among heads and optimizers that no file has."""
+    for group, names in (("head", [*settings.heads, *settings.gpu.heads]), ("optimizer", settings.optimizers)):
         for name in names:
             named_config(group, name)

@@ -80,6 +80,16 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
+class GpuSettings:
+    """The section ``gpu``."""
+
+    size: Literal["production", "smoke"]
+    heads: list[Text]
+    modes: list[Literal["eager", "cuequivariance", "compiled"]]
+    minutes: Positive
+
+
+@dataclass(frozen=True)
 class PeerPythons:
     """The section ``peers``: executables by the kind of model."""
 
@@ -105,6 +115,7 @@ class BenchmarkSettings:
     profile: ProfileSettings
     scale: ScaleSettings
     training: TrainingSettings
+    gpu: GpuSettings
     peers: PeerPythons
     data: dict[str, Any]
     accuracy: AccuracySettings
@@ -131,4 +142,6 @@ class BenchmarkSettings:
         choose(cfg.get("suite"), tuple(SUITES), "suite")  # of which the name of the output is made
         config = plain_config(cfg, without=("file",))
         lists = {key: [config[key]] for key in LISTS if isinstance(config.get(key), str | int)}
+        if config.get("device") is None:
+            config["device"] = "cuda" if config["suite"] == "gpu" else "cpu"
         return read_settings(cls, {**config, **lists}, WHOLE)
