@@ -98,6 +98,24 @@ def test_training_and_evaluation_predict_the_same(head):
         torch.testing.assert_close(trained[key], value, rtol=1e-12, atol=1e-12, equal_nan=True)
 
 
+def test_the_control_has_the_same_terms_from_zero_and_trains_them():
+    frames = [graph(atoms) for atoms in rattled(3)]
+    control, plain = (linear_potential([29, 79], pair=3, radial=2, trained=trained) for trained in (True, False))
+    assert control.fit_linear(frames) is None, "nothing is fitted"
+    before = plain(frames[0])["energy"]
+    assert torch.equal(control(frames[0])["energy"], before), "it starts as the network alone"
+    (weights,) = control.linear.parameters()
+    assert any(weights is parameter for parameter in control.head_parameters())
+    control.train()(frames[0])["forces"].square().sum().backward()
+    assert weights.grad.abs().sum() > 0, "the loss on the forces reaches them"
+    with torch.no_grad():
+        weights.normal_(0.0, 0.1, generator=torch.Generator().manual_seed(0))
+    plain.linear.coefficients.copy_(weights * control.linear.coefficients)
+    for key, value in plain(frames[0]).items():
+        torch.testing.assert_close(control(frames[0])[key], value)
+    assert (plain(frames[0])["energy"] - before).abs() > 0.1
+
+
 def test_a_fitted_potential_survives_a_checkpoint(tmp_path):
     potential = make_potential("ionic")
     torch.save(to_checkpoint(potential), tmp_path / "it.ckpt")

@@ -18,9 +18,11 @@ from scalarpath.graph.layout import to_padded, with_zero_row
 from scalarpath.heads import PathwayShape, build_head, descriptors
 from scalarpath.heads.descriptors import LocalDescriptors
 from scalarpath.heads.interface import PathwayInputs
+from scalarpath.heads.linear import LinearPotential
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.cpu import choice, gates, library, structs
 from scalarpath.nn.cpu.gates import kernel_node_gates
+from scalarpath.nn.cpu.linear_energy import kernel_linear_energy
 from scalarpath.potential.flop_count import flops
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler here")
@@ -288,6 +290,34 @@ def test_two_body_tensors_and_derivatives_are_those_of_torch_operations(degree, 
     harmonics = to_padded(draw(len(geometry.centre), (degree + 1) ** 2), geometry).requires_grad_()
 
     assert_same_in_torch_operations(lambda: [two_body_tensors(weights, harmonics, geometry)], [weights, harmonics])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("pair_cutoffs", [None, PAIR_CUTOFFS])
+@pytest.mark.parametrize("n_species", [1, 2])
+@pytest.mark.parametrize("sizes", [(5, 3, 4), (14, 6, 3), (2, 0, 0)])
+def test_linear_energies_and_derivatives_are_those_of_torch_operations(
+    sizes, n_species, pair_cutoffs, threads, monkeypatch
+):
+    monkeypatch.setattr(library, "threads_for", lambda edges: threads)
+    batch, generator = batch_of(quartz_like(), silanol(), silanol()[:1]), torch.Generator().manual_seed(0)
+    vectors = torch.randn(batch.edge_index.shape[1], 3, generator=generator, dtype=torch.float64).requires_grad_()
+    pair, radial, l_max = sizes
+    linear = LinearPotential(n_species, 4.0, pair=pair, radial=radial, l_max=l_max)
+    linear.coefficients.normal_(0.0, 0.1, generator=generator)
+    species = (batch.z == 14).long() if n_species == 2 else torch.zeros_like(batch.z)
+
+    def energies() -> list[torch.Tensor]:
+        geometry = EdgeGeometry.from_vectors(vectors, batch, species, 4.0, pair_cutoffs).directed()
+        return [linear(geometry)]
+
+    assert_same_in_torch_operations(energies, [vectors])
+
+
+def test_more_terms_than_the_kernel_has_room_for_run_in_torch_operations():
+    geometry = geometry_of(silanol())
+    for sizes in ({"pair": 33}, {"exponents": [0.1 * k for k in range(1, 10)]}):
+        assert kernel_linear_energy(LinearPotential(1, 5.0, **sizes), geometry) is None
 
 
 def test_forces_ask_for_no_derivatives_by_parameters(monkeypatch):

@@ -33,12 +33,12 @@ from scalarpath.core.settings import Positive, Range, Whole, Width
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import pairs_to_edges, to_padded
 from scalarpath.nn.angular import SphericalHarmonics, block
+from scalarpath.nn.cpu.choice import with_cpu_kernel
+from scalarpath.nn.cpu.linear_energy import kernel_linear_energy
 from scalarpath.nn.neighbour_sum import neighbour_sum, outer_neighbour_sum
 from scalarpath.nn.radial import BesselBasis, polynomial_cutoff
 
 EXPONENT = 6  # of the envelope
-ORIGIN = 2.0  # Å, where the densities of the embedding are one
-SMOOTH_ROOT = 0.01  # e: the root of a density has a slope where there is no neighbour
 MOST_TERMS = 5000  # least squares take their number squared in memory, cubed in time
 
 
@@ -46,11 +46,15 @@ class LinearPotential(nn.Module):
     """Atomic energies that are linear in ``coefficients`` [T], in float64; zero until they are fitted.
 
     charged: whether a Coulomb energy (``coulomb``) is one more term, which the caller adds with ``coulomb_share``;
+    trained: whether they are not fitted, but trained with the network from zero: then the coefficients are ``weights``
+    [T], which are parameters, times ``coefficients``, which the fit sets to the sizes that fit the labels;
     pair: sines of the pair functions; radial: those of the products at most (0: none), l_max: their highest degree;
     exponents: 1/Å, of the densities of the embedding functions. ``roughness`` [T]: square of the wave number of a term,
     in pi / cutoff; ``highest_sine`` [T]: that of a product, zero for other terms. Raises ConfigError for too many.
     """
 
+    origin = 2.0  # Å, where the densities of the embedding are one
+    smooth_root = 0.01  # e: the root of a density has a slope where there is no neighbour
     coefficients: Tensor
     pair_rows: Tensor
     product_terms: Tensor
@@ -66,6 +70,7 @@ class LinearPotential(nn.Module):
         radial: Whole = 6,
         l_max: Annotated[int, Range(at_least=0, at_most=4)] = 3,
         exponents: Sequence[Positive] = (0.5, 1.0, 2.0),
+        trained: bool = False,
     ):
         super().__init__()
         self.n_species, self.radial, self.l_max = n_species, min(radial, pair), l_max
@@ -79,6 +84,7 @@ class LinearPotential(nn.Module):
                 "head.linear.radial or head.linear.pair."
             )
         self.register_buffer("coefficients", torch.zeros(sum(self.sizes), dtype=torch.float64))
+        self.weights = nn.Parameter(torch.zeros_like(self.coefficients)) if trained else None
         # row of the table of pair coefficients that belongs to an ordered pair of elements
         rows = torch.zeros(n_species, n_species, dtype=torch.int64)
         for row, (a, b) in enumerate(pairs):
@@ -114,45 +120,64 @@ class LinearPotential(nn.Module):
 
     def forward(self, geometry: EdgeGeometry, coefficients: Tensor | None = None) -> Tensor:
         """Atomic energies [N], eV, float64; with other coefficients [T] than the fitted ones if they are given."""
-        w = self.coefficients if coefficients is None else coefficients
-        pair, embedded, product, _ = w.split(self.sizes)
+        if coefficients is None and self.weights is None:
+            return self._fitted(geometry)
+        return self._energies(geometry, self._acting if coefficients is None else coefficients)
+
+    @with_cpu_kernel(kernel_linear_energy)
+    def _fitted(self, geometry: EdgeGeometry) -> Tensor:
+        return self._energies(geometry, self.coefficients)
+
+    def tables(self, coefficients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Coefficients of the sines of every ordered pair [S^2, M]; of root, square and cube of the densities
+        [S, 3 S X]; of the products of features, degree by degree, symmetric [S, l_max + 1, S F, S F]."""
+        pair, embedded, product, _ = coefficients.split(self.sizes)
+        pairs = pair.view(-1, len(self.basis.frequencies)).index_select(0, self.pair_rows)
+        degrees, features = self.l_max + 1, self.n_species * self.radial
+        products = product.view(self.n_species, degrees, -1).index_select(2, self.product_terms)
+        over = 2.0 * torch.arange(degrees, device=product.device, dtype=product.dtype) + 1.0
+        products = products.view(self.n_species, degrees, features, features) / over[:, None, None]
+        return pairs, embedded.view(self.n_species, -1), products
+
+    def _energies(self, geometry: EdgeGeometry, coefficients: Tensor) -> Tensor:
+        pairs_of_elements, embedded, products = self.tables(coefficients)
         one_way = geometry.one_way
         envelope = polynomial_cutoff(one_way.scaled_distances.double(), EXPONENT)
         radial = self.basis(one_way.stretched_distances.double()) * envelope  # [P, pair]
         # 1. pair functions                                                         [P, 1] -> [N]
-        table = pair.view(-1, radial.shape[1]).index_select(0, self.pair_rows)
-        ordered = table.index_select(0, one_way.species_pairs(self.n_species))
+        ordered = pairs_of_elements.index_select(0, one_way.species_pairs(self.n_species))
         pairs = pairs_to_edges((radial * ordered).sum(1, keepdim=True), geometry)
         energy = 0.5 * neighbour_sum(pairs, geometry).squeeze(1)
         # 2. embedding functions                                                    [N, S X] -> [N]
-        decays = torch.exp(self.exponents * (ORIGIN - one_way.distances.double())) * envelope
+        decays = torch.exp(self.exponents * (self.origin - one_way.distances.double())) * envelope
         decays = pairs_to_edges(decays, geometry)
         densities = neighbour_sum(self._by_element(decays, geometry), geometry)
         functions = torch.cat(
-            [(densities + SMOOTH_ROOT).sqrt() - SMOOTH_ROOT**0.5, densities.square(), densities.pow(3)], dim=1
+            [(densities + self.smooth_root).sqrt() - self.smooth_root**0.5, densities.square(), densities.pow(3)], dim=1
         )
-        own = embedded.view(self.n_species, -1).index_select(0, geometry.species)
+        own = embedded.index_select(0, geometry.species)
         energy = energy + (functions * own).sum(1)
         # 3. products of densities, degree by degree                                [N, 2l + 1, F] -> [N]
         if self.radial:
             basis = self._by_element(pairs_to_edges(radial[:, : self.radial], geometry), geometry)
             harmonics = to_padded(self.harmonics(geometry.units.double()), geometry)
             density = outer_neighbour_sum(harmonics, basis, geometry)
-            by_degree = product.view(self.n_species, self.l_max + 1, -1).index_select(2, self.product_terms)
             # as if every atom were each element in turn, since one matrix for all atoms is faster than one for each
-            matrices = by_degree.view(self.n_species, self.l_max + 1, basis.shape[1], -1).permute(1, 2, 0, 3).flatten(2)
             every = energy.new_zeros(geometry.n_atoms, self.n_species)
-            for degree, matrix in enumerate(matrices):
+            for degree, matrix in enumerate(products.permute(1, 2, 0, 3).flatten(2)):
                 part = density[:, block(degree)]
-                products = (part @ matrix).unflatten(2, (self.n_species, -1)) * part.unsqueeze(2)
-                every = every + products.sum((1, 3)) / (2 * degree + 1)
+                every = every + ((part @ matrix).unflatten(2, (self.n_species, -1)) * part.unsqueeze(2)).sum((1, 3))
             energy = energy + every.gather(1, geometry.species[:, None]).squeeze(1)
         return energy
 
     @property
     def coulomb_share(self) -> Tensor:
         """Coefficient of the Coulomb energy [1]: the square of the share of the charges that acts."""
-        return self.coefficients[-1:]
+        return self._acting[-1:]
+
+    @property
+    def _acting(self) -> Tensor:
+        return self.coefficients if self.weights is None else self.weights * self.coefficients
 
     def _by_element(self, values: Tensor, geometry: EdgeGeometry) -> Tensor:
         """Values of edges, in the columns of the neighbour's element: [E, F] -> [E, S F]."""

@@ -54,14 +54,18 @@ class LinearFit:
         return f"linear potential, {self.terms} terms: cross-validated error (RMS) {errors}"
 
 
-def fit_linear(linear: LinearPotential, frames: Iterable[Frame], reference: Tensor) -> LinearFit:
+def fit_linear(linear: LinearPotential, frames: Iterable[Frame], reference: Tensor) -> LinearFit | None:
     """Set ``linear.coefficients`` by the labels of ``frames``: batches of one structure each, their geometries, and the
     fields of their charges.
 
     The vectors of a geometry are leaves that require a gradient; ``reference`` holds the energy of an isolated atom of
-    every element [S], eV. Missing (NaN) labels are left out. Raises DataError where no frame has any label.
+    every element [S], eV. Missing (NaN) labels are left out. Returns None where coefficients are trained, not fitted.
+    Raises DataError where no frame has any label.
     """
     squares = _LeastSquares(linear, frames, reference)
+    if linear.weights is not None:
+        linear.coefficients.copy_(squares.units())
+        return None
     tried = []
     for sines in range(linear.radial + 1):
         chosen = (linear.highest_sine <= sines).nonzero().flatten().to(squares.labels.device)
@@ -113,6 +117,10 @@ class _LeastSquares:
         solution = torch.zeros_like(right)
         solution[chosen] = torch.linalg.solve(matrix[chosen][:, chosen], right[chosen])
         return solution / self.size
+
+    def units(self) -> Tensor:
+        """Coefficients [T] with which a term alone is about as large as the labels, less so the rougher it is."""
+        return (self.labels * self.weights).square().mean().sqrt() / self.size
 
     def left_out(self, chosen: Tensor, ridge: float) -> Tensor:
         """What coefficients from the other folds leave over of every label [R]."""

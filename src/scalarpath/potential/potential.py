@@ -98,7 +98,8 @@ class Potential(nn.Module):
         known = None
         if self.linear is not None:
             linear = self.linear(geometry)
-            if derivatives and self.training:  # nothing in it is trained, so it needs no second derivative
+            # nothing in it is trained, so it needs no second derivative
+            if derivatives and self.training and self.linear.weights is None:
                 (known,) = torch.autograd.grad(linear.sum(), vectors, retain_graph=True)
                 linear = linear.detach()
             node_energy = node_energy + linear
@@ -181,9 +182,10 @@ class Potential(nn.Module):
 
     @torch.no_grad()
     def fit_linear(self, frames: Iterable[Data]) -> LinearFit | None:
-        """Fit the linear potential to train frames, batches of one structure each, if the head has one.
+        """Fit the linear potential to train frames, batches of one structure each, if the head has one to be fitted.
 
-        The energy scale becomes that of what is left for the network. Raises DataError where nothing is labelled.
+        The energy scale becomes that of what is left for the network. Returns None where nothing is fitted; raises
+        DataError where nothing is labelled.
         """
         if self.linear is None:
             return None
@@ -194,6 +196,8 @@ class Potential(nn.Module):
                 yield frame, self._geometry(frame), field
 
         fit = fit_linear(self.linear, described(), self.shift + self.e0)
+        if fit is None:
+            return None
         left = fit.left.get("forces", fit.left.get("energy", 0.0))
         self.scale.fill_(max(left, SMALLEST_SHARE * float(self.scale.max())))
         return fit
@@ -234,7 +238,9 @@ class Potential(nn.Module):
 
     def head_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the head (trained without weight decay)."""
-        return self.head.parameters()
+        yield from self.head.parameters()
+        if self.linear is not None:
+            yield from self.linear.parameters()
 
 
 class _BothWays(torch.autograd.Function):

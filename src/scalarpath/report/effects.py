@@ -26,7 +26,11 @@ from scalarpath.report.paired_tests import (
 from scalarpath.report.settings import BootstrapSettings
 
 ARM = "panpgs"
-CONTROLS = ("ctrl_mlp", "wide_param", "wide_flop", "density", "nonlinear", "panpgs_shuffle")
+CONTROLS = {
+    ARM: ("ctrl_mlp", "wide_param", "wide_flop", "density", "nonlinear", "panpgs_shuffle"),
+    "linear": ("ctrl_linear",),
+    "ionic": ("linear", "ctrl_linear"),
+}
 ALL_DATA = "all data sets"
 FEW_GROUPS = 10
 NEEDED_SEEDS = 5
@@ -127,7 +131,7 @@ def signed(change: float) -> str:
 
 
 def all_effects(cells: Sequence[Cell], settings: BootstrapSettings) -> tuple[list[Effect], list[str]]:
-    """Effects of every arm against baseline and of ARM against its controls, and notes on what is missing."""
+    """Effects of every arm against baseline and of arms against their controls, and notes on what is missing."""
     found: list[Effect] = []
     resamples: dict[tuple[str, ...], np.ndarray] = {}
     notes: list[str] = []
@@ -148,8 +152,9 @@ def comparisons(cell: Cell) -> Iterator[tuple[str, str]]:
     """(arm, reference) of all comparisons that the arms of a cell allow."""
     if BASELINE in cell.arms:
         yield from ((arm, BASELINE) for arm in cell.arms if arm != BASELINE)
-    if ARM in cell.arms:
-        yield from ((ARM, control) for control in CONTROLS if control in cell.arms)
+    for arm, controls in CONTROLS.items():
+        if arm in cell.arms:
+            yield from ((arm, control) for control in controls if control in cell.arms)
 
 
 def _effects_of(
