@@ -39,6 +39,7 @@ from scalarpath.runs.ranks import is_first_process, settle_ranks
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.runs.sweep import RECORDS, run_sweep_job
 from scalarpath.runs.sweep_table import print_sweep
+from scalarpath.upstream.settings import ImportSettings
 
 
 def train() -> None:
@@ -192,9 +193,11 @@ def _evaluate(cfg: DictConfig) -> None:
 
 
 def _import(cfg: DictConfig) -> None:
-    from scalarpath.upstream.command import run
+    settings = ImportSettings.from_hydra(cfg)
+    with imports_at_once():
+        from scalarpath.upstream.command import run
 
-    run(cfg)
+    run(settings)
 
 
 def _export(cfg: DictConfig) -> None:

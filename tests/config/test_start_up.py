@@ -60,6 +60,7 @@ def test_help_of_every_command_comes_without_what_takes_seconds(tmp_path: Path) 
         ("train.py", ["head=panpgs", "head.parts.edge_band.rank=0"], 2),
         ("predict.py", ["model=nowhere", "path=.", "output=out.extxyz"], 2),
         ("benchmark.py", ["heads=[panpsg]"], 2),
+        ("import.py", ["kind=macee", "file=x", "output=y"], 2),
     ],
 )
 def test_an_answer_comes_at_once(
