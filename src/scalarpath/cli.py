@@ -178,18 +178,31 @@ def _benchmark(cfg: DictConfig) -> None:
 def _evaluate(cfg: DictConfig) -> None:
     # a wrong setting is reported before seconds go by with imports
     settings = EvaluationSettings.from_hydra(cfg)
+    if settings.material is not None:
+        from scalarpath.artifacts.bench import bench_reference
+
+        bench_reference(settings.material)
     if settings.run is not None:
-        for path in filter(None, (settings.run, settings.beside)):
+        for path in filter(None, (settings.run, settings.beside, *(settings.committee or ()))):
             RunDirectory.finished(Path(path))
         if settings.frames is None:
             check_places(Job.of_run(settings.run, settings.changes), f"run={settings.run}")
         elif absent_place({"source": "file", "path": settings.frames}):
             raise DataError(f"frames={settings.frames}: no such file.")
         print(f"evaluating {settings.run}", flush=True)
+    _check_device(settings.device)
     with imports_at_once():
         from scalarpath.evaluation.command import run
 
     run(settings)
+
+
+def _check_device(device: str) -> None:
+    """Raise ConfigError for a device that torch, and nothing else, says is not there."""
+    with imports_at_once():
+        from scalarpath.potential.device import usable_device
+
+    usable_device(device)
 
 
 def _import(cfg: DictConfig) -> None:
@@ -215,6 +228,7 @@ def _predict(cfg: DictConfig) -> None:
         raise DataError(f"path={absent[1]}: no such file or folder; check the path.")
     for model in [settings.model] if isinstance(settings.model, str) else settings.model:
         require_file(file_of(model))
+    _check_device(settings.device)
     with imports_at_once():
         from scalarpath.models.predict import run
 

@@ -32,8 +32,11 @@ def run(cfg: DictConfig) -> Any:
     check_names(settings)
     prepare_output(settings)
     with imports_at_once():
-        suite = import_module(SUITES[settings.suite])  # only what the suite needs
+        from scalarpath.potential.configuration import check_options, potential_config
         from scalarpath.potential.device import usable_device
 
     usable_device(settings.device)
+    check_options(potential_config([], settings.backbone, {}))
+    with imports_at_once():
+        suite = import_module(SUITES[settings.suite])  # only what the suite needs
     return suite.run(settings)
