@@ -27,6 +27,7 @@ from scalarpath.potential import (
     potential_config,
     read_checkpoint,
 )
+from scalarpath.potential.parts import freeze
 from scalarpath.runs.continuation import changed_files, check_unchanged, notes
 from scalarpath.runs.job import Job, stored_config
 from scalarpath.runs.processes import shared_directory
@@ -69,7 +70,7 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
         potential_config, backbone=job.backbone, head=job.head, dtype=job.dtype, repulsion=job.repulsion
     )
     check_accelerator(job.trainer)
-    check_settings(configuration([]))  # before the data are read, which may take minutes
+    check_settings(configuration([]), job.frozen or ())  # before the data are read, which may take minutes
     # a run that goes on has its own weights
     source = load_potential(job.init_from) if job.init_from is not None and resume is None else None
     before = job.trainer.max_epochs if resume is None else stored_config(resume)["trainer"]["max_epochs"]
@@ -93,6 +94,7 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
         )
         linear = _prepare(potential, data, job, resume=resume is not None)
         origin = None if source is None else start(potential, source, data, job)
+        freeze(potential.parts(), job.frozen or ())
         phase("run directory")
         loggers = []
         if is_first_process():

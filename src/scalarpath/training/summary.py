@@ -30,12 +30,14 @@ ROUNDING = 1e-6  # a trivial error smaller than this part of the test error is r
 
 
 def parameter_counts(potential: Any) -> dict[str, int]:
-    """Trainable numbers: total, backbone, head."""
-    return {
+    """Parameters: total, backbone, head, and those that were frozen, if any."""
+    counts = {
         "parameters/total": _count(potential.parameters()),
         "parameters/backbone": _count(potential.backbone_parameters()),
         "parameters/head": _count(potential.head_parameters()),
     }
+    frozen = _count(p for p in potential.parameters() if not p.requires_grad)
+    return {**counts, "parameters/frozen": frozen} if frozen else counts
 
 
 def build_summary(
@@ -139,4 +141,4 @@ def _overhead(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:
-    return sum(p.numel() for p in parameters if p.requires_grad)
+    return sum(p.numel() for p in parameters)
