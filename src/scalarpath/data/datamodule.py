@@ -13,6 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.memory import memory_of_machine
+from scalarpath.core.metrics import KIND
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.settings import Cutoff, checked
 from scalarpath.data.audit import LabelAudit, note_isolated_atoms, note_references
@@ -39,6 +40,7 @@ class AtomicDataModule(pl.LightningDataModule):
     audit                                            LabelAudit of all frames
     splits                                           frame indices of "train", "valid", "test"
     test_groups                                      group of every test frame: its group key, ``block k``, or its index
+    kinds                                            config_type of every frame of the data set, or None
     species                                          atomic numbers of the train split, sorted
     statistics                                       Statistics of the train split
     data_hash                                        SHA-256 of all structures and labels
@@ -71,6 +73,7 @@ class AtomicDataModule(pl.LightningDataModule):
         self.audit: LabelAudit
         self.splits: dict[str, list[int]]
         self.test_groups: list[str]
+        self.kinds: list[str | None]
         self.species: list[int]
         self.statistics: Statistics
         self.data_hash: str
@@ -95,6 +98,7 @@ class AtomicDataModule(pl.LightningDataModule):
             note_references(self.audit, [frames[i] for i in isolated])
         self.splits, groups = split_frames(config, loaded, isolated)
         self.test_groups = [groups[i] for i in self.splits["test"]]
+        self.kinds = [None if (kind := f.atoms.info.get(KIND)) is None else str(kind) for f in frames]
         self._check_coverage(labels, frames)
         self.species = self._check_species(frames)
         self._build_graphs(frames, labels)

@@ -69,13 +69,14 @@ class Job:
     measure_overhead: bool
     evaluate_train_frames: Whole = 1000
     evaluate_test: bool = True
+    figures: bool = True
     compile: bool = False
     kernels: Literal["cuequivariance"] | None = None
     artifacts: Literal["smoke", "short", "full"] | None = None
     init_from: Text | None = None
     init_e0s: Literal["fit", "keep"] = "fit"
     frozen: list[Text] | None = None
-    depth_factor: Annotated[float, Range(above=0.0, at_most=1.0)] = 1.0
+    depth_factor: Annotated[float, Range(above=0.0, at_most=1.0)] | None = None
     given_paths: dict[str, Any] | None = None
     earlier_max_epochs: list[Count] | None = None
     output_dir: Text

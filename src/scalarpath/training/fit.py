@@ -77,7 +77,7 @@ def fit(
         job.scheduler,
         _backend(potential, job),
         gradient_clip=job.trainer.gradient_clip,
-        depth_factor=job.depth_factor,
+        depth_factor=1.0 if job.depth_factor is None else job.depth_factor,
     )
     module.train()
     last = directory.checkpoints / LAST if resume else None

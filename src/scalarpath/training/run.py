@@ -39,7 +39,8 @@ from scalarpath.training.evaluation import errors_by_part
 from scalarpath.training.fit import FitResult, fit
 from scalarpath.training.frame_errors import FrameErrors
 from scalarpath.training.launch import check_launch
-from scalarpath.training.loggers import build_loggers, finish_loggers
+from scalarpath.training.loggers import build_loggers, finish_loggers, log_figures
+from scalarpath.training.record import figure_files, flat, groups_table, recording
 from scalarpath.training.start import start
 from scalarpath.training.summary import build_summary, print_summary
 
@@ -108,7 +109,8 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
             if not is_first_process():
                 return {}
             phase("test")
-            summary = _tested(job, potential, data, directory, result)
+            summary, by_group = _tested(job, potential, data, directory, result)
+            log_figures(loggers, figure_files(directory.path))
             if job.artifacts is not None:
                 summary |= measure_trained(potential, data, job, directory, loggers)
             summary["time/wall_s"] = time.perf_counter() - started
@@ -116,8 +118,8 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
             finish_loggers(loggers, None)
             raise
         directory.finish(summary)  # first, so that W&B can take nothing from it
-        finish_loggers(loggers, summary)
-    print_summary(summary, directory)
+        finish_loggers(loggers, summary | flat(by_group))
+    print_summary(summary, directory, groups_table(by_group))
     return summary
 
 
@@ -179,14 +181,15 @@ def _describe(
 
 def _tested(
     job: Job, potential: Potential, data: AtomicDataModule, directory: RunDirectory, result: FitResult
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The summary: errors of the best checkpoint over the exact test set, where the job opens it, and the other parts,
-    the cost of the head."""
+    the cost of the head. And the errors by group, which are kept with predictions and figures."""
     best = read_checkpoint(directory.checkpoints / "best.ckpt", needs=["potential"])
     potential.load_state_dict(best["potential"]["state_dict"])
     potential.to(result.device)
     test_errors = FrameErrors() if job.evaluate_test else None
-    errors = errors_by_part(potential, data, job.evaluate_train_frames, test_errors)
+    with recording(directory, data, figures=job.figures, test=test_errors is not None) as record:
+        errors = errors_by_part(potential, data, job.evaluate_train_frames, test_errors, record)
     if test_errors is None:
         (directory.path / "test_frames.csv").unlink(missing_ok=True)  # of weights that more epochs have replaced
     else:
@@ -198,5 +201,5 @@ def _tested(
     if job.measure_overhead and any(value for key, value in job.head.items() if key != "name"):
         cost |= {f"overhead/{key}": value for key, value in head_overhead(potential, batch).items()}
     phase("end")
-    record = directory.read_json("provenance.json")
-    return build_summary(job, potential, result, errors, cost, record)
+    provenance = directory.read_json("provenance.json")
+    return build_summary(job, potential, result, errors, cost, provenance), record.errors()
