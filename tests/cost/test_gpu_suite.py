@@ -156,7 +156,7 @@ def test_a_check_that_fails_is_an_error_at_the_end(composed, tmp_path, monkeypat
 
 @pytest.mark.slow
 def test_the_whole_suite_on_a_cpu(composed, tmp_path):
-    run(composed("gpu.modes=[eager,cuequivariance]"))
+    run(composed("gpu.modes=[eager,cuequivariance]", "gpu.minutes=60"))
     rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
     assert len(rows) == 9 + 18 + 1
     assert all(row["passed"] for row in rows if "checks" in row)
