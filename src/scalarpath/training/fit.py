@@ -72,7 +72,7 @@ def fit(
     callbacks = _callbacks(job, directory)
     module = PotentialModule(
         potential,
-        WeightedLoss(job.loss),
+        WeightedLoss(job.loss, getattr(data, "frame_weights", None)),
         job.optimizer,
         job.scheduler,
         _backend(potential, job),

@@ -146,7 +146,10 @@ def groups_table(errors: Mapping[str, Any]) -> Table | None:
 def _in_a_cell(values: Sequence[float | None]) -> str:
     if all(value is None for value in values):
         return ""
-    numbers = ["–" if value is None else f"{value:.{3 if value >= 1 else 2}g}" for value in values]
+    numbers = [
+        "–" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.{3 if value >= 1 else 2}g}"
+        for value in values
+    ]
     return " ".join(number.rjust(5) for number in numbers)
 
 

@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from scalarpath.core.errors import DataError, TrainingError
+from scalarpath.core.errors import ConfigError, DataError, TrainingError
 from scalarpath.core.imports import names_from_file
 from scalarpath.core.stopwatch import phase
 from scalarpath.cost.timing import head_overhead, step_flops
@@ -72,6 +72,8 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
     )
     check_accelerator(job.trainer)
     check_settings(configuration([]), job.frozen or ())  # before the data are read, which may take minutes
+    if job.data.weights is not None and job.head.get("linear") is not None:
+        raise ConfigError("head.linear is fitted to all frames alike; leave data.weights out, or use another head.")
     # a run that goes on has its own weights
     source = load_potential(job.init_from) if job.init_from is not None and resume is None else None
     before = job.trainer.max_epochs if resume is None else stored_config(resume)["trainer"]["max_epochs"]
