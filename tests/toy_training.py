@@ -33,6 +33,9 @@ class ToyPotential(nn.Module):
         self.register_buffer("scale", torch.tensor(0.1, dtype=dtype))
         self.config: dict[str, Any] = {"seed": seed}
 
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        return {"layer_1": [self.first], "readout": [self.second], "head": [self.head]}
+
     def backbone_parameters(self) -> list[nn.Parameter]:
         return [self.first, self.second]
 

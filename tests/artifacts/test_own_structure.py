@@ -13,8 +13,8 @@ from ase.io import write
 from static_potentials import Altered
 
 from scalarpath.artifacts.bench import Bench
-from scalarpath.artifacts.figures import drawn
 from scalarpath.artifacts.materials import material
+from scalarpath.artifacts.measure import drawn
 from scalarpath.artifacts.measures.elastic import measure_elastic
 from scalarpath.artifacts.measures.elastic_tensor import measure_tensor, tensor_averages, unit_strains
 from scalarpath.artifacts.measures.force_constants import band_path, crystal_phonons, path_axis

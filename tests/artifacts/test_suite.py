@@ -15,9 +15,8 @@ from ase.calculators.calculator import Calculator, all_changes
 from rich.console import Console
 
 from scalarpath.artifacts.bench import Bench, bench_reference
-from scalarpath.artifacts.figures import drawn
 from scalarpath.artifacts.materials import material
-from scalarpath.artifacts.measure import Measure, Measurement
+from scalarpath.artifacts.measure import Measure, Measurement, drawn
 from scalarpath.artifacts.oracles import TightBindingSilver
 from scalarpath.artifacts.registry import MEASURES, measure_settings, preset
 from scalarpath.artifacts.rows import Row

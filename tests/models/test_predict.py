@@ -23,13 +23,13 @@ from scalarpath.core.resources import CONF_DIR
 from scalarpath.data.reading import Frame
 from scalarpath.deploy import Committee, ScalarPathCalculator, spread
 from scalarpath.graph import AtomicGraph, collate
-from scalarpath.models.parity import POINTS, ParitySample
 from scalarpath.models.predict import run
 from scalarpath.models.prediction import predicted
 from scalarpath.models.selection import Selection
 from scalarpath.models.settings import PredictSettings
 from scalarpath.potential import load_potential, write_model
 from scalarpath.training.evaluation import evaluate
+from scalarpath.training.parity import POINTS, ParitySample
 
 
 @pytest.fixture
@@ -305,7 +305,7 @@ def test_only_one_batch_is_in_memory():
 
 
 def test_the_sample_of_a_parity_plot_is_bounded_and_fair(monkeypatch):
-    monkeypatch.setattr("scalarpath.models.parity.POINTS", 100)
+    monkeypatch.setattr("scalarpath.training.parity.POINTS", 100)
     sample, graph = ParitySample(), AtomicGraph.from_atoms(Atoms("Si"), CUTOFF, energy=0.0)
     for k in range(1000):
         graph.energy = torch.tensor([float(k)])

@@ -50,6 +50,14 @@ def test_the_hash_covers_what_decides_numbers(path: str, value: Any, decides: bo
     assert (path in differing(config, toy_config())) == decides
 
 
+def test_how_a_start_is_made_decides_nothing_where_there_is_none() -> None:
+    fit, keep = (toy_config() | {"init_e0s": how} for how in ("fit", "keep"))
+    assert not differing(toy_config(), keep), "a run from before that setting"
+    assert not differing(fit, keep)
+    start = {"init_from": "a.ckpt"}
+    assert set(differing(fit | start, keep | start)) == {"init_e0s"}
+
+
 def test_a_hash_of_an_earlier_version_is_known() -> None:
     assert is_hash_of(HASH_BEFORE, BEFORE)
     assert is_hash_of(config_hash(BEFORE), BEFORE)

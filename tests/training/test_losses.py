@@ -56,6 +56,21 @@ def test_missing_labels_are_left_out_of_the_mean_and_of_the_gradient() -> None:
     assert gradients["forces"][4].norm() > 0
 
 
+def test_the_penalties_of_a_frame_are_multiplied_by_its_weight() -> None:
+    batch, prediction = batch_and_prediction()
+    batch.frame = torch.tensor([3, 1])
+    settings = loss(energy=2.0, forces=3.0, stress=5.0).settings
+    values = [
+        WeightedLoss(settings, torch.tensor([9.0, of_second, 9.0, of_first], dtype=torch.float64))(prediction, batch)
+        for of_first, of_second in ((1.0, 1.0), (0.5, 0.0), (0.0, 0.5))
+    ]
+    plain = loss(energy=2.0, forces=3.0, stress=5.0)(prediction, batch)
+    assert values[0] == plain
+    # the predictions of both frames are off by as much
+    assert values[1].item() == pytest.approx(plain.item() / 4)
+    assert values[2].item() == pytest.approx(plain.item() / 4)
+
+
 def test_a_batch_without_any_label_of_a_property_contributes_nothing() -> None:
     batch, prediction = batch_and_prediction()
     batch.stress[:] = NAN

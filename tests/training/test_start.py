@@ -79,9 +79,35 @@ def test_e0s_are_fitted_and_a_run_that_goes_on_needs_no_file(file: Path, tmp_pat
     assert "Starts from" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("optimizer", ["soap", "adamw"])
+def test_frozen_parts_stay_as_they_are_and_others_learn_at_their_rates(optimizer, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    slow = (f"optimizer={optimizer}", "frozen=[embedding,layer_1]", "depth_factor=0.5")
+    run(job(*SMALL, *slow, "head=panpgs", "callbacks.ema.decay=0.9", f"output_dir={path}"))
+    fresh = Job.of_run(path)
+    start = build_potential(potential_config([14], fresh.backbone, fresh.head, "float64"), seed=fresh.seed)
+    changed = {
+        name: [not torch.equal(a, b) for a, b in zip(start.parts()[name], part, strict=True)]
+        for name, part in load_potential(path).parts().items()
+    }
+    assert not any(changed["embedding"] + changed["layer_1"])
+    assert all(changed["layer_2"] + changed["readout"])
+    assert any(changed["head"])
+    content = torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)
+    rates = {(group["name"], group["initial_lr"]) for group in content["optimizer_states"][0]["param_groups"]}
+    lr = fresh.optimizer.lr
+    assert rates == {("backbone", lr), ("backbone", 0.5 * lr), ("head", lr)}
+    summary = training.run(Job.from_hydra(job(f"resume={path}"), {"trainer.max_epochs": 2}), resume=path)
+    assert summary["epochs"] == 2
+    assert summary["parameters/frozen"] == sum(p.numel() for n in ("embedding", "layer_1") for p in start.parts()[n])
+    ours, theirs = (potential.parts()["layer_1"] for potential in (load_potential(path), start))
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
 @pytest.mark.parametrize(
     ("overrides", "error", "complaint"),
     [
+        (["frozen=[layer_9]"], ConfigError, "frozen must be one of embedding"),
         (["init_from=none.ckpt"], CheckpointError, "none.ckpt does not exist"),
         (["init_from={file}", "backbone.max_ell=1"], ConfigError, r"has backbone.max_ell=3 \(here: 1\)"),
         (["init_from={file}", "data=ag"], ConfigError, "knows no Ag"),

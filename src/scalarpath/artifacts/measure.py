@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from scalarpath.artifacts.rows import Row
+from scalarpath.core.figures import STYLE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,3 +94,13 @@ class Measure(ABC, Generic[Settings]):
     def has_figure(self) -> bool:
         """Whether this kind of measure can draw one."""
         return type(self).figure is not Measure.figure
+
+
+def drawn(measure: Measure[Any], measurement: Measurement) -> Figure | None:
+    """The figure of a measure in this style; None where it has none."""
+    if not measure.has_figure():
+        return None
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        return measure.figure(measurement)

@@ -63,6 +63,17 @@ class Backbone(nn.Module, abc.ABC):
         """
         self.mean_degree.fill_(mean_degree)
 
+    def part_of(self, parameter: str) -> str:
+        """The part that the parameter of this name belongs to: embedding, layer_1, layer_2, ..., or readout.
+
+        Entry k of a list of modules belongs to layer k + 1, what is called readout to the readout, and all else, which
+        comes before the layers, to the embedding.
+        """
+        first, second, *_ = *parameter.split("."), ""
+        if first.startswith("readout"):
+            return "readout"
+        return f"layer_{int(second) + 1}" if isinstance(getattr(self, first), nn.ModuleList) else "embedding"
+
 
 @dataclass(frozen=True)
 class LayerInputs:

@@ -59,6 +59,9 @@ PARTS = {TRAIN: "train_frames", VALIDATION: "valid_frames", TEST: "test"}
 """Parts of the data on which the weights of the best epoch are evaluated, with the prefix of their errors in
 summary.json."""
 
+ALL, ELEMENT, KIND = "all", "element", "config_type"
+"""Groups of errors: of all frames, of the atoms of an element, of the frames with one value of this info key."""
+
 ERROR_SIZES = tuple(statistic.name for statistic in _TABLE if statistic.has_unit)
 """The statistics that are sizes of errors in the unit of the quantity, which reports compare."""
 

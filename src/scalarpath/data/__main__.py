@@ -1,4 +1,4 @@
-"""Command line: ``python -m scalarpath.data {check,table,near-duplicates} ... [data.KEY=VALUE ...]``."""
+"""Command line: ``python -m scalarpath.data {check,look,table,near-duplicates} ... [data.KEY=VALUE ...]``."""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.terminal import use_plain_letters
 from scalarpath.data.config import DataConfig
-from scalarpath.data.labelled import check, stop_if_suspicious
+from scalarpath.data.labelled import check, read_labelled, stop_if_suspicious
 from scalarpath.data.split_report import (
     SplitData,
     audit_duplicates,
@@ -40,13 +40,40 @@ def _near_duplicates(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    files = [text for text in arguments.settings if "=" not in text or Path(text).exists()]
-    settings = [_of_data(text) for text in arguments.settings if text not in files]
-    paths = {"path": files if len(files) > 1 else files[0]} if files else {}
-    config, cutoff = _settings(["data=extxyz", *settings] if files else settings, **paths)
+    _, _, config, cutoff = _files(arguments.settings)
     audit = check(config, cutoff)
     _console().print(audit.render())
     stop_if_suspicious(audit, config)
+
+
+def _look(arguments: argparse.Namespace) -> None:
+    from scalarpath.data.first_look import first_look
+
+    files, settings, config, cutoff = _files(arguments.settings)
+    loaded, labels, audit = read_labelled(config)
+    console = _console()
+    console.print(audit.render())
+    look = first_look(loaded.frames, labels, cutoff)
+    console.print(*look.tables())
+    for note in look.notes():
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    figure: Path = arguments.figure or Path(f"{Path(files[0]).stem if files else config.name}_first_look.svg")
+    look.draw(figure)
+    said = f"Drawn: {figure.with_suffix('.svg')}, {figure.with_suffix('.png').name}"
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
+    stop_if_suspicious(audit, config)
+    if files:
+        console.print(
+            f"Train on them with: {look.command(files, settings)}", highlight=False, markup=False, soft_wrap=True
+        )
+
+
+def _files(given: Sequence[str]) -> tuple[list[str], list[str], DataConfig, float]:
+    """Files and settings among the arguments, and what they mean: settings of the data, and the cutoff in Å."""
+    files = [text for text in given if "=" not in text or Path(text).exists()]
+    settings = [_of_data(text) for text in given if text not in files]
+    paths = {"path": files if len(files) > 1 else files[0]} if files else {}
+    return files, settings, *_settings(["data=extxyz", *settings] if files else settings, **paths)
 
 
 def _of_data(text: str) -> str:
@@ -84,6 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument(
         "settings", nargs="+", metavar="FILE|SETTING", help="files, and data settings such as energy_key=E_dft"
     )
+    look = commands.add_parser("look", help="the same, with distances, volumes, forces, a figure, and what to set")
+    look.set_defaults(run=_look)
+    look.add_argument("--figure", type=Path, help="the figure (SVG and PNG); else FILE_first_look.svg, here")
+    look.add_argument("settings", nargs="+", metavar="FILE|SETTING", help="as for check")
     table = commands.add_parser("table", help="write which key of a grouped split is in which split, as CSV")
     table.add_argument("--out", type=Path, required=True, help="the CSV file")
     table.set_defaults(run=_table)

@@ -23,6 +23,7 @@ from scalarpath.core.settings import (
     Fraction,
     Matching,
     Name,
+    NonNegative,
     Range,
     Seed,
     Text,
@@ -93,6 +94,7 @@ class DataConfig(LabelSettings):
     group_key: Text | Sequence[Text] | None
     train_where: dict[str, Text | Sequence[Text]] | None
     test_where: dict[str, Text | Sequence[Text]] | None
+    weights: dict[str, dict[str, NonNegative]] | None
     volume_bin_width: Annotated[float, Range(above=0.0, at_most=1.0)]
     trajectories: Text | None
     merge_near_duplicates: bool

@@ -9,10 +9,12 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from ase.data import chemical_symbols
+from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.memory import memory_of_machine
+from scalarpath.core.metrics import KIND
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.settings import Cutoff, checked
 from scalarpath.data.audit import LabelAudit, note_isolated_atoms, note_references
@@ -21,6 +23,7 @@ from scalarpath.data.cache import build_graphs, content_hash
 from scalarpath.data.config import DataConfig
 from scalarpath.data.e0s import isolated_atom_frames, reference_energies
 from scalarpath.data.graph_file import GraphSet
+from scalarpath.data.groups import frame_weights
 from scalarpath.data.labelled import read_labelled, stop_if_suspicious
 from scalarpath.data.labels import Labels
 from scalarpath.data.reading import Frame
@@ -39,6 +42,8 @@ class AtomicDataModule(pl.LightningDataModule):
     audit                                            LabelAudit of all frames
     splits                                           frame indices of "train", "valid", "test"
     test_groups                                      group of every test frame: its group key, ``block k``, or its index
+    frame_weights                                    weight of every frame in the loss [frames], or None: all the same
+    kinds                                            config_type of every frame of the data set, or None
     species                                          atomic numbers of the train split, sorted
     statistics                                       Statistics of the train split
     data_hash                                        SHA-256 of all structures and labels
@@ -71,6 +76,8 @@ class AtomicDataModule(pl.LightningDataModule):
         self.audit: LabelAudit
         self.splits: dict[str, list[int]]
         self.test_groups: list[str]
+        self.frame_weights: Tensor | None
+        self.kinds: list[str | None]
         self.species: list[int]
         self.statistics: Statistics
         self.data_hash: str
@@ -95,6 +102,9 @@ class AtomicDataModule(pl.LightningDataModule):
             note_references(self.audit, [frames[i] for i in isolated])
         self.splits, groups = split_frames(config, loaded, isolated)
         self.test_groups = [groups[i] for i in self.splits["test"]]
+        self.kinds = [None if (kind := f.atoms.info.get(KIND)) is None else str(kind) for f in frames]
+        weights = frame_weights(config, frames)
+        self.frame_weights = None if weights is None else torch.from_numpy(weights)
         self._check_coverage(labels, frames)
         self.species = self._check_species(frames)
         self._build_graphs(frames, labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from scalarpath.data.reading import Frame
 
 DERIVED: dict[str, Callable[[Frame, float], str]] = {
     "formula": lambda frame, _: frame.atoms.symbols.formula.reduce()[0].format("metal"),
+    "file": lambda frame, _: Path(frame.file).name,
     "n_atoms": lambda frame, _: f"{len(frame.atoms)} atoms",
     "volume_bin": lambda frame, width: _volume_bin(frame, width),
 }
@@ -56,6 +58,20 @@ def matching(
                 )
         found &= {i for i, value in enumerate(values) if any(fnmatchcase(value, pattern) for pattern in patterns)}
     return found
+
+
+def frame_weights(config: DataConfig, frames: Sequence[Frame]) -> np.ndarray | None:
+    """Weight of every frame in the loss [frames] by ``data.weights``; None where all weigh the same.
+
+    That of a frame is the product of those whose pattern it has (see ``matching``, also for what is raised).
+    """
+    if config.weights is None:
+        return None
+    weights = np.ones(len(frames))
+    for key, by_pattern in config.weights.items():
+        for pattern, weight in by_pattern.items():
+            weights[sorted(matching(frames, {key: pattern}, "weights", config.volume_bin_width))] *= weight
+    return weights
 
 
 def _volume_bin(frame: Frame, width: float) -> str:

@@ -13,8 +13,8 @@ from rich.table import Table
 from scipy.stats import spearmanr
 from torch_geometric.data import Batch
 
-from scalarpath.artifacts.figures import MODEL, REFERENCE, STYLE, panels, save
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.figures import MODEL, REFERENCE, STYLE, panels, save
 from scalarpath.core.files import refuse_foreign, write_json
 from scalarpath.core.quantities import QUANTITIES, Quantity
 from scalarpath.deploy.committee import SPREAD, Committee

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from scalarpath.runs.provenance import git_revision, versions
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.evaluation import errors_by_part
 from scalarpath.training.frame_errors import FrameErrors
+from scalarpath.training.record import recording
 
 IDENTITY = ("data", "backbone", "head", "seed", "dtype", "best_epoch", "hash/data", "hash/config")
 
@@ -81,11 +81,13 @@ class FinishedRun:
         A test part that is closed is opened: the run gets the files and numbers that it would have had, and
         provenance.json the time (``test_opened``). Raises ConfigError where the run cannot be written then.
         """
-        frames, closed = FrameErrors(), self.is_closed
-        with sole_use(self.directory.path) if closed else nullcontext():
-            errors = errors_by_part(self.potential, data, self.job.evaluate_train_frames, frames)
-            if closed:
-                self._open(errors, frames.to_csv(data.splits["test"], data.test_groups))
+        frames, most = FrameErrors(), self.job.evaluate_train_frames
+        if not self.is_closed:
+            return errors_by_part(self.potential, data, most, frames)
+        kept = recording(self.directory, data, figures=self.job.figures, test=True)
+        with sole_use(self.directory.path), kept as record:
+            errors = errors_by_part(self.potential, data, most, frames, record)
+            self._open(errors, frames.to_csv(data.splits["test"], data.test_groups))  # that it was opened is kept first
         return errors
 
     def _open(self, errors: Mapping[str, float], frames: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 
-from scalarpath.artifacts.figures import REFERENCE, SERIES, STYLE, panels, save
+from scalarpath.core.figures import REFERENCE, SERIES, STYLE, panels, save
 from scalarpath.heads.panels import MOST_BINS, Curve, Panel
 
 COLUMNS, MOST_CURVES = 3, 12

@@ -55,7 +55,7 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
             yield collate([graphs[i] for i in batch])
 
     frame_errors = FrameErrors()
-    errors = evaluate(found.potential, batches(), frame_errors)
+    errors = evaluate(found.potential, batches(), frame_errors.update)
     content = {
         **found.identity(),
         "file": str(path),

@@ -19,10 +19,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from scalarpath.artifacts.bench import Bench
-from scalarpath.artifacts.figures import drawn, save
+from scalarpath.artifacts.measure import drawn
 from scalarpath.artifacts.rows import Row
 from scalarpath.artifacts.suite import Outcome, run_suite
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.figures import save
 from scalarpath.core.files import refuse_foreign, write_json
 from scalarpath.core.terminal import table_console
 

@@ -22,13 +22,13 @@ from scalarpath.data.labels import StreamedLabels
 from scalarpath.data.paths import sources
 from scalarpath.data.reading import Frame, read_frames
 from scalarpath.deploy.committee import SPREAD, Committee
-from scalarpath.models.group_errors import GroupErrors, errors_table
-from scalarpath.models.parity import ParitySample
 from scalarpath.models.prediction import OF_ATOMS, predicted
 from scalarpath.models.selection import Selection
 from scalarpath.models.settings import PredictSettings
 from scalarpath.potential import Potential, load_potential
 from scalarpath.runs.provenance import versions
+from scalarpath.training.group_errors import GroupErrors, errors_table
+from scalarpath.training.parity import ParitySample
 
 
 def run(settings: PredictSettings) -> dict[str, Any]:

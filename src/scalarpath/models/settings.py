@@ -12,12 +12,10 @@ from typing import Annotated, Any, Literal
 from omegaconf import DictConfig
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.metrics import ALL, ELEMENT
 from scalarpath.core.settings import WHOLE, Count, Device, Matching, Text, Threads, read_settings
 from scalarpath.data.config import LabelSettings, with_defaults
 from scalarpath.runs.job import plain_config
-
-ALL, ELEMENT = "all", "element"
-"""Groups of errors that there are always: of all frames, of the atoms of an element."""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def verify(
     """
     backend.require(graph)
     potential = backend.potential
-    training, parameters = potential.training, list(potential.parameters())
+    training, parameters = potential.training, [p for p in potential.parameters() if p.requires_grad]
     results = []
     for model in (potential, backend):
         errors = nullcontext() if model is potential else errors_as_sentences(backend)

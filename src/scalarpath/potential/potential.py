@@ -18,6 +18,7 @@ from scalarpath.heads.coulomb import CoulombField
 from scalarpath.heads.linear_fit import Frame, LinearFit, fit_linear
 from scalarpath.potential.configuration import DTYPES, PotentialSettings, build_linear, build_networks
 from scalarpath.potential.device import usable_device
+from scalarpath.potential.parts import freeze, parts_of
 from scalarpath.potential.widening import NEIGHBOURS, check_widening, resolved
 from scalarpath.potential.zbl import ZBL
 
@@ -234,6 +235,10 @@ class Potential(nn.Module):
         changed.load_state_dict({name: state[name] for name in changed.state_dict()})
         return changed.to(self.device).eval()
 
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """All parameters by part, from the input to the output: embedding, layer_1, ..., readout, head."""
+        return parts_of(self.backbone, self.head)
+
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the backbone."""
         return self.backbone.parameters()
@@ -273,8 +278,9 @@ def build_potential(config: Mapping[str, Any], *, seed: int = 0, neighbours: flo
     return Potential(resolved(config, neighbours), seed=seed)
 
 
-def check_settings(config: Mapping[str, Any]) -> None:
-    """Raise the ConfigError with which ``build_potential`` would refuse the settings, before any data are read.
+def check_settings(config: Mapping[str, Any], frozen: Collection[str] = ()) -> None:
+    """Raise the ConfigError with which ``build_potential`` or ``freeze`` would refuse the settings, before any data are
+    read.
 
     The species of ``config``, which only the data tell, are not looked at, and no widths are searched for.
     """
@@ -297,5 +303,6 @@ def check_settings(config: Mapping[str, Any]) -> None:
     head = dict(config["head"])
     widening = head.pop("widen", None)
     potential = Potential({**config, "head": head})
+    freeze(potential.parts(), frozen)
     if widening is not None:
         check_widening(widening, potential.config, potential.backbone)

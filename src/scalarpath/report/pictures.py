@@ -11,7 +11,7 @@ from functools import partial
 import matplotlib
 from matplotlib.figure import Figure
 
-from scalarpath.artifacts.figures import SERIES, STYLE
+from scalarpath.core.figures import SERIES, STYLE
 from scalarpath.core.quantities import PRIMARY, PRIMARY_FIRST, QUANTITIES
 from scalarpath.report.aggregate import Aggregate
 from scalarpath.report.cells import BASELINE

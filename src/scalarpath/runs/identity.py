@@ -14,7 +14,7 @@ from scalarpath.runs.job import NOT_SETTINGS
 _NOT_HASHED_AT_FIRST = ("output_dir", *NOT_SETTINGS, "logger", "artifacts", "given_paths", "evaluate_train_frames")
 NO_NUMBER = (
     *_NOT_HASHED_AT_FIRST, "measure_overhead", "callbacks.progress", "callbacks.step_timer", "data.cache",
-    "data.cache_dir", "data.download", "data.on_suspicious", "evaluate_test",
+    "data.cache_dir", "data.download", "data.on_suspicious", "evaluate_test", "figures",
 )  # fmt: skip
 """Settings, and groups of them, that decide no number of training and test: how output is written, what is measured
 besides, where files are kept."""
@@ -34,6 +34,8 @@ def differing(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, tuple
     """Settings that decide numbers and differ, by dotted key; what a section ``data`` does not say has its default."""
     first, second = (flat(deciding({**config, "data": with_defaults(config.get("data"))})) for config in (one, two))
     keys = sorted(first.keys() | second.keys())
+    if not one.get("init_from") and not two.get("init_from"):
+        keys = [key for key in keys if key != "init_e0s"]  # says how, and older runs do not have it
     return {key: (first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)}
 
 

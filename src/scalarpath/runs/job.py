@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -21,6 +21,7 @@ from scalarpath.core.settings import (
     WHOLE,
     Count,
     Cutoff,
+    Range,
     Seed,
     Text,
     Whole,
@@ -68,11 +69,14 @@ class Job:
     measure_overhead: bool
     evaluate_train_frames: Whole = 1000
     evaluate_test: bool = True
+    figures: bool = True
     compile: bool = False
     kernels: Literal["cuequivariance"] | None = None
     artifacts: Literal["smoke", "short", "full"] | None = None
     init_from: Text | None = None
     init_e0s: Literal["fit", "keep"] = "fit"
+    frozen: list[Text] | None = None
+    depth_factor: Annotated[float, Range(above=0.0, at_most=1.0)] | None = None
     given_paths: dict[str, Any] | None = None
     earlier_max_epochs: list[Count] | None = None
     output_dir: Text

@@ -16,7 +16,7 @@ from scalarpath.training.averaged import Averaged
 class Ema(Averaged):
     """Keeps avg <- d avg + (1 - d) weights after every optimiser step, d = min(decay, (1 + n) / (10 + n)) at step n.
 
-    Only parameters are averaged: buffers (references, statistics) are constants, and averaging would round them.
+    Only what is trained is averaged: buffers (references, statistics) and frozen parameters are constants.
     """
 
     def __init__(self, settings: EmaSettings) -> None:
@@ -30,7 +30,7 @@ class Ema(Averaged):
         """Start from the initial weights, or move the restored average to the device."""
         potential: Any = pl_module.potential
         # the memory of the parameters, in which the optimizer changes them
-        self._weights = [p.detach() for p in potential.parameters()]
+        self._weights = [p.detach() for p in potential.parameters() if p.requires_grad]
         if self._average is None:
             self._average = [weight.clone() for weight in self._weights]
         self._average = [avg.to(weight.device) for avg, weight in zip(self._average, self._weights, strict=True)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch_geometric.data import Batch
 
 from scalarpath.core.errors import TrainingError
@@ -19,14 +21,19 @@ from scalarpath.training.metrics import EpochErrors
 
 if TYPE_CHECKING:
     from scalarpath.data.datamodule import AtomicDataModule
+    from scalarpath.training.record import Record
 
 
-def evaluate(potential: Any, batches: Iterable[Batch], frame_errors: FrameErrors | None = None) -> dict[str, float]:
+Observer = Callable[[Mapping[str, Tensor], Batch], None]
+"""Is given predictions and the batch of which they are."""
+
+
+def evaluate(potential: Any, batches: Iterable[Batch], *observers: Observer) -> dict[str, float]:
     """Errors over ``batches`` of every structure once, by one process, on the device of the potential.
 
     Returns ``energy_mae_meV_atom``, ``energy_rmse_meV_atom``, ``energy_labels`` and the like for forces (meV/Å) and
     stress (meV/Å^3); a property without labels is absent. The batches' size changes nothing beyond rounding.
-    ``frame_errors`` is given every structure too.
+    ``observers`` are given every batch too.
     """
     device = next(potential.parameters()).device
     errors = EpochErrors().to(device)
@@ -37,28 +44,38 @@ def evaluate(potential: Any, batches: Iterable[Batch], frame_errors: FrameErrors
         with torch.enable_grad():
             prediction = potential(batch)
         errors.update(prediction, batch)
-        if frame_errors is not None:
-            frame_errors.update(prediction, batch)
+        for observer in observers:
+            observer(prediction, batch)
     potential.train(was_training)
     return errors.compute()
 
 
 def errors_by_part(
-    potential: Any, data: AtomicDataModule, most_train_frames: int, test_errors: FrameErrors | None
+    potential: Any,
+    data: AtomicDataModule,
+    most_train_frames: int,
+    test_errors: FrameErrors | None,
+    record: Record | None = None,
 ) -> dict[str, float]:
     """Errors of the same weights over test, validation and train frames, under the names of summary.json.
 
     Those of train are over ``most_train_frames`` frames at most (``data.train_sample``; 0: over none), whose number is
     ``train_frames/evaluated``. ``trivial/...`` are those of ``trivial_errors``. ``test_errors`` is given every test
-    structure; None leaves the test part closed: no number is made of its labels. Raises TrainingError for an error
-    that is not finite.
+    structure; None leaves the test part closed: no number is made of its labels. ``record`` is given all that is
+    predicted. Raises TrainingError for an error that is not finite.
     """
+
+    def observers(part: str) -> list[Observer]:
+        return [] if record is None else [partial(record.update, part)]
+
     sample = data.train_sample(most_train_frames)
-    found = {PARTS[VALIDATION]: evaluate(potential, data.val_dataloader())}
+    found = {PARTS[VALIDATION]: evaluate(potential, data.val_dataloader(), *observers(VALIDATION))}
     if len(sample):
-        found[PARTS[TRAIN]] = evaluate(potential, data.in_order(sample)) | {"evaluated": len(sample)}
+        errors = evaluate(potential, data.in_order(sample), *observers(TRAIN))
+        found[PARTS[TRAIN]] = errors | {"evaluated": len(sample)}
     if test_errors is not None:
-        found = {PARTS[TEST]: evaluate(potential, data.test_dataloader(), test_errors)} | found
+        errors = evaluate(potential, data.test_dataloader(), test_errors.update, *observers(TEST))
+        found = {PARTS[TEST]: errors} | found
         found["trivial"] = trivial_errors(data.train_graphs, data.test_graphs)
     flat = {f"{part}/{name}": value for part, errors in found.items() for name, value in errors.items()}
     for name, value in flat.items():

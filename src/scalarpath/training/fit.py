@@ -72,11 +72,12 @@ def fit(
     callbacks = _callbacks(job, directory)
     module = PotentialModule(
         potential,
-        WeightedLoss(job.loss),
+        WeightedLoss(job.loss, getattr(data, "frame_weights", None)),
         job.optimizer,
         job.scheduler,
         _backend(potential, job),
         gradient_clip=job.trainer.gradient_clip,
+        depth_factor=1.0 if job.depth_factor is None else job.depth_factor,
     )
     module.train()
     last = directory.checkpoints / LAST if resume else None

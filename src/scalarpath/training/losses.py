@@ -35,11 +35,17 @@ class WeightedLoss(nn.Module):
     The mean runs over structures (energy per atom, eV²), atoms x 3 (forces) and structures x 9 (stress). Under
     torch.distributed the means run over the labels of all processes, so that averaging gradients over processes gives
     what one process with the joined batch would give, however unevenly labels are spread.
+
+    ``frame_weights`` [frames of the data set]: the penalties of a frame are multiplied by its weight; the labels that a
+    mean runs over are counted as without.
     """
 
-    def __init__(self, settings: LossSettings) -> None:
+    frame_weights: Tensor | None
+
+    def __init__(self, settings: LossSettings, frame_weights: Tensor | None = None) -> None:
         super().__init__()
         self.settings = settings
+        self.register_buffer("frame_weights", frame_weights, persistent=False)
 
     def weights(self, progress: float) -> dict[str, float]:
         """Weights in force at ``progress`` (0 at the first epoch, 1 at the end)."""
@@ -70,7 +76,12 @@ class WeightedLoss(nn.Module):
         sums, counts = [], []
         for prop in weights:
             difference, known, _ = residual(prop, prediction, batch)
-            sums.append(self.penalty(prop, difference).sum())
+            penalty = self.penalty(prop, difference)
+            if self.frame_weights is not None:
+                of_frames = self.frame_weights.index_select(0, batch.frame)
+                of_rows = of_frames.index_select(0, batch.batch) if QUANTITIES[prop].of_atoms else of_frames
+                penalty = penalty * of_rows.view(-1, *(1 for _ in penalty.shape[1:]))
+            sums.append(penalty.sum())
             counts.append(known.sum())
         count = torch.stack(counts).to(torch.float64)
         scale = torch.tensor(list(weights.values()), dtype=torch.float64, device=count.device)

@@ -14,6 +14,7 @@ from torch_geometric.data import Batch
 from scalarpath.optimizers import build_optimizer
 from scalarpath.potential import to_checkpoint
 from scalarpath.potential.backend import PotentialBackend, verify
+from scalarpath.potential.parts import rate_factors
 from scalarpath.runs.sections import OptimizerSettings, SchedulerSettings
 from scalarpath.training.clipping import GradientClip
 from scalarpath.training.losses import WeightedLoss
@@ -28,6 +29,8 @@ class PotentialModule(pl.LightningModule):
     behind them, the loss with its weighted parts, ``lr`` and the gradient norm before clipping. The validation loss
     always has the weights of the last stage, so that epochs before and after the change compare.
 
+    ``depth_factor``: see ``potential.parts.rate_factors``; ``lr`` is the rate of the fastest part.
+
     With ``backend`` both steps run it in place of the potential. It is compared with the potential before training
     starts.
     """
@@ -40,6 +43,7 @@ class PotentialModule(pl.LightningModule):
         scheduler: SchedulerSettings,
         backend: PotentialBackend | None = None,
         gradient_clip: float | Literal["auto"] | None = None,
+        depth_factor: float = 1.0,
     ) -> None:
         super().__init__()
         self.potential = potential
@@ -48,6 +52,7 @@ class PotentialModule(pl.LightningModule):
         self.clip = GradientClip(gradient_clip)
         self.optimizer_settings = optimizer
         self.scheduler_settings = scheduler
+        self.depth_factor = depth_factor
         self.train_errors = EpochErrors(loss, sharded=True)
         self.valid_errors = EpochErrors(loss)
         self._steps_of_checkpoint: int | None = None
@@ -96,7 +101,7 @@ class PotentialModule(pl.LightningModule):
         self._log_errors("train", self.train_errors, self.progress)
         norms = torch.stack(self.gradient_norms)
         self.gradient_norms.clear()
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        rate = max(group["lr"] for group in self.trainer.optimizers[0].param_groups)
         self.note({"train/grad_norm_mean": norms.mean().item(), "train/grad_norm_max": norms.max().item(), "lr": rate})
 
     def on_validation_epoch_end(self) -> None:
@@ -137,7 +142,10 @@ class PotentialModule(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Optimiser and per-step schedule."""
         optimizer = build_optimizer(
-            self.optimizer_settings, self.potential.backbone_parameters(), self.potential.head_parameters()
+            self.optimizer_settings,
+            self.potential.backbone_parameters(),
+            self.potential.head_parameters(),
+            rate_factors(self.potential.parts(), self.depth_factor),
         )
         self._factor = LearningRateFactor(self.scheduler_settings, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, [self._factor] * len(optimizer.param_groups))

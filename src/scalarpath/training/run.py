@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from scalarpath.core.errors import DataError, TrainingError
+from scalarpath.core.errors import ConfigError, DataError, TrainingError
 from scalarpath.core.imports import names_from_file
 from scalarpath.core.stopwatch import phase
 from scalarpath.cost.timing import head_overhead, step_flops
@@ -27,6 +27,7 @@ from scalarpath.potential import (
     potential_config,
     read_checkpoint,
 )
+from scalarpath.potential.parts import freeze
 from scalarpath.runs.continuation import changed_files, check_unchanged, notes
 from scalarpath.runs.job import Job, stored_config
 from scalarpath.runs.processes import shared_directory
@@ -37,7 +38,8 @@ from scalarpath.training.evaluation import errors_by_part
 from scalarpath.training.fit import FitResult, check_accelerator, fit
 from scalarpath.training.frame_errors import FrameErrors
 from scalarpath.training.launch import check_launch
-from scalarpath.training.loggers import build_loggers, finish_loggers
+from scalarpath.training.loggers import build_loggers, finish_loggers, log_figures
+from scalarpath.training.record import figure_files, flat, groups_table, recording
 from scalarpath.training.start import start
 from scalarpath.training.summary import build_summary, print_summary
 
@@ -67,7 +69,9 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
         potential_config, backbone=job.backbone, head=job.head, dtype=job.dtype, repulsion=job.repulsion
     )
     check_accelerator(job.trainer)
-    check_settings(configuration([]))  # before the data are read, which may take minutes
+    check_settings(configuration([]), job.frozen or ())  # before the data are read, which may take minutes
+    if job.data.weights is not None and job.head.get("linear") is not None:
+        raise ConfigError("head.linear is fitted to all frames alike; leave data.weights out, or use another head.")
     # a run that goes on has its own weights
     source = load_potential(job.init_from) if job.init_from is not None and resume is None else None
     before = job.trainer.max_epochs if resume is None else stored_config(resume)["trainer"]["max_epochs"]
@@ -91,6 +95,7 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
         )
         linear = _prepare(potential, data, job, resume=resume is not None)
         origin = None if source is None else start(potential, source, data, job)
+        freeze(potential.parts(), job.frozen or ())
         phase("run directory")
         loggers = []
         if is_first_process():
@@ -104,7 +109,8 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
             if not is_first_process():
                 return {}
             phase("test")
-            summary = _tested(job, potential, data, directory, result)
+            summary, by_group = _tested(job, potential, data, directory, result)
+            log_figures(loggers, figure_files(directory.path))
             if job.artifacts is not None:
                 summary |= measure_trained(potential, data, job, directory, loggers)
             summary["time/wall_s"] = time.perf_counter() - started
@@ -112,8 +118,8 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
             finish_loggers(loggers, None)
             raise
         directory.finish(summary)  # first, so that W&B can take nothing from it
-        finish_loggers(loggers, summary)
-    print_summary(summary, directory)
+        finish_loggers(loggers, summary | flat(by_group))
+    print_summary(summary, directory, groups_table(by_group))
     return summary
 
 
@@ -175,14 +181,15 @@ def _describe(
 
 def _tested(
     job: Job, potential: Potential, data: AtomicDataModule, directory: RunDirectory, result: FitResult
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The summary: errors of the best checkpoint over the exact test set, where the job opens it, and the other parts,
-    the cost of the head."""
+    the cost of the head. And the errors by group, which are kept with predictions and figures."""
     best = read_checkpoint(directory.checkpoints / "best.ckpt", needs=["potential"])
     potential.load_state_dict(best["potential"]["state_dict"])
     potential.to(result.device)
     test_errors = FrameErrors() if job.evaluate_test else None
-    errors = errors_by_part(potential, data, job.evaluate_train_frames, test_errors)
+    with recording(directory, data, figures=job.figures, test=test_errors is not None) as record:
+        errors = errors_by_part(potential, data, job.evaluate_train_frames, test_errors, record)
     if test_errors is None:
         (directory.path / "test_frames.csv").unlink(missing_ok=True)  # of weights that more epochs have replaced
     else:
@@ -194,5 +201,5 @@ def _tested(
     if job.measure_overhead and any(value for key, value in job.head.items() if key != "name"):
         cost |= {f"overhead/{key}": value for key, value in head_overhead(potential, batch).items()}
     phase("end")
-    record = directory.read_json("provenance.json")
-    return build_summary(job, potential, result, errors, cost, record)
+    provenance = directory.read_json("provenance.json")
+    return build_summary(job, potential, result, errors, cost, provenance), record.errors()

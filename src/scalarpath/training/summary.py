@@ -14,6 +14,7 @@ from torch import nn
 from scalarpath.core.metrics import PARTS, TEST, TRAIN, VALIDATION, judged_part, labels_name, metric_name
 from scalarpath.core.overrides import next_command
 from scalarpath.core.quantities import QUANTITIES
+from scalarpath.core.terminal import table_console
 from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.fit import FitResult
@@ -30,12 +31,14 @@ ROUNDING = 1e-6  # a trivial error smaller than this part of the test error is r
 
 
 def parameter_counts(potential: Any) -> dict[str, int]:
-    """Trainable numbers: total, backbone, head."""
-    return {
+    """Parameters: total, backbone, head, and those that were frozen, if any."""
+    counts = {
         "parameters/total": _count(potential.parameters()),
         "parameters/backbone": _count(potential.backbone_parameters()),
         "parameters/head": _count(potential.head_parameters()),
     }
+    frozen = _count(p for p in potential.parameters() if not p.requires_grad)
+    return {**counts, "parameters/frozen": frozen} if frozen else counts
 
 
 def build_summary(
@@ -70,10 +73,12 @@ def build_summary(
     return summary | {**errors, **cost, **parameter_counts(potential), **result.times, **hashes}
 
 
-def print_summary(summary: Mapping[str, Any], directory: RunDirectory) -> None:
-    """Show the errors, the overhead of the head, where all of it is, and how to go on."""
+def print_summary(summary: Mapping[str, Any], directory: RunDirectory, groups: Table | None = None) -> None:
+    """Show the errors, those of ``groups``, the overhead of the head, where all of it is, and how to go on."""
     console = Console()
     console.print(error_table(summary))
+    if groups is not None:
+        table_console().print(groups)
     if sentence := worse_than_trivial(summary):
         console.print(Text(sentence, style="bold red"))
     closed = judged_part(summary) != TEST
@@ -139,4 +144,4 @@ def _overhead(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:
-    return sum(p.numel() for p in parameters if p.requires_grad)
+    return sum(p.numel() for p in parameters)

@@ -13,12 +13,12 @@ from ase.calculators.calculator import Calculator
 from ase.optimize import BFGS
 
 from scalarpath.artifacts.bench import Bench
-from scalarpath.artifacts.figures import MODEL, blank
 from scalarpath.artifacts.materials import Material
 from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
 from scalarpath.artifacts.ranges import Displacement, ForceLeft, RelaxationSteps, Threshold
 from scalarpath.artifacts.rows import Row, compared
 from scalarpath.artifacts.stored_values import Reference, StoredValues
+from scalarpath.core.figures import MODEL, blank
 from scalarpath.core.settings import Count
 
 if TYPE_CHECKING:

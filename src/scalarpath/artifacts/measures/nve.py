@@ -31,7 +31,6 @@ from scalarpath.artifacts.dynamics import (
     thermal_momenta,
     without_drift,
 )
-from scalarpath.artifacts.figures import REFERENCE, SERIES, panels
 from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
 from scalarpath.artifacts.measures.drift import NveLine, NveScaling, drift_line, drift_scaling
 from scalarpath.artifacts.ranges import (
@@ -48,6 +47,7 @@ from scalarpath.artifacts.ranges import (
 )
 from scalarpath.artifacts.rows import Row, compared
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.figures import REFERENCE, SERIES, panels
 from scalarpath.core.settings import NonNegative, Positive, Whole
 
 if TYPE_CHECKING:

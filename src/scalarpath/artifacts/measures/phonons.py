@@ -17,7 +17,6 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 
 from scalarpath.artifacts.bench import Bench
-from scalarpath.artifacts.figures import MODEL, REFERENCE, blank, legend
 from scalarpath.artifacts.materials import Material
 from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
 from scalarpath.artifacts.measures.elastic import equation_of_state
@@ -31,6 +30,7 @@ from scalarpath.artifacts.measures.force_constants import (
 )
 from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
 from scalarpath.artifacts.stored_values import Reference, StoredValues
+from scalarpath.core.figures import MODEL, REFERENCE, blank, legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -28,7 +28,6 @@ from scalarpath.artifacts.dynamics import (
     smallest_distance,
     thermal_momenta,
 )
-from scalarpath.artifacts.figures import MODEL, REFERENCE, legend, panels
 from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
 from scalarpath.artifacts.measures.pair_distribution import (
     ONSET_LEVELS,
@@ -59,6 +58,7 @@ from scalarpath.artifacts.ranges import (
 )
 from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
 from scalarpath.core.errors import ArtifactError, ConfigError
+from scalarpath.core.figures import MODEL, REFERENCE, legend, panels
 from scalarpath.core.settings import NonNegative, Positive, Range, Whole
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from ase.neighborlist import neighbor_list
 from scipy.interpolate import CubicHermiteSpline
 
 from scalarpath.artifacts.bench import Bench
-from scalarpath.artifacts.figures import MODEL, REFERENCE, legend, panels
 from scalarpath.artifacts.materials import Material, pair_name
 from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
 from scalarpath.artifacts.measures.softening import TopForceResult, softening_of_top_forces, softening_slope
@@ -28,6 +27,7 @@ from scalarpath.artifacts.ranges import refuse_empty_or_twice
 from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
 from scalarpath.artifacts.stored_values import Reference, StoredValues, WallCurve
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.figures import MODEL, REFERENCE, legend, panels
 from scalarpath.core.settings import Range
 
 if TYPE_CHECKING:

@@ -17,13 +17,13 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from scalarpath.artifacts.bench import Bench
-from scalarpath.artifacts.figures import MODEL, panels
 from scalarpath.artifacts.materials import Material
 from scalarpath.artifacts.measure import Measure, Measurement, Progress
 from scalarpath.artifacts.measures.walls import PairScan, bond_scan, energy_slope, free_pair
 from scalarpath.artifacts.ranges import Cells
 from scalarpath.artifacts.rows import Row, compared
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.figures import MODEL, panels
 from scalarpath.core.settings import Positive, Range
 
 if TYPE_CHECKING:

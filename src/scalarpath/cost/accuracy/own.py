@@ -33,6 +33,7 @@ def command(task: Task) -> list[str]:
         "seed": arm.seed,
         "trainer.max_epochs": arm.epochs,
         "measure_overhead": "false",
+        "figures": "false",
         "evaluate_train_frames": 0,
         "callbacks.progress.style": "none",
         "output_dir": task.folder / "run",

@@ -10,8 +10,6 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from scalarpath.artifacts.measure import Measure, Measurement
-
 REFERENCE, MODEL = "#33475b", "#d1495b"
 SERIES = ("#d1495b", "#2a9d8f", "#e9a23b", "#7b5ea7", "#5aa9e6", "#8d6b48", "#33475b", "#9aa5b1")
 STYLE: dict[Any, Any] = {
@@ -27,16 +25,6 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
 }
 _PANEL_INCHES = (3.1, 2.7)
-
-
-def drawn(measure: Measure[Any], measurement: Measurement) -> Figure | None:
-    """The figure of a measure in this style; None where it has none."""
-    if not measure.has_figure():
-        return None
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        return measure.figure(measurement)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -13,9 +13,8 @@ from rich.table import Table
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from scalarpath.core.metrics import TERMS, metric_name, metrics_from_sums
+from scalarpath.core.metrics import ALL, ELEMENT, TERMS, metric_name, metrics_from_sums
 from scalarpath.core.quantities import QUANTITIES
-from scalarpath.models.settings import ALL, ELEMENT
 from scalarpath.training.residuals import residual
 
 SHOWN = 30  # groups in the table on the screen
