@@ -26,7 +26,7 @@ STORED = Path(__file__).parent / "stored"
 
 
 def export(directory: Path, file: Path, licence: str | None = None):
-    return run(ExportSettings(str(directory), str(file), licence, []))
+    return run(ExportSettings(str(directory), str(file), "scalarpath", licence, []))
 
 
 @pytest.fixture

@@ -119,8 +119,12 @@ class EdgeGeometry(EdgeDistances):
 
     @property
     def dense(self) -> bool:
-        """Whether every atom has max_degree neighbours, so that the padded layout is that of the edges."""
-        return self.centre.shape[0] == self.n_atoms * self.max_degree
+        """Whether every atom has max_degree neighbours, so that the padded layout is that of the edges.
+
+        Never for a tracer, whose program is for batches of all sizes.
+        """
+        slots = self.n_atoms * self.max_degree
+        return not isinstance(slots, torch.SymInt) and self.centre.shape[0] == slots
 
     @cached_property
     def first_edge(self) -> Tensor:

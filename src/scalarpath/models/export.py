@@ -16,6 +16,7 @@ from scalarpath.core.overrides import next_command
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.data.config import own_places
 from scalarpath.models.settings import ExportSettings
+from scalarpath.models.standalone import write_standalone
 from scalarpath.potential import Potential, load_potential, write_model
 from scalarpath.runs.identity import deciding
 from scalarpath.runs.job import stored_config
@@ -27,7 +28,7 @@ def run(settings: ExportSettings) -> dict[str, Any]:
     """Write the file that ``settings`` ask for; returns the facts in it.
 
     Raises CheckpointError where there is no finished run or it is damaged, ConfigError where the file exists or cannot
-    be written, TrustError for a run that names somebody else's code.
+    be written, or the format cannot hold the potential, TrustError for a run that names somebody else's code.
     """
     file = Path(settings.file)
     directory = RunDirectory.finished(Path(settings.run))
@@ -35,13 +36,19 @@ def run(settings: ExportSettings) -> dict[str, Any]:
     directory.check_results()
     potential = load_potential(directory.path, trust=settings.trust)
     facts = facts_of(directory, potential, settings.licence)
-    write_model(file, potential, facts)
+    if settings.format == "torch-export":
+        deviations, sizes = write_standalone(file, potential, facts)
+        lines = [
+            f"Compared with the potential on structures of {', '.join(map(str, sorted(sizes)))} atoms: "
+            f"{', '.join(f'{name} {value:.0e}' for name, value in deviations.items())} of the largest value",
+            "How to call it where this package is not: docs/simulations.md",
+        ]
+    else:
+        write_model(file, potential, facts)
+        go_on = next_command("predict", "model", file)
+        lines = [f'In ASE: ScalarPathCalculator("{file}"). For files of structures: {go_on} path=... output=...']
     what = f"{', '.join(facts['elements'])}; {facts['backbone']} x {facts['head']}, cutoff {potential.cutoff:g} Å"
-    go_on = next_command("predict", "model", file)
-    for line in (
-        f"Written: {file} ({what})",
-        f'In ASE: ScalarPathCalculator("{file}"). For files of structures: {go_on} path=... output=...',
-    ):
+    for line in (f"Written: {file} ({what})", *lines):
         Console().print(line, highlight=False, markup=False, soft_wrap=True)
     return facts
 

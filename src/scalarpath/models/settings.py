@@ -24,8 +24,15 @@ class ExportSettings:
 
     run: Text
     file: Text
+    format: Literal["scalarpath", "torch-export"]
     licence: Text | None
     trust: list[Text]
+
+    def __post_init__(self) -> None:
+        if self.format == "torch-export" and Path(self.file).suffix != ".pt2":
+            raise ConfigError(
+                f"file={self.file} is to be an archive of torch.export; call it {Path(self.file).stem}.pt2."
+            )
 
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> ExportSettings:

@@ -71,7 +71,7 @@ def verify(
     potential.train(training)
     limit = TOLERANCE[potential.dtype]
     for key, plain in results[0].items():
-        ratio = _relative_difference(results[1][key].detach(), plain.detach())
+        ratio = relative_difference(results[1][key].detach(), plain.detach())
         if not ratio <= limit:
             raise TrainingError(
                 f"{backend.setting}: {key} differs from that of the plain potential by {ratio:.1e} of the largest "
@@ -91,7 +91,7 @@ def _state_put_back(potential: Potential) -> Iterator[None]:
                 buffer.copy_(buffers[name])
 
 
-def _relative_difference(value: Tensor, reference: Tensor) -> float:
+def relative_difference(value: Tensor, reference: Tensor) -> float:
     """Largest difference over the largest reference; NaN in both (no stress without a period) is no difference."""
     difference = (value - reference).masked_fill(value.isnan() & reference.isnan(), 0.0).abs().max()
     return float(difference / reference.nan_to_num().abs().max()) if difference != 0.0 else 0.0

@@ -152,8 +152,7 @@ class Potential(nn.Module):
 
     def species_of(self, z: Tensor) -> Tensor:
         """Species indices of atomic numbers [N]; raises DataError for an element that the potential does not know."""
-        # numbers outside of the table would count from its end, or be no index at all
-        species = self.species_index[torch.where((z > 0) & (z < len(self.species_index)), z, 0)]
+        species = self.known_species(z)
         if bool((species < 0).any()):
             unknown = sorted(set(z[species < 0].tolist()))
             raise DataError(
@@ -161,6 +160,11 @@ class Potential(nn.Module):
                 "train one that has this element."
             )
         return species
+
+    def known_species(self, z: Tensor) -> Tensor:
+        """Species indices of atomic numbers [N], -1 for an element that the potential does not know."""
+        # numbers outside of the table would count from its end, or be no index at all
+        return self.species_index[torch.where((z > 0) & (z < len(self.species_index)), z, 0)]
 
     def set_statistics(self, e0s: Mapping[int, float], scale: float, shift: float, avg_num_neighbors: float) -> None:
         """E0s (eV per atom, by atomic number), energy scale (eV), shift (eV per atom) and mean degree.
