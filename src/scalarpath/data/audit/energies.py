@@ -104,6 +104,8 @@ def _check_files(audit: LabelAudit, facts: Facts, weighed: bool) -> None:
     counts = np.array([[c.get(z, 0) for z in elements] for c in facts.compositions], dtype=float)
     counts = counts[facts["composition"]] / atoms[:, None]
     first = usable & (file == 0)
+    if first.sum() <= np.linalg.matrix_rank(counts[first]):  # the fit goes through every frame: no spread is known
+        return
     inverse = np.linalg.pinv(counts[first])
     left = energy / atoms - counts @ (inverse @ (energy / atoms)[first])
     # a composition that the first file says nothing about cannot be compared
