@@ -112,9 +112,7 @@ def two_axes(tmp_path: Path) -> Aggregate:
 def test_the_figure_has_a_row_per_quantity_a_panel_per_axis_and_pale_points_where_undecided(two_axes) -> None:
     figure = gain_map(two_axes.gains, COLOURS)
     assert [axis.get_xlabel() for axis in figure.axes if axis.get_xlabel()] == ["cutoff (Å)", "data set"]
-    assert [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()] == [
-        f"{noun} MAE: change (%)" for noun in ("force", "energy", "stress")
-    ]
+    assert [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()] == ["forces", "energy", "stress"]
     cutoffs, materials = figure.axes[0], figure.axes[-1]
     dots = {line.get_xdata()[0]: line for line in cutoffs.lines if line.get_linestyle() == "None"}
     assert {x: line.get_alpha() for x, line in dots.items()} == {5.0: 1.0, 6.0: PALE}

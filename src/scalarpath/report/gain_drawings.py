@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -17,13 +18,13 @@ from scalarpath.report.drawings import INK, MARKERS, interval_bar, legend_below,
 from scalarpath.report.effects import percent
 from scalarpath.report.gain_map import GainLine, Place
 from scalarpath.report.ladder_drawings import number_at
-from scalarpath.report.runs import mae_of
 
 PALE = 0.3
 """Opacity of what is undecided."""
 _LEAST_WIDTH_INCHES, _PANEL_INCHES = 4.7, (2.3, 1.75)
 _APART_POINTS = 5.0
 """Between lines at one place of an axis."""
+_TICK_LETTERS, _LEGEND_LETTERS, _LETTER_INCHES = 16, 40, 0.068
 _LOGARITHMIC_FROM = 3.0
 """Ratio of the largest to the smallest place."""
 
@@ -43,13 +44,27 @@ def gain_map(lines: Sequence[GainLine], colours: Mapping[str, str]) -> Figure:
             _panel(axis, inside, prop, names, colours)
         rows[-1, column].set_xlabel(inside[0].label)
     for axis, prop in zip(rows[:, 0], props, strict=True):
-        part = next(effects[prop].part for line in lines for _, effects in line.points if prop in effects)
-        axis.set_ylabel(f"{mae_of(prop, part)}: change (%)")
+        axis.set_ylabel(prop)
+    part = next(effect.part for line in lines for _, effects in line.points for effect in effects.values())
+    figure.supylabel(f"change of the MAE on {part} frames (%)", fontsize="medium")
     dot = partial(Line2D, [], [], ls="none")
     handles = {line.arm: dot(marker="o", color=colours[line.arm]) for line in lines}
-    handles |= {name: dot(marker=_marker(name, names), color=INK, mfc="none") for name in names if len(names) > 1}
-    legend_below(figure, handles, columns=4 if len(names) == 1 else max(1, round(size[0] / 2.5)))
+    if len(names) == 1:
+        legend_below(figure, handles)
+        return figure
+    shown = {_wrapped(name): dot(marker=_marker(name, names), color=INK, mfc="none") for name in names}
+    widest = max(len(part) for name in [*handles, *shown] for part in name.splitlines())
+    legend_below(figure, handles | shown, columns=max(1, int(size[0] / (0.4 + _LETTER_INCHES * widest))))
     return figure
+
+
+def _short(text: str, letters: int) -> str:
+    """A label that leaves room for the panels; the whole of it stands in the tables."""
+    return text if len(text) <= letters else f"{text[: letters - 1].rstrip(' ,')}…"
+
+
+def _wrapped(name: str) -> str:
+    return "\n".join(textwrap.wrap(name, _LEGEND_LETTERS)) or name
 
 
 def _panel(axis: Axes, lines: Sequence[GainLine], prop: str, names: Sequence[str], colours: Mapping[str, str]) -> None:
@@ -58,7 +73,8 @@ def _panel(axis: Axes, lines: Sequence[GainLine], prop: str, names: Sequence[str
     places = list(dict.fromkeys(place for line in lines for place, _ in line.points))
     numbers = [place for place in places if not isinstance(place, str)]
     if not numbers:
-        axis.set_xticks(range(len(places)), map(str, places), rotation=60, ha="right", rotation_mode="anchor")
+        shown = [_short(str(place), _TICK_LETTERS) for place in places]
+        axis.set_xticks(range(len(places)), shown, rotation=60, ha="right", rotation_mode="anchor")
         axis.set_xlim(-0.5, len(places) - 0.5)
     elif max(numbers) >= _LOGARITHMIC_FROM * min(numbers):
         axis.set_xscale("log")
