@@ -47,7 +47,11 @@ BEFORE_SETTINGS_ARE_READ = ("torch", "scipy", "matplotlib", "pytorch_lightning",
 
 @pytest.mark.parametrize(
     ("module", "absent"),
-    [("cli", (*LATER, *BEFORE_SETTINGS_ARE_READ)), ("training.run", LATER)],
+    [
+        ("cli", (*LATER, *BEFORE_SETTINGS_ARE_READ)),
+        ("training.checks", (*LATER, *BEFORE_SETTINGS_ARE_READ[1:], "e3nn", "torch._dynamo")),
+        ("training.run", LATER),
+    ],
 )
 def test_nothing_is_imported_before_it_is_needed(module, absent):
     code = f"import scalarpath.{module}, sys; print(*sys.modules)"

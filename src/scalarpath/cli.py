@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from scalarpath.core.errors import ConfigError, DataError, ScalarPathError
 from scalarpath.core.files import is_disk_full
 from scalarpath.core.memory import end_at_once, imports_at_once, prepare_heap
+from scalarpath.core.model_file import file_of, require_file
 from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.settings import Text, checked
@@ -38,6 +39,7 @@ from scalarpath.runs.ranks import is_first_process, settle_ranks
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.runs.sweep import RECORDS, run_sweep_job
 from scalarpath.runs.sweep_table import print_sweep
+from scalarpath.upstream.settings import ImportSettings
 
 
 def train() -> None:
@@ -176,24 +178,39 @@ def _benchmark(cfg: DictConfig) -> None:
 def _evaluate(cfg: DictConfig) -> None:
     # a wrong setting is reported before seconds go by with imports
     settings = EvaluationSettings.from_hydra(cfg)
+    if settings.material is not None:
+        from scalarpath.artifacts.bench import bench_reference
+
+        bench_reference(settings.material)
     if settings.run is not None:
-        for path in filter(None, (settings.run, settings.beside)):
+        for path in filter(None, (settings.run, settings.beside, *(settings.committee or ()))):
             RunDirectory.finished(Path(path))
         if settings.frames is None:
             check_places(Job.of_run(settings.run, settings.changes), f"run={settings.run}")
         elif absent_place({"source": "file", "path": settings.frames}):
             raise DataError(f"frames={settings.frames}: no such file.")
         print(f"evaluating {settings.run}", flush=True)
+    _check_device(settings.device)
     with imports_at_once():
         from scalarpath.evaluation.command import run
 
     run(settings)
 
 
-def _import(cfg: DictConfig) -> None:
-    from scalarpath.upstream.command import run
+def _check_device(device: str) -> None:
+    """Raise ConfigError for a device that torch, and nothing else, says is not there."""
+    with imports_at_once():
+        from scalarpath.potential.device import usable_device
 
-    run(cfg)
+    usable_device(device)
+
+
+def _import(cfg: DictConfig) -> None:
+    settings = ImportSettings.from_hydra(cfg)
+    with imports_at_once():
+        from scalarpath.upstream.command import run
+
+    run(settings)
 
 
 def _export(cfg: DictConfig) -> None:
@@ -209,6 +226,9 @@ def _predict(cfg: DictConfig) -> None:
     settings = PredictSettings.from_hydra(cfg)
     if absent := absent_place({"source": "file", "path": settings.path}):
         raise DataError(f"path={absent[1]}: no such file or folder; check the path.")
+    for model in [settings.model] if isinstance(settings.model, str) else settings.model:
+        require_file(file_of(model))
+    _check_device(settings.device)
     with imports_at_once():
         from scalarpath.models.predict import run
 
@@ -238,6 +258,8 @@ def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
         check_places(job, f"resume={resume}")
     elif absent := absent_place(job.config["data"]):
         raise DataError(f"{absent[1]}: no such file or folder; check data.{absent[0]}=.")
+    if resume is None and job.init_from is not None:
+        require_file(file_of(job.init_from))
     if is_first_process():
         arm = " x ".join(str(item) for item in (job.backbone.get("kind"), job.head.get("name")))
         print(f"{arm} on {job.data.name}, seed {job.seed}: {resume or job.output_dir}", flush=True)
@@ -245,6 +267,11 @@ def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
     with imports_at_once():
         import torch
 
+        from scalarpath.training.checks import check_job
+
+    if resume is None:  # a run has had its check, and its settings are trusted later
+        check_job(job)
+    with imports_at_once():
         from scalarpath.training.run import run
 
     if job.trainer.threads is not None:

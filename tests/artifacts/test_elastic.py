@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from ase import units
 from ase.calculators.emt import EMT
+from ase.eos import EquationOfState
 from static_potentials import Altered, WithoutStress, closing_lennard_jones, morse, springs
 
 from scalarpath.artifacts.materials import MATERIALS
@@ -36,6 +37,20 @@ def test_a_spring_crystal_has_the_textbook_constants():
     assert result.elastic_GPa["c12"] == pytest.approx(c11 / 2, rel=1e-3)
     assert result.elastic_GPa["c44"] == pytest.approx(c11 / 2, rel=1e-3)
     assert result.equation_of_state.bulk_modulus_GPa == pytest.approx(2 * c11 / 3, rel=0.02)
+
+
+def test_the_fit_is_that_of_ase():
+    cells = [SILVER.conventional_cell(scale * SILVER.lattice_constant_A) for scale in SCALES]
+    energies = []
+    for cell in cells:
+        cell.calc = EMT()
+        energies.append(cell.get_potential_energy() / len(cell))
+    fit = fit_equation_of_state(SILVER, SCALES, energies)
+    volumes = [cell.get_volume() / len(cell) for cell in cells]
+    volume, energy, modulus = EquationOfState(volumes, energies, eos="birchmurnaghan").fit()
+    assert fit.lattice_constant_A == pytest.approx((4 * volume) ** (1 / 3), rel=1e-9)
+    assert fit.energy_eV_atom == pytest.approx(energy, abs=1e-9)
+    assert fit.bulk_modulus_GPa == pytest.approx(modulus / units.GPa, rel=1e-7)
 
 
 def test_a_pair_potential_obeys_the_cauchy_relation_and_its_constants_give_its_bulk_modulus():

@@ -253,8 +253,8 @@ def _config(*overrides: str) -> dict:
 def settings(folder: Path, *overrides: str) -> BenchmarkSettings:
     GlobalHydra.instance().clear()
     initialize_config_dir(str(CONF_DIR), version_base="1.3")
-    given = ["suite=accuracy", f"output={folder / 'a.json'}", "accuracy.backbones=[mace]", "accuracy.epochs=4"]
-    return BenchmarkSettings.from_hydra(compose("benchmark", [*given, *overrides]))
+    given = ["suite=accuracy", "peers.mace=p", f"output={folder / 'a.json'}", "accuracy.backbones=[mace]"]
+    return BenchmarkSettings.from_hydra(compose("benchmark", [*given, "accuracy.epochs=4", *overrides]))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def read(*overrides: str) -> BenchmarkSettings:
 
 
 def test_one_value_stands_for_a_list_of_one() -> None:
-    found = read("suite=peers", "threads=[1,2]", "structures=si64", "cases=nequip_S")
+    found = read("suite=peers", "peers.mace=x", "threads=[1,2]", "structures=si64", "cases=nequip_S")
     assert (found.threads, found.structures, found.cases) == ([1, 2], ["si64"], ["nequip_S"])
     assert read().threads == [1]
     assert read().cases is None
@@ -40,6 +40,8 @@ def test_one_value_stands_for_a_list_of_one() -> None:
         ("device=cdu", "device must be cpu, mps, cuda or cuda:<number>, not 'cdu'"),
         ("scale.cells=[0]", "scale.cells must be at least 1"),
         ("scale.cells=[]", "scale.cells is empty"),
+        ("suite=peers", r"suite=peers: no peer is given; .*pip install mace-torch.*peers.mace=PEER/bin/python"),
+        ("suite=accuracy", "suite=accuracy: no peer is given"),
         ("+peers.allegro=x", r"peers has no setting 'allegro'.*; known settings: mace, nequip"),
     ],
 )

@@ -9,7 +9,8 @@ import torch
 from samples import SMALL_MACE, head_config
 
 from scalarpath.core.memory import prepare_heap
-from scalarpath.cost.scale import PROCESS, _measure, _Memory, growth
+from scalarpath.cost.memory import PROCESS, Memory
+from scalarpath.cost.scale import _measure, growth
 
 
 def test_growth_is_the_exponent_between_the_two_largest_sizes():
@@ -33,7 +34,7 @@ def test_a_measurement_counts_the_atoms_of_the_crystal_and_the_memory_of_the_ste
 def gib_after_a_larger_array_was_freed() -> float | None:
     prepare_heap()
     torch.ones(50_000_000).sum()
-    memory = _Memory(torch.device("cpu"))
+    memory = Memory(torch.device("cpu"))
     torch.ones(25_000_000).sum()
     return memory.taken_gib()
 

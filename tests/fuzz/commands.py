@@ -18,7 +18,10 @@ from scalarpath.core.resources import CONF_DIR
 from scalarpath.data.datamodule import AtomicDataModule
 
 READ = ("pos", "energy", "forces", "stress")
-COMMANDS = {"train": cli._run, "evaluate": cli._evaluate, "report": cli._report, "benchmark": cli._benchmark}
+COMMANDS = {
+    "train": cli._run, "evaluate": cli._evaluate, "report": cli._report, "benchmark": cli._benchmark,
+    "export": cli._export, "predict": cli._predict, "import": cli._import,
+}  # fmt: skip
 
 
 def composed(command: str, overrides: list[str]) -> Any:

@@ -25,6 +25,7 @@ LIKELY = {
     list: ("[]", "[abc]", "[0]", "[1, 1]"),
 }
 
+FRAMES = CONF_DIR.parent / "data/si/frames.extxyz"
 # small, so that what is accepted ends soon
 TRAIN = [
     "experiment=smoke", "trainer.max_epochs=1", "data.train_size=4", "data.valid_size=2", "data.test_size=2",
@@ -42,6 +43,9 @@ BASES = [
     ("report", ["runs=RUN", "bootstrap.samples=100", "output=report"]),
     ("benchmark", [*MACE, "backbone=mace", "structure=ethanol1", "heads=[]", "rounds=1", "output=out.json"]),
     ("benchmark", [*MACE, "backbone=mace", "structure=ethanol1", "suite=profile", "rounds=1", "output=out.json"]),
+    ("export", ["run=RUN", "file=model.sp"]),
+    ("predict", ["model=RUN", f"path={FRAMES}@0:3", "output=predicted.extxyz"]),
+    ("import", ["kind=sevennet", "file=RUN/checkpoints/best.ckpt", "output=imported.ckpt"]),
 ]
 
 

@@ -21,6 +21,7 @@ from scalarpath.potential import load_potential
 from scalarpath.upstream import from_upstream
 from scalarpath.upstream.command import read_upstream, run
 from scalarpath.upstream.mace_file import check_parts, read_mace, select_head
+from scalarpath.upstream.settings import ImportSettings
 
 HERE = Path(__file__).parent
 TWO_HEADS = HERE / "fixtures" / "two_heads.json"
@@ -109,7 +110,7 @@ def test_what_cannot_be_opened_is_refused_in_one_sentence(tmp_path):
 
 def import_py(*overrides: str) -> None:
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        run(compose("import", list(overrides)))
+        run(ImportSettings.from_hydra(compose("import", list(overrides))))
 
 
 @pytest.mark.parametrize(

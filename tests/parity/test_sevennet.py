@@ -20,6 +20,7 @@ from scalarpath.deploy import ScalarPathCalculator
 from scalarpath.potential import load_potential
 from scalarpath.upstream import from_upstream
 from scalarpath.upstream.command import read_upstream, run
+from scalarpath.upstream.settings import ImportSettings
 from scalarpath.upstream.sevennet_file import read_sevennet
 
 BITS = {"float64": 1e-10, "float32": 1e-5}
@@ -173,7 +174,7 @@ def test_damaged_and_foreign_files_are_refused_in_one_sentence(tmp_path):
 
 def import_py(*overrides: str) -> None:
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        run(compose("import", list(overrides)))
+        run(ImportSettings.from_hydra(compose("import", list(overrides))))
 
 
 def test_the_command_writes_a_checkpoint_that_loads(tmp_path, capsys):

@@ -9,6 +9,7 @@ from toy_training import toy_job
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.runs.ranks import is_first_process, settle_ranks
+from scalarpath.training.checks import check_cores
 from scalarpath.training.fit import _trainer
 from scalarpath.training.launch import check_launch
 
@@ -44,10 +45,10 @@ def test_nodes_of_a_launcher_are_believed(launcher: str, alone: pytest.MonkeyPat
 def test_more_processes_than_cores_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     trainer = toy_job().trainer
-    check_launch(replace(trainer, devices=4))
-    check_launch(replace(trainer, devices=8, accelerator="gpu"))  # Lightning counts the GPUs
+    check_cores(replace(trainer, devices=4))
+    check_cores(replace(trainer, devices=8, accelerator="gpu"))  # Lightning counts the GPUs
     with pytest.raises(ConfigError, match=r"trainer\.devices=5 asks for as many processes, but .* has 4 cores"):
-        check_launch(replace(trainer, devices=5))
+        check_cores(replace(trainer, devices=5))
 
 
 TASKS = {"SLURM_JOB_ID": "77", "SLURM_NTASKS": "4", "SLURM_LOCALID": "1", "SLURM_NODEID": "0"}

@@ -1,5 +1,5 @@
 """Equivariant backbones."""
 
-from scalarpath.backbones.interface import Backbone, build_backbone
+from scalarpath.backbones.interface import Backbone, build_backbone, check_backbone
 
-__all__ = ["Backbone", "build_backbone"]
+__all__ = ["Backbone", "build_backbone", "check_backbone"]

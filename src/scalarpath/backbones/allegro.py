@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
-from e3nn import o3
 from torch import Tensor, nn
 
 from scalarpath.backbones.interface import Backbone, Degree, Exponent, Nonlinearity
@@ -21,12 +20,15 @@ from scalarpath.nn.angular import SphericalHarmonics, block, couplings, natural_
 from scalarpath.nn.convolution.edge_tensor_product import EdgeTensorProduct
 from scalarpath.nn.cpu.choice import with_cpu_kernel
 from scalarpath.nn.cpu.two_body_tensors import kernel_two_body_tensors
+from scalarpath.nn.irreps import irrep, irreps
 from scalarpath.nn.linear import SpeciesGroups
 from scalarpath.nn.mlp import MLP, unit_uniform
 from scalarpath.nn.neighbour_sum import neighbour_sum, outer_neighbour_sum
 from scalarpath.nn.radial import BesselBasis, CosineSplineBasis, RadialEmbedding
 
-SCALAR = o3.Irrep("0e")
+if TYPE_CHECKING:
+    from e3nn import o3
+
 GAIN = 2.0**0.5  # of the activations in MLPs
 
 
@@ -178,10 +180,10 @@ class Allegro(Backbone):
         self.harmonics = SphericalHarmonics(l_max)
         self.tensor_embedding = MLP([s, c * (l_max + 1)], generator, uniform=True)
         self.projection = MLP([s, sum(self.widths)], generator, uniform=True)
-        irreps = _irreps_of_tensors(l_max, parity, num_layers)
+        tracked = _irreps_of_tensors(l_max, parity, num_layers)
         coupled = c if tp_path_channel_coupling else 1
         self.products = nn.ModuleList(
-            EdgeTensorProduct(irreps[t], l_max, irreps[t + 1], coupled, generator) for t in range(num_layers)
+            EdgeTensorProduct(tracked[t], l_max, tracked[t + 1], coupled, generator) for t in range(num_layers)
         )
         self.latents = nn.ModuleList(
             latent.build(s * (t + 1) + c, sum(self.widths) if t < num_layers - 1 else s) for t in range(num_layers)
@@ -254,15 +256,15 @@ def _irreps_of_tensors(l_max: int, parity: bool, num_layers: int) -> list[list[o
     All up to l_max that can be reached, and from which a scalar can still be reached; after the last product, scalars.
     """
     natural = [ir for _, ir in natural_irreps(l_max)]
-    tracked = [o3.Irrep(l, p) for l in range(l_max + 1) for p in (1, -1)] if parity else natural  # noqa: E741
+    tracked = [irrep(l, p) for l in range(l_max + 1) for p in (1, -1)] if parity else natural  # noqa: E741
 
     def reaches(source: o3.Irrep, targets: Sequence[o3.Irrep]) -> bool:
-        return bool(couplings(o3.Irreps([(1, source)]), l_max, targets))
+        return bool(couplings(irreps([(1, source)]), l_max, targets))
 
-    irreps = [natural]
+    carried = [natural]
     for t in range(num_layers):
-        allowed = [SCALAR] if t == num_layers - 1 else tracked
-        irreps.append([ir for ir in allowed if any(reaches(source, [ir]) for source in irreps[-1])])
+        allowed = [irrep(0, 1)] if t == num_layers - 1 else tracked
+        carried.append([ir for ir in allowed if any(reaches(source, [ir]) for source in carried[-1])])
     for t in range(num_layers - 1, -1, -1):
-        irreps[t] = [ir for ir in irreps[t] if reaches(ir, irreps[t + 1])]
-    return irreps
+        carried[t] = [ir for ir in carried[t] if reaches(ir, carried[t + 1])]
+    return carried

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.imports import class_named
 from scalarpath.core.resources import CONF_DIR
-from scalarpath.core.settings import Among, Range, read_settings
+from scalarpath.core.settings import Among, Range, checked_settings, read_settings
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.interface import PathwayShape, ScalarPathway
 from scalarpath.nn.linear import SpeciesGroups
@@ -105,6 +105,12 @@ def build_backbone(section: Mapping[str, Any], atomic_numbers: Sequence[int], cu
         "generator": torch.Generator().manual_seed(seed),
     }
     return read_settings(backbone_class(kind), options, "backbone", given)
+
+
+def check_backbone(section: Mapping[str, Any]) -> None:
+    """Raise the ConfigError for an unknown backbone or option, or a value out of range; nothing is built."""
+    options = complete_options(section)
+    checked_settings(backbone_class(options.pop("kind")), options, "backbone", GIVEN)
 
 
 def complete_options(section: Mapping[str, Any]) -> dict[str, Any]:

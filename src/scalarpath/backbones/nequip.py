@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from e3nn import o3
 from torch import Tensor, nn
 
 from scalarpath.backbones.interface import Backbone, Degree, Exponent, LayerInputs, Nonlinearity, one_per
@@ -18,11 +17,15 @@ from scalarpath.heads.interface import PathwayShape, ScalarPathway
 from scalarpath.nn.angular import SphericalHarmonics, couplings
 from scalarpath.nn.convolution.channelwise import ChannelwiseConvolution
 from scalarpath.nn.elementwise import XplorEnvelope
+from scalarpath.nn.irreps import irreps
 from scalarpath.nn.linear import AttributeLinear, DegreeLinear, SpeciesGroups
 from scalarpath.nn.mlp import ACTIVATIONS, MLP, unit_uniform
 from scalarpath.nn.radial import BesselBasis, RadialEmbedding
 
-SCALAR = o3.Irrep("0e")
+if TYPE_CHECKING:
+    from e3nn import o3
+
+SCALAR = (0, 1)  # degree and parity
 GAIN = 2.0**0.5  # of the activations in MLPs; those of the gates have unit second moment instead
 SILU, TANH = ACTIVATIONS["silu"], ACTIVATIONS["tanh"]
 
@@ -36,7 +39,7 @@ class GateNonlinearity(nn.Module):
         self.n_scalars = scalars[0].mul
         self.n_gates = [channels for channels, _ in gated]
         self.irreps_out = scalars + gated
-        self.irreps_in = o3.Irreps([(self.n_scalars + sum(self.n_gates), SCALAR), *scalars[1:], *gated])
+        self.irreps_in = irreps([(self.n_scalars + sum(self.n_gates), SCALAR), *scalars[1:], *gated])
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Per irrep of ``irreps_in`` [N, 2l + 1, C] -> per irrep of ``irreps_out``."""
@@ -70,8 +73,8 @@ class NequIPLayer(nn.Module):
         self.layer = layer
         reachable = [(c, ir) for c, ir in irreps_hidden if couplings(irreps_in, l_edge, [ir], harmonic_parity)]
         self.gate = GateNonlinearity(
-            o3.Irreps([(c, ir) for c, ir in reachable if ir.l == 0]),
-            o3.Irreps([(c, ir) for c, ir in reachable if ir.l > 0]),
+            irreps([(c, ir) for c, ir in reachable if ir.l == 0]),
+            irreps([(c, ir) for c, ir in reachable if ir.l > 0]),
         )
         channels_in = [c for c, _ in irreps_in]
         channels_out = [c for c, _ in self.gate.irreps_in]
@@ -177,20 +180,20 @@ class NequIP(Backbone):
         self.radial = RadialEmbedding(basis, envelope)
         self.harmonics = SphericalHarmonics(l_max)
         sign = -1 if mirror_symmetry else 1
-        hidden = o3.Irreps([(c, (l, p)) for l, c in enumerate(channels) for p in ((1, -1) if parity else (sign**l,))])  # noqa: E741
-        irreps, layers = o3.Irreps([(attributes, SCALAR)]), []
+        hidden = irreps([(c, (l, p)) for l, c in enumerate(channels) for p in ((1, -1) if parity else (sign**l,))])  # noqa: E741
+        carried, layers = irreps([(attributes, SCALAR)]), []
         for t in range(num_layers):
             layer = NequIPLayer(
                 layer=t,
-                irreps_in=irreps,
-                irreps_hidden=hidden if t < num_layers - 1 else o3.Irreps([(channels[0], SCALAR)]),
+                irreps_in=carried,
+                irreps_hidden=hidden if t < num_layers - 1 else irreps([(channels[0], SCALAR)]),
                 l_edge=l_max,
                 harmonic_parity=sign,
                 n_attributes=attributes if self_connection_type == "nequip" else None,
                 radial_widths=[num_bessels, *[radial_widths[t]] * radial_mlp_depth],
                 generator=generator,
             )
-            irreps = layer.gate.irreps_out
+            carried = layer.gate.irreps_out
             layers.append(layer)
         self.layers = nn.ModuleList(layers)
         widths = [channels[0], *[width] * readout_mlp_hidden_layers_depth, 1]

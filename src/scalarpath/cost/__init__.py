@@ -18,19 +18,25 @@ SUITES = {
     "kernels": "scalarpath.cost.kernels",
     "training": "scalarpath.cost.training",
     "optimizers": "scalarpath.cost.optimizers",
+    "gpu": "scalarpath.cost.gpu.suite",
 }
 
 
 def run(cfg: DictConfig) -> Any:
     """Run the suite that a composed conf/benchmark.yaml names; returns what it has measured. Raises ConfigError."""
+    from scalarpath.cost.named import check_names
     from scalarpath.cost.output import prepare_output
     from scalarpath.cost.settings import BenchmarkSettings
 
     settings = BenchmarkSettings.from_hydra(cfg)
+    check_names(settings)
     prepare_output(settings)
     with imports_at_once():
-        suite = import_module(SUITES[settings.suite])  # only what the suite needs
+        from scalarpath.potential.configuration import check_options, potential_config
         from scalarpath.potential.device import usable_device
 
     usable_device(settings.device)
+    check_options(potential_config([], settings.backbone, {}))
+    with imports_at_once():
+        suite = import_module(SUITES[settings.suite])  # only what the suite needs
     return suite.run(settings)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
-from hydra import compose
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 from torch_geometric.data import Data
 
-from scalarpath.core.errors import ConfigError
-from scalarpath.core.resources import CONF_DIR
-from scalarpath.core.settings import nearest
+from scalarpath.cost.named import arm_of
 from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.structures import structures
@@ -64,20 +59,6 @@ def head_potential(head: str, backbone: Mapping[str, Any], batch: Data, settings
     return calibrated_potential(arm_of(head), backbone, batch, dtype=settings.dtype, seed=settings.seed).to(
         settings.device
     )
-
-
-def arm_of(head: str) -> dict[str, Any]:
-    """The configuration of a head of conf/head; raises ConfigError for an unknown one."""
-    return named_config("head", head)
-
-
-def named_config(group: str, name: str) -> dict[str, Any]:
-    """The configuration ``name`` of a group of conf; raises ConfigError for an unknown one."""
-    try:
-        return cast("dict[str, Any]", OmegaConf.to_container(compose(f"{group}/{name}")[group]))
-    except HydraException as error:
-        known = sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml"))
-        raise ConfigError(f"{group}s: '{name}' is unknown{nearest(name, known)}; use {', '.join(known)}.") from error
 
 
 def calibrated_potential(

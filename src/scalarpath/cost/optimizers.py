@@ -15,7 +15,8 @@ from torch import nn
 from torch_geometric.data import Data
 
 from scalarpath.core.settings import read_settings
-from scalarpath.cost.heads import head_potential, named_config, thermal_batch
+from scalarpath.cost.heads import head_potential, thermal_batch
+from scalarpath.cost.named import named_config
 from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.timing import WARM_UP_ROUNDS, loss_of, paired_ratio, synchronise

@@ -17,16 +17,16 @@ from matplotlib.figure import Figure
 from rich.progress import track
 from rich.table import Table
 
-from scalarpath.core.memory import give_back_freed, prepare_heap
-from scalarpath.cost.heads import arm_of, calibrated_potential
+from scalarpath.core.memory import prepare_heap
+from scalarpath.cost.heads import calibrated_potential
+from scalarpath.cost.memory import Memory
+from scalarpath.cost.named import arm_of
 from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.timing import inference_step, synchronise
 from scalarpath.graph import AtomicGraph, collate
 
 LATTICE_CONSTANT, RATTLE = 5.47, 0.05  # Å, silicon
-GIB = 2.0**30
-PROCESS = Path("/proc/self")
 
 
 def run(settings: BenchmarkSettings) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _measure(setting: Mapping[str, Any], cells: int, steps: int) -> dict[str, fl
         step()
         synchronise(device)
         times.append(time.perf_counter() - start)
-    memory = _Memory(device)  # last, because it takes from the heap what makes steps fast
+    memory = Memory(device)  # last, because it takes from the heap what makes steps fast
     step()
     return {
         "atoms": len(atoms),
@@ -92,34 +92,6 @@ def _measure(setting: Mapping[str, Any], cells: int, steps: int) -> dict[str, fl
         "step_s": statistics.median(times),
         "memory_GiB": memory.taken_gib(),
     }
-
-
-class _Memory:
-    """Memory that a stretch of work takes: of the GPU, or (Linux) resident memory of this process.
-
-    Freed memory that the C library keeps is given back first: work that finds room in it takes none of the system.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            self.before = torch.cuda.memory_allocated(device)
-        elif PROCESS.exists():
-            give_back_freed()
-            (PROCESS / "clear_refs").write_text("5")  # the largest value so far starts again from the present one
-            self.before = _resident("VmRSS")
-
-    def taken_gib(self) -> float | None:
-        """Largest value since the start beyond what was there at the start; None where the system does not tell."""
-        if self.device.type == "cuda":
-            return (torch.cuda.max_memory_allocated(self.device) - self.before) / GIB
-        return (_resident("VmHWM") - self.before) / GIB if PROCESS.exists() else None
-
-
-def _resident(field: str) -> int:
-    lines = (PROCESS / "status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
 
 
 def _table(result: Mapping[str, Any]) -> Table:

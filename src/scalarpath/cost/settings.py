@@ -80,6 +80,16 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
+class GpuSettings:
+    """The section ``gpu``."""
+
+    size: Literal["production", "smoke"]
+    heads: list[Text]
+    modes: list[Literal["eager", "cuequivariance", "compiled"]]
+    minutes: Positive
+
+
+@dataclass(frozen=True)
 class PeerPythons:
     """The section ``peers``: executables by the kind of model."""
 
@@ -105,6 +115,7 @@ class BenchmarkSettings:
     profile: ProfileSettings
     scale: ScaleSettings
     training: TrainingSettings
+    gpu: GpuSettings
     peers: PeerPythons
     data: dict[str, Any]
     accuracy: AccuracySettings
@@ -118,6 +129,12 @@ class BenchmarkSettings:
         checked(self.backbone.get("cutoff"), Cutoff, "backbone.cutoff")
         if not self.threads or (self.suite != "peers" and len(self.threads) > 1):
             raise ConfigError(f"threads = {self.threads} must be one number (suite=peers: one or several).")
+        if self.suite in ("peers", "accuracy") and not (self.peers.mace or self.peers.nequip):
+            raise ConfigError(
+                f"suite={self.suite}: no peer is given; make an environment for one (python -m venv PEER && "
+                "PEER/bin/pip install mace-torch, or nequip nequip-allegro) and set peers.mace=PEER/bin/python or "
+                "peers.nequip=PEER/bin/python."
+            )
 
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> BenchmarkSettings:
@@ -125,4 +142,6 @@ class BenchmarkSettings:
         choose(cfg.get("suite"), tuple(SUITES), "suite")  # of which the name of the output is made
         config = plain_config(cfg, without=("file",))
         lists = {key: [config[key]] for key in LISTS if isinstance(config.get(key), str | int)}
+        if config.get("device") is None:
+            config["device"] = "cuda" if config["suite"] == "gpu" else "cpu"
         return read_settings(cls, {**config, **lists}, WHOLE)

@@ -178,7 +178,8 @@ def absent_place(section: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def _absent(place: Any) -> bool:
     path = Path(str(place)).expanduser()
-    without_slice = path.with_name(path.name.rpartition("@")[0] or path.name)
+    name = path.name.rpartition("@")[0]
+    without_slice = path.with_name(name) if name else path  # "." has no name
     return not (path.exists() or without_slice.exists() or has_magic(str(path)))
 
 

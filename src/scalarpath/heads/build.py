@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.imports import class_named
-from scalarpath.core.settings import Name, read_settings
+from scalarpath.core.settings import Name, checked_settings, read_settings
 from scalarpath.heads.controls import ConstantDescriptors, MlpReadout, ShuffledDescriptors
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.heads.interface import Descriptors, PathwayPart, PathwayShape, ScalarPathway
@@ -37,6 +37,9 @@ DESCRIPTORS: dict[str, type[Descriptors]] = {
     "constant": ConstantDescriptors,
     "shuffled": ShuffledDescriptors,
 }
+# what constructors may ask for by name, besides their options
+OFFERED_TO_PARTS = ("pathway", "descriptors", "generator")
+OFFERED_TO_DESCRIPTORS = ("cutoff", "n_species", "generator")
 
 
 @dataclass(frozen=True)
@@ -58,22 +61,38 @@ def build_head(config: Mapping[str, Any], pathway: PathwayShape, seed: int) -> S
 
     Raises ConfigError for an unknown part or option, and for a value out of range.
     """
+    (descriptors_kind, own), chosen = _chosen(config)
+    offered = {"cutoff": pathway.cutoff, "n_species": pathway.n_species, "generator": _generator(seed, "descriptors")}
+    descriptors = _built(descriptors_kind, own, "head.descriptors", offered)
+    order = list(PARTS.values())
+    parts = {}
+    for name, (kind, options) in sorted(
+        chosen.items(), key=lambda item: order.index(item[1][0]) if item[1][0] in order else len(order)
+    ):
+        offered = {"pathway": pathway, "descriptors": descriptors, "generator": _generator(seed, name)}
+        parts[name] = _built(kind, options, f"head.parts.{name}", offered)
+    read = any("descriptors" in inspect.signature(kind).parameters for kind, _ in chosen.values())
+    return ScalarPathway(parts, descriptors if read else None)
+
+
+def check_head(config: Mapping[str, Any]) -> None:
+    """Raise the ConfigError for an unknown part or option, or a value out of range; nothing is built."""
+    (kind, own), chosen = _chosen(config)
+    checked_settings(kind, own, "head.descriptors", _asked(kind, OFFERED_TO_DESCRIPTORS))
+    for name, (part, options) in chosen.items():
+        checked_settings(part, options, f"head.parts.{name}", _asked(part, OFFERED_TO_PARTS))
+
+
+def _chosen(
+    config: Mapping[str, Any],
+) -> tuple[tuple[type[Descriptors], dict[str, Any]], dict[str, tuple[type[PathwayPart], dict[str, Any]]]]:
+    """Class and options of the descriptors, and of every part by its name."""
     settings = read_settings(HeadSettings, config, "head")
     own = dict(settings.descriptors or {})
     named = own.pop("kind", "neighbourhood")
     kind = class_named(named, DESCRIPTORS, Descriptors, "head.descriptors: kind")  # type: ignore[type-abstract]
-    offered = {"cutoff": pathway.cutoff, "n_species": pathway.n_species, "generator": _generator(seed, "descriptors")}
-    descriptors = _built(kind, own, "head.descriptors", offered)
-
     options = {name: dict(given or {}) for name, given in (settings.parts or {}).items()}
-    kinds = {name: _part_class(name, given.pop("kind", name)) for name, given in options.items()}
-    order = list(PARTS.values())
-    parts = {}
-    for name in sorted(kinds, key=lambda name: order.index(kinds[name]) if kinds[name] in order else len(order)):
-        offered = {"pathway": pathway, "descriptors": descriptors, "generator": _generator(seed, name)}
-        parts[name] = _built(kinds[name], options[name], f"head.parts.{name}", offered)
-    read = any("descriptors" in inspect.signature(kind).parameters for kind in kinds.values())
-    return ScalarPathway(parts, descriptors if read else None)
+    return (kind, own), {name: (_part_class(name, given.pop("kind", name)), given) for name, given in options.items()}
 
 
 def _part_class(name: str, kind: Any) -> type[PathwayPart]:
@@ -85,8 +104,12 @@ def _part_class(name: str, kind: Any) -> type[PathwayPart]:
 
 def _built(kind: Callable[..., T], options: Mapping[str, Any], where: str, offered: Mapping[str, Any]) -> T:
     """Call ``kind`` with its options and with those of the ``offered`` arguments that it has a parameter for."""
-    asked = inspect.signature(kind).parameters
-    return read_settings(kind, options, where, {name: value for name, value in offered.items() if name in asked})
+    return read_settings(kind, options, where, {name: offered[name] for name in _asked(kind, offered)})
+
+
+def _asked(kind: Callable[..., Any], offered: Iterable[str]) -> list[str]:
+    """Those of the ``offered`` arguments that ``kind`` has a parameter for."""
+    return [name for name in offered if name in inspect.signature(kind).parameters]
 
 
 def _generator(seed: int, name: str) -> torch.Generator:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from ase.units import Bohr, Hartree
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
 from scalarpath.core.errors import DataError
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 COULOMB = Hartree * Bohr  # e^2 / (4 pi eps0), eV Å
 WIDTH = 1.25  # Å, of a charge. Beyond the usual cutoffs nothing is left of it: erfc(5 / (2^1/2 1.25)) / 5 = 1e-5

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
 from scalarpath.core.errors import DataError
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.coulomb import CoulombField
 from scalarpath.heads.linear import LinearPotential
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 # A frame's error of 1 meV per atom counts as one of 10 meV/Å in all its forces, or of 1 meV/Å^3 in all its stress.
 WEIGHTS = {"energy": 10.0, "forces": 1.0, "stress": 10.0}
@@ -23,7 +25,7 @@ MOST_FRAMES = 500  # to be passed: a few hundred coefficients gain nothing from 
 MOST_ATOMS = 20  # of a frame, evenly chosen, whose forces are fitted: every component costs a pass
 
 
-Frame = tuple[Data, EdgeGeometry, CoulombField | None]
+Frame = tuple["Data", EdgeGeometry, CoulombField | None]
 
 
 @dataclass(frozen=True)

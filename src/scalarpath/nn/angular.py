@@ -5,11 +5,15 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from e3nn import o3
 from torch import Tensor, nn
+
+from scalarpath.nn.irreps import irrep, irreps, wigner_3j
+
+if TYPE_CHECKING:
+    from e3nn import o3
 
 
 def block(l: int, start: int = 0) -> slice:  # noqa: E741
@@ -32,7 +36,7 @@ class SphericalHarmonics(nn.Module):
         gradient = torch.zeros(3, l_max**2, (l_max + 1) ** 2, dtype=torch.float64)
         for degree in range(1, l_max + 1):
             # the one coupling of Y_(l-1) and x that has degree l, scaled so that both sides agree at the pole
-            coupling = o3.wigner_3j(degree - 1, 1, degree, dtype=torch.float64)
+            coupling = wigner_3j(degree - 1, 1, degree)
             scale = degree * math.sqrt((2 * degree + 1) / (2 * degree - 1)) / coupling[degree - 1, 1, degree]
             gradient[:, block(degree - 1), block(degree)] = scale * coupling.transpose(0, 1)
         self.register_buffer("gradient", gradient, persistent=False)
@@ -69,7 +73,7 @@ def clebsch_gordan(l1: int, l2: int, l3: int) -> Tensor:
 
     The factor gives the output unit component variance for inputs that have it (e3nn's "component" normalisation).
     """
-    return math.sqrt(2 * l3 + 1) * o3.wigner_3j(l1, l2, l3, dtype=torch.float64)
+    return math.sqrt(2 * l3 + 1) * wigner_3j(l1, l2, l3)
 
 
 class Coupling(NamedTuple):
@@ -82,7 +86,7 @@ class Coupling(NamedTuple):
 
 def natural_irreps(l_max: int, channels: int = 1) -> o3.Irreps:
     """channels x (0e + 1o + 2e + ...) up to l_max."""
-    return o3.Irreps([(channels, (l, (-1) ** l)) for l in range(l_max + 1)])  # noqa: E741
+    return irreps([(channels, (l, (-1) ** l)) for l in range(l_max + 1)])  # noqa: E741
 
 
 def couplings(irreps_in: o3.Irreps, l_edge: int, targets: Sequence[o3.Irrep], parity: int = -1) -> list[Coupling]:
@@ -96,5 +100,5 @@ def couplings(irreps_in: o3.Irreps, l_edge: int, targets: Sequence[o3.Irrep], pa
         for target, ir_out in enumerate(targets)
         for source, (_, ir_in) in enumerate(irreps_in)
         for degree in range(l_edge + 1)
-        if ir_out in ir_in * o3.Irrep(degree, parity**degree)
+        if ir_out in ir_in * irrep(degree, parity**degree)
     ]

@@ -12,11 +12,11 @@ import torch
 from scalarpath.core.errors import CheckpointError, ConfigError, TrustError
 from scalarpath.core.files import put_in_place
 from scalarpath.core.imports import names_from_file
+from scalarpath.core.model_file import GIVE, file_of, require_file
 from scalarpath.potential.potential import Potential
 
 FORMAT = 1  # of the potential
 MODEL_FORMAT = 1  # of the file of an export, which holds facts beside the potential
-_GIVE = "give a checkpoint, a run directory, or a file that export.py has written"
 
 
 def to_checkpoint(potential: Potential) -> dict[str, Any]:
@@ -30,8 +30,7 @@ def read_checkpoint(path: Path, needs: Collection[str] = ()) -> dict[str, Any]:
 
     Raises CheckpointError when the file is missing, was damaged after it was written, or lacks a key.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist; {_GIVE}.")
+    require_file(path)
     try:
         with zipfile.ZipFile(path) as archive:  # torch stores a checksum with every record and never looks at it
             damaged = archive.testzip()
@@ -40,14 +39,14 @@ def read_checkpoint(path: Path, needs: Collection[str] = ()) -> dict[str, Any]:
     except Exception as error:
         raise CheckpointError(
             f"{path} is damaged or no checkpoint of scalarpath ({type(error).__name__}); copy the file again, or "
-            f"{_GIVE}."
+            f"{GIVE}."
         ) from error
     if damaged is not None:
         raise CheckpointError(f"{path} is damaged: {damaged} does not fit its checksum; copy the file again.")
     content = dict(content) if isinstance(content, Mapping) else {}
     for key in needs:
         if key not in content:
-            raise CheckpointError(f"{path} is no checkpoint of scalarpath (it lacks {key}); {_GIVE}.")
+            raise CheckpointError(f"{path} is no checkpoint of scalarpath (it lacks {key}); {GIVE}.")
     return content
 
 
@@ -69,12 +68,6 @@ def model_facts(path: str | Path) -> dict[str, Any]:
     return dict(content["facts"])
 
 
-def file_of(path: str | Path) -> Path:
-    """The file that holds the potential: ``path``, or the best checkpoint where it is a run directory."""
-    file = Path(path)
-    return file / "checkpoints" / "best.ckpt" if file.is_dir() else file
-
-
 def load_potential(path: str | Path, *, trust: Collection[str] = ()) -> Potential:
     """Potential from a checkpoint file, from the file of an export, or from the best checkpoint of a run directory.
 
@@ -87,7 +80,7 @@ def load_potential(path: str | Path, *, trust: Collection[str] = ()) -> Potentia
     _check_format(file, "file", content.get("model_format", MODEL_FORMAT), MODEL_FORMAT)
     content = content.get("potential", content)
     if not isinstance(content, Mapping) or not {"format", "config", "state_dict"} <= set(content):
-        raise CheckpointError(f"{file} is no checkpoint of scalarpath (it holds no potential); {_GIVE}.")
+        raise CheckpointError(f"{file} is no checkpoint of scalarpath (it holds no potential); {GIVE}.")
     _check_format(file, "checkpoint", content["format"], FORMAT)
     try:
         with names_from_file(file, trust):

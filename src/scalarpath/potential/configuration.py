@@ -12,17 +12,19 @@ from ase.data import chemical_symbols
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from scalarpath.backbones import Backbone, build_backbone
+from scalarpath.backbones import Backbone, build_backbone, check_backbone
 from scalarpath.backbones.interface import OF_THE_POTENTIAL, option_names
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.memory import memory_of_machine
-from scalarpath.core.settings import Cutoff, Positive, Range, checked, read_settings
-from scalarpath.heads import ScalarPathway, build_head
+from scalarpath.core.settings import Cutoff, Positive, Range, checked, checked_settings, read_settings
+from scalarpath.heads import ScalarPathway, build_head, check_head
 from scalarpath.heads.coulomb import FixedCharges
 from scalarpath.heads.linear import LinearPotential
 
 BYTES_PER_PARAMETER = 24  # in float32: itself, gradient, three moments of the optimizer, average
 _FACTORIES = (torch.randn, torch.rand, torch.empty, torch.zeros, torch.ones, torch.eye, torch.arange)
+
+OF_THE_LINEAR = ("n_species", "cutoff", "charged")  # arguments of LinearPotential that are no settings
 
 Charge = Annotated[float, Range(at_least=-9, at_most=9)]
 
@@ -88,6 +90,27 @@ def build_networks(config: Mapping[str, Any], seed: int = 0) -> tuple[Backbone, 
 
     Raises ConfigError for a change to an option that the backbone does not have, and for unknown or impossible options.
     """
+    backbone_options, head = _sections(config)
+    with _Allocations():
+        backbone = build_backbone(backbone_options, config["species"], float(config["cutoff"]), seed)
+        return backbone, build_head(head, backbone.pathway, seed)
+
+
+def check_options(config: Mapping[str, Any]) -> None:
+    """Raise the ConfigError for options of backbone and head that are unknown, of a wrong type or out of range.
+
+    Nothing is built, which takes longer and finds what does not fit together.
+    """
+    backbone, head = _sections(config)
+    head.pop("widen", None)
+    check_backbone(backbone)
+    check_head(head)
+    if config["head"].get("linear") is not None:
+        checked_settings(LinearPotential, _linear_options(config)[0], "head.linear", OF_THE_LINEAR)
+
+
+def _sections(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The section of the backbone, with the changes of the arm, and the one of the head without its linear part."""
     head, options = dict(config["head"]), config["backbone"]
     head.pop("linear", None)  # see build_linear
     changes = checked(head.pop("backbone", None), dict[str, Any] | None, "head.backbone") or {}
@@ -97,9 +120,7 @@ def build_networks(config: Mapping[str, Any], seed: int = 0) -> tuple[Backbone, 
                 f"head '{head.get('name')}' sets backbone.{name}, which backbone '{options.get('kind')}' does not "
                 "have; use this head with a backbone that has it."
             )
-    with _Allocations():
-        backbone = build_backbone({**options, **changes}, config["species"], float(config["cutoff"]), seed)
-        return backbone, build_head(head, backbone.pathway, seed)
+    return {**options, **changes}, head
 
 
 def build_linear(config: Mapping[str, Any]) -> tuple[LinearPotential | None, FixedCharges | None]:
@@ -107,20 +128,24 @@ def build_linear(config: Mapping[str, Any]) -> tuple[LinearPotential | None, Fix
 
     Raises ConfigError for an unknown or impossible option.
     """
-    section = config["head"].get("linear")
-    if section is None:
+    if config["head"].get("linear") is None:
         return None, None
-    options = checked(section, dict[str, Any], "head.linear")
-    charges = checked(options.pop("charges", None), dict[str, Charge] | None, "head.linear.charges")
+    options, charges = _linear_options(config)
     symbols = [chemical_symbols[z] for z in config["species"]]
     missing = sorted(set(symbols) - set(charges)) if charges is not None else []
     if missing:
         raise ConfigError(f"head.linear.charges has no charge for {missing[0]}; give one for each of {symbols}.")
-    given = {"n_species": len(symbols), "cutoff": float(config["cutoff"]), "charged": charges is not None}
+    given = dict(zip(OF_THE_LINEAR, (len(symbols), float(config["cutoff"]), charges is not None), strict=True))
     linear = read_settings(LinearPotential, options, "head.linear", given)
     if charges is None:
         return linear, None
     return linear, FixedCharges(torch.tensor([charges[symbol] for symbol in symbols], dtype=torch.float64))
+
+
+def _linear_options(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, float] | None]:
+    """Options of the linear potential, and charges by symbol."""
+    options = checked(config["head"]["linear"], dict[str, Any], "head.linear")
+    return options, checked(options.pop("charges", None), dict[str, Charge] | None, "head.linear.charges")
 
 
 class _Allocations(TorchFunctionMode):

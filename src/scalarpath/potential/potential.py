@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from ase.data import atomic_numbers
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.settings import WHOLE, read_settings
@@ -21,6 +20,9 @@ from scalarpath.potential.device import usable_device
 from scalarpath.potential.parts import freeze, parts_of
 from scalarpath.potential.widening import NEIGHBOURS, check_widening, resolved
 from scalarpath.potential.zbl import ZBL
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 SMALLEST_SHARE = 1e-3  # of the energy scale, that a perfect linear potential leaves for the network
 

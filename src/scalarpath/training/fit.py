@@ -14,7 +14,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 
-from scalarpath.core.errors import ConfigError
 from scalarpath.core.stopwatch import WATCH
 from scalarpath.potential import read_checkpoint
 from scalarpath.potential.backend import PotentialBackend
@@ -35,6 +34,7 @@ from scalarpath.training.callbacks.padding import UnlabelledPadding
 from scalarpath.training.callbacks.progress import Progress
 from scalarpath.training.callbacks.run_status import RunStatus
 from scalarpath.training.callbacks.step_timer import StepTimer
+from scalarpath.training.checks import check_accelerator
 from scalarpath.training.ema import Ema
 from scalarpath.training.launch import source_of_processes
 from scalarpath.training.losses import WeightedLoss
@@ -119,15 +119,6 @@ def _callbacks(job: Job, directory: RunDirectory) -> dict[str, Any]:
         "checkpoint": BestAndLast(section.checkpoint, directory.checkpoints),
     }
     return {name: callback for name, callback in chosen.items() if callback is not None}
-
-
-def check_accelerator(settings: TrainerSettings) -> None:
-    """Raise ConfigError where there are not as many GPUs as are asked for."""
-    if settings.accelerator == "gpu" and settings.devices > torch.cuda.device_count():
-        raise ConfigError(
-            f"trainer asks for {settings.devices} GPU(s) but {torch.cuda.device_count()} can be used; take trainer=cpu "
-            "or lower trainer.devices."
-        )
 
 
 def _trainer(settings: TrainerSettings, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:

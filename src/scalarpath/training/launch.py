@@ -22,15 +22,8 @@ _BY_HAND = ("MASTER_ADDR", "NODE_RANK")  # what Lightning reads where the comman
 def check_launch(settings: TrainerSettings) -> None:
     """Raise ConfigError for processes that cannot come.
 
-    These are more than the machine has cores, nodes that nothing has started, and another number of processes than a
-    launcher has started.
+    These are nodes that nothing has started, and another number of processes than a launcher has started.
     """
-    cores = os.cpu_count() or 1
-    if settings.accelerator != "gpu" and settings.devices > cores:
-        raise ConfigError(
-            f"trainer.devices={settings.devices} asks for as many processes, but this machine has {cores} cores; "
-            f"take {cores} or fewer."
-        )
     started = any(launcher.detect() for launcher in _LAUNCHERS) or all(name in os.environ for name in _BY_HAND)
     if settings.num_nodes > 1 and not started:
         raise ConfigError(

@@ -34,8 +34,9 @@ from scalarpath.runs.processes import shared_directory
 from scalarpath.runs.provenance import provenance
 from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import RunDirectory
+from scalarpath.training.checks import check_accelerator, check_cores
 from scalarpath.training.evaluation import errors_by_part
-from scalarpath.training.fit import FitResult, check_accelerator, fit
+from scalarpath.training.fit import FitResult, fit
 from scalarpath.training.frame_errors import FrameErrors
 from scalarpath.training.launch import check_launch
 from scalarpath.training.loggers import build_loggers, finish_loggers, log_figures
@@ -60,6 +61,7 @@ def run(job: Job, *, resume: Path | None = None, trust: Collection[str] = (), un
 def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
     started = time.perf_counter()
     phase("settings")
+    check_cores(job.trainer)
     check_launch(job.trainer)
     if job.artifacts is not None:
         from scalarpath.evaluation.command import bench_of_training, measure_trained  # here: others need no phonopy

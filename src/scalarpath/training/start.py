@@ -13,9 +13,9 @@ from rich.console import Console
 from torch_geometric.data import Batch
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.model_file import file_of
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential
-from scalarpath.potential.checkpoint import file_of
 from scalarpath.potential.starting import start_from
 from scalarpath.runs.job import Job
 from scalarpath.runs.ranks import is_first_process

@@ -48,7 +48,7 @@ def run(settings: BenchmarkSettings) -> list[dict[str, Any]]:
     """
     console = table_console()
     composed = {name: _composed(name) for name in settings.accuracy.backbones}
-    found, left_out = environments(asdict(settings.peers), "accuracy")
+    found, left_out = environments(asdict(settings.peers))
     arms = _arms(settings, {name: config["backbone"]["kind"] for name, config in composed.items()}, found)
     for line in left_out:
         console.print(line, highlight=False)

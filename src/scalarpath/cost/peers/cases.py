@@ -68,14 +68,16 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 COMPILING = ("nequip", "allegro")  # peers with a compile mode of their own for training, and with AOTInductor
 STEPS = ("inference", "train")
 MODES = {"eager": STEPS, "compiled": STEPS, "both_compiled": STEPS, "aotinductor": ("inference",)}  # and their steps
+KERNELS = "kernels"  # the mode of suite=gpu alone
 
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison: a model (key of MODELS), structures, precision, threads, mode.
+    """One comparison: a model (key of MODELS), structures, precision, threads, mode, device of torch.
 
     mode: eager | compiled (the peer in its compile mode) | both_compiled (scalarpath compiled, the peer in its compile
-    mode if it has one) | aotinductor (the peer as its users run inference: exported ahead of time).
+    mode if it has one) | aotinductor (the peer as its users run inference: exported ahead of time) | kernels (the peer
+    with the GPU kernels that its package offers).
     """
 
     model: str
@@ -83,6 +85,7 @@ class Case:
     dtype: str
     threads: int
     mode: str = "eager"
+    device: str = "cpu"
 
     @property
     def kind(self) -> str:
@@ -91,14 +94,16 @@ class Case:
 
     @property
     def peer_mode(self) -> str:
-        """What the peer does: eager, compiled or aotinductor."""
+        """What the peer does: eager, compiled, aotinductor or kernels."""
+        if self.mode == KERNELS:
+            return self.mode
         mode = "compiled" if self.mode == "both_compiled" else self.mode
         return mode if self.kind in COMPILING else "eager"
 
     @property
     def steps(self) -> tuple[str, ...]:
         """The steps that are timed: inference, train."""
-        return MODES[self.mode]
+        return MODES.get(self.mode, STEPS)
 
     def __str__(self) -> str:
         return f"{self.model} {self.structure} {self.dtype} x{self.threads} {self.mode}"

@@ -94,6 +94,7 @@ def _request(case: Case, frames: list[Atoms], folder: Path) -> dict[str, Any]:
         "periodic": bool(structures["periodic"].all()),
         "dtype": case.dtype,
         "threads": case.threads,
+        "device": case.device,
         "peer_mode": case.peer_mode,
         "compiled_native": case.mode == "both_compiled",
         "seed": SEED,

@@ -33,18 +33,12 @@ class Environment:
     versions: Mapping[str, str]
 
 
-def environments(pythons: Mapping[str, str | None], suite: str = "peers") -> tuple[dict[str, Environment], list[str]]:
+def environments(pythons: Mapping[str, str | None]) -> tuple[dict[str, Environment], list[str]]:
     """Environment of every kind of model that can run, and one line for every kind that is left out.
 
-    ``pythons``: executables by setting (mace, nequip). Raises ConfigError when none is given, for an executable that
-    does not run, and for an environment without the package it is given for.
+    ``pythons``: executables by setting (mace, nequip). Raises ConfigError for an executable that does not run, and for
+    an environment without the package it is given for.
     """
-    if not any(pythons.values()):
-        raise ConfigError(
-            f"suite={suite}: no peer is given; make an environment for one (python -m venv PEER && PEER/bin/pip "
-            "install mace-torch, or nequip nequip-allegro) and set peers.mace=PEER/bin/python or "
-            "peers.nequip=PEER/bin/python."
-        )
     probed = {setting: probe(setting, python) for setting, python in pythons.items() if python}
     found, left_out = {}, []
     for kind, setting in SETTING.items():

@@ -6,8 +6,9 @@ import functools
 import itertools
 
 import torch
-from e3nn import o3
 from torch import Tensor
+
+from scalarpath.nn.irreps import irrep, wigner_3j
 
 # (l_out, l_left, l_right) for which e3nn 0.4.4, which mace-torch pins, has the other sign than e3nn 0.6 (all with
 # degrees of at most three to the right and of the output). With them the couplings are upstream's own, column by
@@ -23,11 +24,11 @@ def coupling_tensor(l_max: int, l_out: int, nu: int) -> Tensor:
     intermediate irrep after every step and none is dropped, which is upstream MACE's order (its use_reduced_cg=False).
     For nu = 4 only natural-parity intermediates are kept, as upstream does.
     """
-    factors = [o3.Irrep(degree, (-1) ** degree) for degree in range(l_max + 1)]
+    factors = [irrep(degree, (-1) ** degree) for degree in range(l_max + 1)]
     size = (l_max + 1) ** 2
     eye = torch.eye(size, dtype=torch.float64)
     paths = [(ir, eye[ir.l**2 : (ir.l + 1) ** 2]) for ir in factors]
-    wanted = o3.Irrep(l_out, (-1) ** l_out)
+    wanted = irrep(l_out, (-1) ** l_out)
     for step in range(nu - 1):
         extended = []
         for left, tensor in paths:
@@ -39,7 +40,7 @@ def coupling_tensor(l_max: int, l_out: int, nu: int) -> Tensor:
                         continue
                     degrees = (out.l, left.l, right.l)
                     sign = -1.0 if degrees in FLIPPED_W3J else 1.0
-                    w3j = o3.wigner_3j(*degrees, dtype=torch.float64) * (sign * out.dim**0.5)
+                    w3j = wigner_3j(*degrees) * (sign * out.dim**0.5)
                     grown = torch.zeros(out.dim, *tensor.shape[1:], size, dtype=torch.float64)
                     grown[..., right.l**2 : (right.l + 1) ** 2] = torch.einsum("olr,l...->o...r", w3j, tensor)
                     extended.append((out, grown))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from e3nn import o3
 from torch import Tensor, nn
 
 from scalarpath.graph.geometry import EdgeGeometry
@@ -17,6 +17,9 @@ from scalarpath.nn.convolution.weighted_neighbour_sum import weighted_neighbour_
 from scalarpath.nn.cpu.choice import with_cpu_kernel
 from scalarpath.nn.cpu.couplings import CoupledPath, CouplingPlan
 from scalarpath.nn.cpu.weighted_neighbour_sum import Plan, kernel_messages
+
+if TYPE_CHECKING:
+    from e3nn import o3
 
 
 class ChannelwiseConvolution(nn.Module):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from e3nn import o3
 from torch import Tensor, nn
 
 from scalarpath.nn.angular import block, clebsch_gordan, couplings
+from scalarpath.nn.irreps import irreps
 from scalarpath.nn.mlp import unit_uniform
+
+if TYPE_CHECKING:
+    from e3nn import o3
 
 
 class EdgeTensorProduct(nn.Module):
@@ -31,9 +35,9 @@ class EdgeTensorProduct(nn.Module):
         generator: torch.Generator,
     ):
         super().__init__()
-        paths = couplings(o3.Irreps([(1, ir) for ir in irreps_in]), l_edge, irreps_out)
-        where_in, where_out = (o3.Irreps([(1, ir) for ir in irreps]).slices() for irreps in (irreps_in, irreps_out))
-        self.size_in, self.size_out = (sum(ir.dim for ir in irreps) for irreps in (irreps_in, irreps_out))
+        paths = couplings(irreps([(1, ir) for ir in irreps_in]), l_edge, irreps_out)
+        where_in, where_out = (irreps([(1, ir) for ir in side]).slices() for side in (irreps_in, irreps_out))
+        self.size_in, self.size_out = (sum(ir.dim for ir in side) for side in (irreps_in, irreps_out))
         tensors = torch.zeros(len(paths), (l_edge + 1) ** 2, self.size_in, self.size_out, dtype=torch.float64)
         for p, (source, l2, target) in enumerate(paths):
             coupling = clebsch_gordan(irreps_in[source].l, l2, irreps_out[target].l)

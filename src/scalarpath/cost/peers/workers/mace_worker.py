@@ -1,4 +1,4 @@
-"""Worker of mace-torch: ScaleShiftMACE, eager, with the e3nn kernels that are its default."""
+"""Worker of mace-torch: ScaleShiftMACE, eager, with the e3nn kernels that are its default, or cuequivariance's."""
 
 from __future__ import annotations
 
@@ -18,12 +18,17 @@ class MACEModel:
     """The model of a request on its structures."""
 
     def __init__(self, request: dict[str, Any]):
-        self.dtype = getattr(torch, request["dtype"])
+        self.device, self.dtype = torch.device(request["device"]), getattr(torch, request["dtype"])
         torch.set_default_dtype(self.dtype)
         torch.manual_seed(request["seed"])
         self.model = _build(request["hyperparameters"])
         save_weights(self.model, request["weights"])
-        self.data = _batch(request, self.dtype)
+        self.model = self.model.to(self.device)
+        if request["peer_mode"] == "kernels":
+            from mace.cli.convert_e3nn_cueq import run
+
+            self.model = run(self.model, device=self.device.type, return_model=True)
+        self.data = {key: value.to(self.device) for key, value in _batch(request, self.dtype).items()}
         self.periodic = request["periodic"]
         self.edges = self.data["edge_index"].shape[1]
 

@@ -19,8 +19,9 @@ class NativeModel:
     """The imported model of a request on its structures."""
 
     def __init__(self, request: dict[str, Any]):
+        self.device = torch.device(request["device"])
         with np.load(request["weights"]) as arrays:
-            self.potential = from_upstream(request["kind"], dict(arrays), request["hyperparameters"])
+            self.potential = from_upstream(request["kind"], dict(arrays), request["hyperparameters"]).to(self.device)
         self.batch = collate(
             [
                 AtomicGraph.from_atoms(
@@ -28,7 +29,7 @@ class NativeModel:
                 )
                 for f in frames(request["structures"])
             ]
-        )
+        ).to(self.device)
         self.predictor = CompiledPotential(self.potential) if request["compiled_native"] else self.potential
         self.periodic = request["periodic"]
         self.edges = self.batch.edge_index.shape[1]

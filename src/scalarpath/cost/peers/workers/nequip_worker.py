@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from nequip.data import AtomicDataDict, compute_neighborlist_, from_dict
 from nequip.model.inference_models import load_compiled_model
+from nequip.model.modify_utils import modify
 from nequip.scripts._compile_utils import COMPILE_TARGET_DICT
 from nequip.utils.aot import aot_export_model
 from nequip.utils.aoti_metadata import NEQUIP_AOTI_INPUTS_KEY, NEQUIP_AOTI_OUTPUTS_KEY, serialize_aoti_keys
@@ -27,14 +29,18 @@ class FrameworkModel:
 
     def __init__(self, request: dict[str, Any]):
         set_global_state()
-        mode = request["peer_mode"]
+        mode, self.device = request["peer_mode"], torch.device(request["device"])
         self.modules = {"train": _build(request)}
         save_weights(self.modules["train"], request["weights"])
         self.data = _batch(request)
-        if mode == "eager":
+        if mode in ("eager", "kernels"):
             self.modules["inference"] = self.modules["train"]
         else:
             self.modules["inference"] = _build(request) if mode == "compiled" else _exported(request, self.data)
+        if mode == "kernels":
+            modify(self.modules["train"], [{"modifier": _kernels(request["kind"])}])
+        self.modules = {kind: module.to(self.device) for kind, module in self.modules.items()}
+        self.data = {key: value.to(self.device) for key, value in self.data.items()}
         self.periodic = request["periodic"]
         self.edges = self.data[AtomicDataDict.EDGE_INDEX_KEY].shape[1]
 
@@ -47,6 +53,13 @@ class FrameworkModel:
         out = self.modules[kind](self.data.copy())
         named = {"energy": out[AtomicDataDict.TOTAL_ENERGY_KEY].flatten(), "forces": out[AtomicDataDict.FORCE_KEY]}
         return {**named, "stress": out[AtomicDataDict.STRESS_KEY]} if self.periodic else named
+
+
+def _kernels(kind: str) -> str:
+    """The modifier that puts GPU kernels into a model, by what is installed here."""
+    if kind == "allegro":
+        return "enable_CuEquivarianceContracter"
+    return "enable_OpenEquivariance" if find_spec("openequivariance") else "enable_CuEquivariance"
 
 
 def _build(request: dict[str, Any]) -> torch.nn.Module:

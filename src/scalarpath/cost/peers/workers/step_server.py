@@ -28,6 +28,7 @@ class Model(Protocol):
     """What a worker script gives to ``serve``; ``kind`` is inference or train."""
 
     edges: int
+    device: torch.device
 
     def predict(self, kind: str) -> dict[str, Tensor]:
         """Energy [G], forces [N, 3] and, where periodic, stress [G, 3, 3]; differentiable for kind train."""
@@ -49,27 +50,41 @@ class Steps:
         """Seconds of the second of two steps; a change of mode beforehand is not counted.
 
         The first follows a step of the other process, whose data fills the caches and whose idle threads still spin.
-        With one thread, those that the processor worked on it: what else the machine does then counts less.
+        With one thread, those that the processor worked on it: what else the machine does then counts less. On a GPU,
+        those until it has done its work.
         """
-        step = self._step(kind)
-        clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+        step, gpu = self._step(kind), self.model.device.type == "cuda"
+        clock = time.process_time if torch.get_num_threads() == 1 and not gpu else time.perf_counter
         step()
+        self._wait()
         start = clock()
         step()
+        self._wait()
         return clock() - start
+
+    def _wait(self) -> None:
+        if self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)
 
     def predict(self) -> dict[str, np.ndarray]:
         """Predictions of the inference step."""
         self._step("inference")()
-        return {key: value.detach().double().numpy() for key, value in self.model.predict("inference").items()}
+        return {key: value.detach().double().cpu().numpy() for key, value in self.model.predict("inference").items()}
 
     def memory(self) -> dict[str, float] | None:
-        """Resident memory (MB) before a training step and its peak during one, after a first one; None off Linux.
+        """Memory (MB) before a training step and its peak during one, after a first one: resident, or of the GPU.
 
-        The high-water mark is reset in between: building the model may have needed more than the step.
+        The high-water mark is reset in between: building the model may have needed more than the step. None off Linux.
         """
         self._step("train")()
         gc.collect()
+        if self.model.device.type == "cuda":
+            self._wait()
+            torch.cuda.reset_peak_memory_stats(self.model.device)
+            held = torch.cuda.memory_allocated(self.model.device)
+            self._step("train")()
+            self._wait()
+            return {"before_MB": held / 2**20, "peak_MB": torch.cuda.max_memory_allocated(self.model.device) / 2**20}
         try:
             ctypes.CDLL(None).malloc_trim(0)
             (PROCESS / "clear_refs").write_text("5")
@@ -144,7 +159,7 @@ def frames(path: str) -> list[dict[str, np.ndarray]]:
 
 def save_weights(module: torch.nn.Module, path: str) -> None:
     """The state dict as arrays."""
-    np.savez(path, **{key: value.numpy() for key, value in module.state_dict().items()})
+    np.savez(path, **{key: value.cpu().numpy() for key, value in module.state_dict().items()})
 
 
 def _resident(field: str) -> float:
