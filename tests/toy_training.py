@@ -106,7 +106,7 @@ def in_batches(graphs: list[AtomicGraph], size: int) -> list[Any]:
     return [collate(graphs[start : start + size]) for start in range(0, len(graphs), size)]
 
 
-def toy_config(**changes: dict[str, Any]) -> dict[str, Any]:
+def toy_config(**changes: Any) -> dict[str, Any]:
     """A complete plain configuration of a short, silent fit; ``changes`` update its sections."""
     config: dict[str, Any] = {
         "data": {"name": "toy", "path": "toy.extxyz"},
@@ -134,11 +134,14 @@ def toy_config(**changes: dict[str, Any]) -> dict[str, Any]:
         },
     }  # fmt: skip
     for section, values in changes.items():
-        config[section].update(values)
+        if isinstance(values, dict):
+            config[section].update(values)
+        else:
+            config[section] = values
     return config
 
 
-def toy_job(**changes: dict[str, Any]) -> Job:
+def toy_job(**changes: Any) -> Job:
     return Job.read(toy_config(**changes))
 
 

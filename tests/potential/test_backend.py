@@ -10,6 +10,7 @@ from scalarpath.core.errors import TrainingError
 from scalarpath.heads.descriptors import NeighbourhoodDescriptors
 from scalarpath.potential import backend as module
 from scalarpath.potential.backend import verify
+from scalarpath.potential.parts import freeze
 
 GRAPH = batch_of(quartz_like(), silanol())
 
@@ -60,6 +61,14 @@ def test_a_potential_that_draws_random_numbers_agrees_with_itself(monkeypatch):
     assert not torch.allclose(once, again)  # or agreement would say nothing
     verify(backend, GRAPH, loss, forces=True, stress=True)
     assert backend.calls == 2  # for training and for validation
+
+
+def test_what_is_frozen_has_no_gradient_to_compare():
+    potential = make_potential("panpgs", kind="mace", dtype="float64").train()
+    freeze(potential.parts(), ["embedding", "layer_1"])
+    verify(Itself(potential), GRAPH, loss, forces=True, stress=True)
+    with pytest.raises(TrainingError, match="differs from that of the plain potential"):
+        verify(Itself(potential, 1.001), GRAPH, loss, forces=True, stress=True)
 
 
 def test_this_is_not_so_unless_the_state_is_put_back(monkeypatch):

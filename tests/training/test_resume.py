@@ -12,6 +12,7 @@ from interrupted_training import TIMES, CutOffAt, CutOffError, assert_same, with
 from toy_training import ToyData, ToyPotential, new_directory, toy_job
 
 from scalarpath.core.errors import CheckpointError
+from scalarpath.potential.parts import freeze
 from scalarpath.training.fit import fit
 
 
@@ -34,6 +35,13 @@ class HookCounter(pl.Callback):
 def rows(directory) -> list[dict[str, str]]:
     with (directory.path / "metrics.csv").open(newline="") as file:
         return [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)]
+
+
+def potential(frozen: list[str]) -> ToyPotential:
+    """The toy, with parts frozen as a training does it."""
+    toy = ToyPotential()
+    freeze(toy.parts(), frozen)
+    return toy
 
 
 PLATEAU = {
@@ -61,22 +69,29 @@ STAGE_TWO = {"stage_two": {"start": 0.5, "energy": 100.0, "forces": 1.0, "stress
         {"optimizer": SOAP},
         {"optimizer": MUON},
         SCHEDULE_FREE,
+        {"depth_factor": 0.5, "frozen": ["layer_1"], "optimizer": SOAP},
+        {"depth_factor": 0.5, "optimizer": MUON},
+        SCHEDULE_FREE | {"depth_factor": 0.5, "frozen": ["head"]},
     ],
-    ids=["cosine", "plateau+stage_two", "no_ema", "accumulate", "clip", "soap", "muon", "schedule_free"],
-)
+    ids=[
+        "cosine", "plateau+stage_two", "no_ema", "accumulate", "clip", "soap", "muon", "schedule_free", "soap+frozen",
+        "muon+depth", "schedule_free+frozen",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("cut", [1, 3])
 def test_resuming_after_a_crash_gives_the_same_run_bit_by_bit(tmp_path: Path, monkeypatch, changes, cut: int) -> None:
     trainer = {"max_epochs": 5, **changes.get("trainer", {})}
     settings = toy_job(**{**changes, "trainer": trainer})
+    frozen = changes.get("frozen", [])
     whole, cut_off = new_directory(tmp_path / "whole"), new_directory(tmp_path / "cut")
-    expected = fit(ToyPotential(), ToyData(), settings, whole, [])
+    expected = fit(potential(frozen), ToyData(), settings, whole, [])
     with monkeypatch.context() as patch:
         with_extra_callback(patch, CutOffAt(cut))
         with pytest.raises(CutOffError):
-            fit(ToyPotential(), ToyData(), settings, cut_off, [])
+            fit(potential(frozen), ToyData(), settings, cut_off, [])
     counter = HookCounter()
     with_extra_callback(monkeypatch, counter)
-    result = fit(ToyPotential(), ToyData(), settings, cut_off, [], resume=True)
+    result = fit(potential(frozen), ToyData(), settings, cut_off, [], resume=True)
 
     assert (result.best_epoch, result.best_value) == (expected.best_epoch, expected.best_value)
     assert rows(cut_off) == rows(whole)
