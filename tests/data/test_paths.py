@@ -97,3 +97,13 @@ def test_the_hash_does_not_depend_on_where_files_lie(three, settings, tmp_path):
     joined = tmp_path / "one.extxyz"
     joined.write_text("".join((moved / f"{name}.extxyz").read_text() for name in ("a1", "a2", "a10")))
     assert data_hash(str(joined), cache=False) == expected
+
+
+def test_files_of_one_name_are_listed_with_their_folders(make_silicon, write, tmp_path):
+    for number in range(3):
+        (tmp_path / f"run{number}").mkdir()
+        write(make_silicon(2), f"run{number}/frames.extxyz")
+    notes: list[str] = []
+    sources(str(tmp_path / "run*" / "frames.extxyz"), notes, "path")
+    assert "run0/frames.extxyz, " in notes[0]
+    assert "run2/frames.extxyz) read" in notes[0]

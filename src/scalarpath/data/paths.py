@@ -98,7 +98,8 @@ def _note(where: Path, taken: list[Path], left: list[Path], notes: list[str]) ->
 
 
 def _listed(files: list[Path]) -> str:
-    names = ", ".join(file.name for file in files[:SHOWN])
+    alike = len({file.name for file in files}) < len(files)  # as vasprun.xml in a folder for every run
+    names = ", ".join(str(file) if alike else file.name for file in files[:SHOWN])
     more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
     return f"{len(files)} {'file' if len(files) == 1 else 'files'} ({names}{more})"
 
