@@ -118,7 +118,7 @@ def import_py(*overrides: str) -> None:
     [
         (["kind=mace"], "only mace-torch can open its files; .* set python=PEER/bin/python"),
         (["kind=sevennet", "head_name=pbe"], "head_name is for kind=mace; leave it out with kind=sevennet"),
-        (["kind=sevennet", "python=python3"], "python is for kind=mace"),
+        (["kind=sevennet", "python=python3"], "python is for kind=mace and nequip and allegro"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(overrides, complaint, tmp_path):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,10 @@ import torch
 from torch import Tensor
 
 from scalarpath.core.errors import UpstreamError
-from scalarpath.core.interpreters import last_line, run_python
 from scalarpath.core.settings import nearest
+from scalarpath.upstream.peer_file import Opener
 
-WORKER = Path(__file__).parent / "workers" / "mace_worker.py"
-PACKAGE = "mace-torch"
+OPENER = Opener("mace-torch", "mace", "mace_worker.py", "a .model that mace_run_train has written")
 CLASSES = ("MACE", "ScaleShiftMACE")
 PARTS = {
     *CLASSES,
@@ -57,27 +54,12 @@ def read_mace(
     in it; ``head``: which of several. Raises ConfigError for a python that is none, UpstreamError where the file is
     missing or unreadable there, has parts without native equivalent, or another choice of heads.
     """
-    if not path.is_file():
-        raise UpstreamError(f"{path} does not exist; give a .model that mace_run_train has written.")
-    with tempfile.TemporaryDirectory() as folder:
-        _unpickle(path, python, Path(folder))
-        content = json.loads((Path(folder) / "model.json").read_text())
-        check_parts(content, path)
-        state = torch.load(Path(folder) / "weights.pt", map_location="cpu", weights_only=True)
-    state = {name: value.to(dtype) if value.is_floating_point() else value for name, value in state.items()}
+    content, state = OPENER.opened(path, python, dtype)
+    check_parts(content, path)
     try:
         return select_head(state, content["hyperparameters"], head)
     except UpstreamError as error:
         raise UpstreamError(f"{path}: {error}") from None
-
-
-def _unpickle(path: Path, python: str, folder: Path) -> None:
-    result = run_python("python", python, PACKAGE, str(WORKER), str(path.absolute()), str(folder))
-    last = last_line(result)
-    if last.startswith("ModuleNotFoundError: No module named 'mace'"):
-        raise UpstreamError(f"python = {python} has no {PACKAGE}; install it there: {python} -m pip install {PACKAGE}.")
-    if result.returncode != 0 or not (folder / "model.json").is_file():
-        raise UpstreamError(f"{path} is no model that the {PACKAGE} of {python} can read ({last}).")
 
 
 def check_parts(content: Mapping[str, Any], path: Path) -> None:

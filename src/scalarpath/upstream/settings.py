@@ -15,8 +15,12 @@ from scalarpath.runs.job import plain_config
 READERS = {
     "sevennet": "scalarpath.upstream.sevennet_file:read_sevennet",
     "mace": "scalarpath.upstream.mace_file:read_mace",
+    "nequip": "scalarpath.upstream.nequip_file:read_nequip",
+    "allegro": "scalarpath.upstream.nequip_file:read_allegro",
 }
 """By kind: what reads the file of another package, without running here anything that is in it."""
+OPENED_BY = {"mace": "mace-torch", "nequip": "nequip", "allegro": "nequip-allegro"}
+"""The package that alone can open the files of a kind."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,15 @@ class ImportSettings:
         ):
             if getattr(self, name) is None:
                 raise ConfigError(f"give {name}={meaning}.")
-        if self.kind == "mace" and self.python is None:
+        package = OPENED_BY.get(str(self.kind))
+        if package is not None and self.python is None:
             raise ConfigError(
-                "kind=mace: only mace-torch can open its files; make an environment for it (python -m venv PEER && "
-                "PEER/bin/pip install mace-torch) and set python=PEER/bin/python."
+                f"kind={self.kind}: only {package} can open its files; make an environment for it (python -m venv PEER "
+                f"&& PEER/bin/pip install {package}) and set python=PEER/bin/python."
             )
-        for name in ("python", "head_name"):
-            if self.kind != "mace" and getattr(self, name) is not None:
-                raise ConfigError(f"{name} is for kind=mace; leave it out with kind={self.kind}.")
+        for name, kinds in (("python", list(OPENED_BY)), ("head_name", ["mace"])):
+            if self.kind not in kinds and getattr(self, name) is not None:
+                raise ConfigError(f"{name} is for kind={' and '.join(kinds)}; leave it out with kind={self.kind}.")
 
         if self.output is not None and Path(self.output).exists():
             raise ConfigError(f"output = {self.output} is there already; choose another name, or remove it.")
@@ -58,4 +63,5 @@ class ImportSettings:
     @property
     def options(self) -> dict[str, str | None]:
         """What the reader of this kind takes besides file and dtype."""
-        return {"python": self.python, "head": self.head_name} if self.kind == "mace" else {}
+        options = {"python": self.python} if self.kind in OPENED_BY else {}
+        return options | {"head": self.head_name} if self.kind == "mace" else options

@@ -1,0 +1,54 @@
+"""Files of other packages that are pickles: a process of an environment with the package opens them."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalarpath.core.errors import UpstreamError
+from scalarpath.core.interpreters import last_line, run_python
+
+WORKERS = Path(__file__).parent / "workers"
+
+
+@dataclass(frozen=True)
+class Opener:
+    """What opens the files of a package there: the name of the package in pip, its ``module``, and the script, which
+    writes model.json and weights.pt. ``file``: what the package calls such a file."""
+
+    package: str
+    module: str
+    script: str
+    file: str
+
+    def opened(self, path: Path, python: str, dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Content of model.json and, in ``dtype``, of weights.pt, empty where the script wrote none.
+
+        Code that stands in the file is run, by ``python``. Raises ConfigError for a python that is none, UpstreamError
+        where the file is missing or unreadable there.
+        """
+        if not path.is_file():
+            raise UpstreamError(f"{path} does not exist; give {self.file}.")
+        with tempfile.TemporaryDirectory() as folder:
+            result = run_python(
+                "python", python, self.package, str(WORKERS / self.script), str(path.absolute()), folder
+            )
+            last, written = last_line(result), Path(folder)
+            if last.startswith(f"ModuleNotFoundError: No module named '{self.module}'"):
+                raise UpstreamError(
+                    f"python = {python} has no {self.package}; install it there: {python} -m pip install "
+                    f"{self.package}."
+                )
+            if result.returncode != 0 or not (written / "model.json").is_file():
+                raise UpstreamError(f"{path} is no model that the {self.package} of {python} can read ({last}).")
+            content = json.loads((written / "model.json").read_text())
+            state = {}
+            if (written / "weights.pt").is_file():
+                state = torch.load(written / "weights.pt", map_location="cpu", weights_only=True)
+        return content, {name: value.to(dtype) if value.is_floating_point() else value for name, value in state.items()}
