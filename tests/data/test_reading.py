@@ -66,6 +66,13 @@ def test_slice_without_frames_is_refused(write, make_silicon):
         list(read_frames(write(make_silicon(2)), "5:"))
 
 
+def test_a_text_that_ase_takes_for_an_empty_file_of_structures_is_refused(tmp_path):
+    notes = tmp_path / "SOURCE.md"
+    notes.write_text("# Where the frames come from\n")
+    with pytest.raises(DataError, match="SOURCE.md holds no frame that ASE can read"):
+        list(read_frames(notes))
+
+
 @pytest.mark.parametrize("limit", [100, 2**26])
 def test_stored_frames_are_those_that_were_read_in_any_order(write, make_silicon, monkeypatch, limit):
     monkeypatch.setattr(lazy, "KEPT_IN_MEMORY", limit)  # a tiny one moves them to a file

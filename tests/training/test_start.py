@@ -61,6 +61,7 @@ def test_a_run_starts_from_the_energies_of_the_file(file: Path, tmp_path: Path, 
     assert record == {
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "elements_of_file": 3,
+        "elements": ["Si"],
         "e0_changes_eV": {},
     }
     assert "3 elements cut down to Si; scale, shift and mean degree as there; E0s as there." in capsys.readouterr().out
@@ -77,6 +78,24 @@ def test_e0s_are_fitted_and_a_run_that_goes_on_needs_no_file(file: Path, tmp_pat
     second = training.run(Job.from_hydra(job(f"resume={path}"), {"trainer.max_epochs": 2}), resume=path)
     assert (first["epochs"], second["epochs"]) == (1, 2)
     assert "Starts from" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("wanted", "kept"), [("all", [3, 9, 14]), ("[F]", [9, 14])])
+def test_elements_that_the_data_lack_are_kept_where_asked_for(wanted, kept, file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    still = ("optimizer=adamw", "optimizer.lr=1e-12", f"init_from={file}", f"init_elements={wanted}")
+    run(job(*SMALL, *still, "head=panpgs", f"output_dir={path}"))
+    source, result = load_potential(file), load_potential(path)
+    assert result.species == kept
+    atoms = quartz_like()
+    atoms.numbers[::2], atoms.numbers[1::2] = kept[0], kept[-1]
+    batch = collate([AtomicGraph.from_atoms(atoms, source.cutoff)])
+    torch.testing.assert_close(result(batch)["forces"], source(batch)["forces"], rtol=1e-6, atol=1e-7)
+    moved = result.e0 - torch.stack([source.e0[source.species.index(z)] for z in kept])
+    assert moved[:-1].abs().max() < 1e-6 < moved[-1].abs(), "E0s of elements without frames stay"
+    file.unlink()
+    training.run(Job.from_hydra(job(f"resume={path}"), {"trainer.max_epochs": 2}), resume=path)
+    assert load_potential(path).species == kept
 
 
 @pytest.mark.parametrize("optimizer", ["soap", "adamw"])
@@ -111,6 +130,8 @@ def test_frozen_parts_stay_as_they_are_and_others_learn_at_their_rates(optimizer
         (["init_from=none.ckpt"], CheckpointError, "none.ckpt does not exist"),
         (["init_from={file}", "backbone.max_ell=1"], ConfigError, r"has backbone.max_ell=3 \(here: 1\)"),
         (["init_from={file}", "data=ag"], ConfigError, "knows no Ag"),
+        (["init_from={file}", "init_elements=[F,Cl]"], ConfigError, "knows no Cl; leave it out"),
+        (["init_elements=all"], ConfigError, "name a file with init_from="),
         (["init_from={file}", "shift=mean"], ConfigError, "leave shift=mean out"),
     ],
 )

@@ -82,6 +82,8 @@ def read_frames(path: str | Path, index: str | int = ":", notes: list[str] | Non
     for count, frame in enumerate(_unpacked(path, wanted, notes), start=1):  # noqa: B007 (read after the loop)
         yield frame
     if not count:
+        if wanted == slice(None):
+            raise DataError(f"{path} holds no frame that ASE can read; is it a file of structures?")
         raise DataError(f"{path}: index '{index}' selects no frame; choose another slice or repair the file.")
 
 

@@ -20,6 +20,10 @@ NO_NUMBER = (
 besides, where files are kept."""
 
 
+# how a run starts from a file, where it does; what older runs, which do not have these settings, did
+STARTING = {"init_e0s": "fit", "init_elements": "data"}
+
+
 def config_hash(config: Mapping[str, Any]) -> str:
     """SHA-256 of the settings that decide the numbers, as they were typed."""
     return _hash(config, NO_NUMBER)
@@ -32,10 +36,12 @@ def is_hash_of(stored: str, config: Mapping[str, Any]) -> bool:
 
 def differing(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Settings that decide numbers and differ, by dotted key; what a section ``data`` does not say has its default."""
-    first, second = (flat(deciding({**config, "data": with_defaults(config.get("data"))})) for config in (one, two))
+    first, second = (
+        flat(deciding({**STARTING, **config, "data": with_defaults(config.get("data"))})) for config in (one, two)
+    )
     keys = sorted(first.keys() | second.keys())
     if not one.get("init_from") and not two.get("init_from"):
-        keys = [key for key in keys if key != "init_e0s"]  # says how, and older runs do not have it
+        keys = [key for key in keys if key not in STARTING]
     return {key: (first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)}
 
 

@@ -75,6 +75,7 @@ class Job:
     artifacts: Literal["smoke", "short", "full"] | None = None
     init_from: Text | None = None
     init_e0s: Literal["fit", "keep"] = "fit"
+    init_elements: Literal["data", "all"] | list[Text] = "data"
     frozen: list[Text] | None = None
     depth_factor: Annotated[float, Range(above=0.0, at_most=1.0)] | None = None
     given_paths: dict[str, Any] | None = None
@@ -97,6 +98,8 @@ class Job:
             )
         if self.init_from is not None and self.shift != "zero":
             raise ConfigError(f"init_from takes the shift of the file; leave shift={self.shift} out.")
+        if self.init_from is None and self.init_elements != "data":
+            raise ConfigError("init_elements says which elements of init_from are kept; name a file with init_from=.")
         self.check_monitors()
 
     @classmethod

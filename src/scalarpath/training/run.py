@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ase.data import atomic_numbers
 from omegaconf import OmegaConf
 from rich.console import Console
 
@@ -41,7 +42,7 @@ from scalarpath.training.frame_errors import FrameErrors
 from scalarpath.training.launch import check_launch
 from scalarpath.training.loggers import build_loggers, finish_loggers, log_figures
 from scalarpath.training.record import figure_files, flat, groups_table, recording
-from scalarpath.training.start import start
+from scalarpath.training.start import kept_elements, start
 from scalarpath.training.summary import build_summary, print_summary
 
 
@@ -93,7 +94,7 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
         job.check_monitors(data.labelled)
         phase("model")
         potential = build_potential(
-            configuration(data.species), seed=job.seed, neighbours=data.statistics.avg_num_neighbors
+            configuration(_species(data, source, job, directory)), seed=job.seed, neighbours=data.statistics.avg_num_neighbors
         )
         linear = _prepare(potential, data, job, resume=resume is not None)
         origin = None if source is None else start(potential, source, data, job)
@@ -125,11 +126,23 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
     return summary
 
 
+def _species(data: AtomicDataModule, source: Potential | None, job: Job, directory: RunDirectory) -> list[int]:
+    """Atomic numbers that the potential knows: those of the data, and what it keeps of the file that it starts from."""
+    if source is not None:
+        return kept_elements(source, job, data.species)
+    if job.init_from is None:
+        return data.species
+    started = directory.read_json("provenance.json")["init_from"]  # a run that goes on, whose file may be gone
+    return sorted({*data.species, *(atomic_numbers[symbol] for symbol in started.get("elements", ()))})
+
+
 def _prepare(potential: Potential, data: AtomicDataModule, job: Job, *, resume: bool) -> LinearFit | None:
     """References, standardisation, linear potential from the train split; one batch as a check that all is finite."""
     statistics = data.statistics
     shift = statistics.shift if job.shift == "mean" else 0.0
-    potential.set_statistics(statistics.e0s, statistics.scale, shift, statistics.avg_num_neighbors)
+    # elements that only the file knows have the E0s of the file, later
+    e0s = dict.fromkeys(potential.species, 0.0) | statistics.e0s
+    potential.set_statistics(e0s, statistics.scale, shift, statistics.avg_num_neighbors)
     potential.calibrate(data.in_order(data.train_graphs))
     # a run that goes on has its coefficients in the checkpoint
     linear = None if resume else potential.fit_linear(data.in_order(data.train_sample(MOST_FRAMES), 1))

@@ -24,6 +24,20 @@ MOST_FRAMES = 1000  # train frames to which E0s are fitted
 AGREEMENT = 1e-3  # of the largest force of the first batch: far above rounding, far below another model
 
 
+def kept_elements(source: Potential, job: Job, species: list[int]) -> list[int]:
+    """Atomic numbers of a potential that starts from ``source``: ``species``, those of the data, and what is to be kept.
+
+    Raises ConfigError for an element that ``source`` does not know.
+    """
+    if job.init_elements == "data":
+        return species
+    named = {chemical_symbols[z]: z for z in source.species}
+    wanted = list(named) if job.init_elements == "all" else job.init_elements
+    if unknown := [symbol for symbol in wanted if symbol not in named]:
+        raise ConfigError(f"init_elements: {job.init_from} knows no {unknown[0]}; leave it out.")
+    return sorted({*species, *(named[symbol] for symbol in wanted)})
+
+
 def start(potential: Potential, source: Potential, data: AtomicDataModule, job: Job) -> dict[str, Any]:
     """Give ``potential`` the weights of ``source``, the file ``job.init_from``; say what was done, and return it.
 
@@ -41,10 +55,11 @@ def start(potential: Potential, source: Potential, data: AtomicDataModule, job: 
     record = {
         "sha256": digest,
         "elements_of_file": len(source.species),
+        "elements": [chemical_symbols[z] for z in potential.species],
         "e0_changes_eV": {chemical_symbols[z]: change for z, change in fitted.items()},
     }
     if is_first_process():
-        Console().print(_said(file, record, potential), highlight=False, soft_wrap=True)
+        Console().print(_said(file, record), highlight=False, soft_wrap=True)
     return record
 
 
@@ -78,10 +93,10 @@ def _check(potential: Potential, source: Potential, batch: Batch, where: str) ->
         raise ConfigError(f"{where}: its weights give other forces in this network; start from a file of this version.")
 
 
-def _said(file: Path, record: dict[str, Any], potential: Potential) -> str:
-    symbols = ", ".join(chemical_symbols[z] for z in potential.species)
-    changes = ", ".join(f"{symbol} {change:+.4f}" for symbol, change in record["e0_changes_eV"].items())
+def _said(file: Path, record: dict[str, Any]) -> str:
+    here, there = record["elements"], record["elements_of_file"]
+    kept = f"all {there} elements kept" if len(here) == there else f"{there} elements cut down to {', '.join(here)}"
+    changes = ", ".join(f"{symbol} {change:+.4f}" for symbol, change in record["e0_changes_eV"].items() if change)
     return (
-        f"Starts from {file}, {record['elements_of_file']} elements cut down to {symbols}; scale, shift and "
-        f"mean degree as there; E0s {f'fitted to the train energies: {changes} eV' if changes else 'as there'}."
+        f"Starts from {file}, {kept}; scale, shift and mean degree as there; E0s {f'fitted to the train energies: {changes} eV' if changes else 'as there'}."
     )
