@@ -15,6 +15,8 @@ from scipy.special import erfc
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.heads.coulomb import COULOMB, WIDTH, FixedCharges
+from scalarpath.nn.cpu import reciprocal_sum
+from scalarpath.nn.cpu.choice import in_torch_operations
 from scalarpath.potential import build_potential, load_potential
 from scalarpath.potential.checkpoint import to_checkpoint
 from scalarpath.potential.potential import check_settings
@@ -180,3 +182,19 @@ def test_an_unknown_element_among_charges_is_refused_before_any_data_are_read():
     head["linear"]["charges"]["Xx"] = 1
     with pytest.raises(ConfigError, match="'Xx' is no chemical symbol"):
         check_settings({"species": [1], "cutoff": CUTOFF, "backbone": SMALL_MACE, "head": head})
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_kernel_of_the_reciprocal_sum_does_what_torch_operations_do(threads, monkeypatch):
+    monkeypatch.setattr(reciprocal_sum, "WORK_PER_THREAD", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    skewed = bulk("NaCl", "rocksalt", a=5.6) * (2, 1, 3)
+    skewed.rattle(0.2, seed=1)
+    skewed.set_cell(skewed.cell.array @ (np.eye(3) + 0.1 * np.arange(9).reshape(3, 3) / 8), scale_atoms=True)
+    batch = collate([AtomicGraph.from_atoms(skewed, 3.0)])
+    charges = FixedCharges(torch.tensor([1.0, -0.7]))
+    ours = charges(batch, (batch.z == 17).long())
+    with in_torch_operations():
+        theirs = charges(batch, (batch.z == 17).long())
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12 * float(b.abs().max()))

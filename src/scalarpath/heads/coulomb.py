@@ -10,6 +10,8 @@ from ase.units import Bohr, Hartree
 from torch import Tensor, nn
 
 from scalarpath.core.errors import DataError
+from scalarpath.nn.cpu.choice import with_cpu_kernel
+from scalarpath.nn.cpu.reciprocal_sum import kernel_reciprocal_sum
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -63,24 +65,33 @@ class FixedCharges(nn.Module):
 
 def _periodic(pos: Tensor, cell: Tensor, q: Tensor) -> CoulombField:
     """E = 1/2 sum_k w_k |S_k|^2, S_k = sum_i q_i exp(i k r_i), w_k = 4 pi exp(-s^2 k^2 / 2) / (V k^2), less itself."""
-    volume = torch.linalg.det(cell).abs()
+    volume = float(torch.linalg.det(cell).abs())
     reciprocal = 2.0 * math.pi * torch.linalg.inv(cell).T
     most = (LAST * torch.linalg.vector_norm(cell, dim=1) / (2.0 * math.pi)).floor().int().tolist()
+    factor = 2.0 * COULOMB * 4.0 * math.pi / volume  # twice: of k and -k one is summed
+    potential, field, stress = _reciprocal_sum(pos, q, reciprocal, most, factor, WIDTH, LAST)
+    return CoulombField(0.5 * q * (potential - _self_potential(q)), q[:, None] * field, stress / volume)
+
+
+@with_cpu_kernel(kernel_reciprocal_sum)
+def _reciprocal_sum(
+    pos: Tensor, q: Tensor, reciprocal: Tensor, most: list[int], factor: float, width: float, last: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Potential [N] (V), field [N, 3] (V/Å) and V times the stress [3, 3] (eV) of all waves shorter than ``last``."""
     grid = torch.cartesian_prod(*(torch.arange(-n, n + 1, device=pos.device) for n in most))
     grid = grid[len(grid) // 2 + 1 :]  # of k and -k one, and not zero, which is in the middle
     k = grid.to(pos.dtype) @ reciprocal
-    k = k[k.square().sum(1) < LAST**2]
+    k = k[k.square().sum(1) < last**2]
     square = k.square().sum(1)
-    weight = 2.0 * COULOMB * 4.0 * math.pi / volume * torch.exp(-0.5 * WIDTH**2 * square) / square
+    weight = factor * torch.exp(-0.5 * width**2 * square) / square
     phase = pos @ k.T
     cosine, sine = torch.cos(phase), torch.sin(phase)
     real, imaginary = q @ cosine, q @ sine
-    energy = 0.5 * q * (cosine @ (weight * real) + sine @ (weight * imaginary) - _self_potential(q))
-    forces = q[:, None] * ((sine * (weight * real) - cosine * (weight * imaginary)) @ k)
+    potential = cosine @ (weight * real) + sine @ (weight * imaginary)
+    field = (sine * (weight * real) - cosine * (weight * imaginary)) @ k
     power = 0.5 * weight * (real.square() + imaginary.square())
-    along = torch.einsum("k,ka,kb->ab", power * 2.0 * (1.0 / square + 0.5 * WIDTH**2), k, k)
-    stress = (along - power.sum() * torch.eye(3, dtype=pos.dtype, device=pos.device)) / volume
-    return CoulombField(energy, forces, stress)
+    along = torch.einsum("k,ka,kb->ab", power * 2.0 * (1.0 / square + 0.5 * width**2), k, k)
+    return potential, field, along - power.sum() * torch.eye(3, dtype=pos.dtype, device=pos.device)
 
 
 def _isolated(pos: Tensor, q: Tensor) -> CoulombField:
