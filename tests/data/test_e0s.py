@@ -51,6 +51,12 @@ def test_rank_deficient_fit_tells_what_to_do(molecules):
         reference_energies("least_squares", frames, labels, range(3), 5.0)
 
 
+def test_where_the_potential_has_its_own_e0s_a_rank_deficient_fit_gives_any_that_fit(molecules):
+    frames, labels = molecules(["H2O", "H4O2", "H2O"])
+    e0s = reference_energies("least_squares", frames, labels, range(3), 5.0, unique=False)
+    assert 2 * e0s[1] + e0s[8] == pytest.approx(2 * E0[1] + E0[8])
+
+
 def test_mean_gives_every_element_the_mean_energy_per_atom(molecules):
     frames, labels = molecules(["H2O", "H4O2"])
     e0s = reference_energies("mean", frames, labels, range(2), 5.0)

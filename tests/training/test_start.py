@@ -80,6 +80,11 @@ def test_e0s_are_fitted_and_a_run_that_goes_on_needs_no_file(file: Path, tmp_pat
     assert "Starts from" not in capsys.readouterr().out
 
 
+def test_frames_of_one_composition_need_no_e0s_where_the_file_has_them(file: Path, tmp_path: Path) -> None:
+    run(job(*SMALL, "data=lif", "data.e0s=least_squares", f"init_from={file}", f"output_dir={tmp_path / 'run'}"))
+    assert load_potential(tmp_path / "run").species == [3, 9]
+
+
 @pytest.mark.parametrize(("wanted", "kept"), [("all", [3, 9, 14]), ("[F]", [9, 14])])
 def test_elements_that_the_data_lack_are_kept_where_asked_for(wanted, kept, file: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"

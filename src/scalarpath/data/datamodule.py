@@ -51,7 +51,8 @@ class AtomicDataModule(pl.LightningDataModule):
     ===============================================  ==================================================================
 
     config: the section ``data``, or the part of it that differs from conf/data/extxyz.yaml; cutoff: Å; seed: of the
-    order of train batches only; required: the labels that the loss weighs. ``batch_size`` and ``max_edges`` count over
+    order of train batches only; required: the labels that the loss weighs; own_e0s: the potential starts with E0s of its
+    own, so that the compositions need not tell elements apart. ``batch_size`` and ``max_edges`` count over
     all processes. Train batches are shared out by rank
     when ``torch.distributed`` is initialised; validation and test loaders give every process all frames. Use it with
     ``Trainer(use_distributed_sampler=False)``. Neither all frames nor all graphs are held in memory (without
@@ -65,6 +66,7 @@ class AtomicDataModule(pl.LightningDataModule):
         cutoff: float,
         seed: int,
         required: Iterable[str] = ("energy", "forces"),
+        own_e0s: bool = False,
     ) -> None:
         super().__init__()
         self.config = DataConfig.read(config)
@@ -73,6 +75,7 @@ class AtomicDataModule(pl.LightningDataModule):
         if unknown:
             raise ConfigError(f"the loss weighs '{unknown[0]}', but labels are: {', '.join(QUANTITIES)}.")
         self.cutoff, self.seed, self.required = float(cutoff), seed, frozenset(required)
+        self.own_e0s = own_e0s
         self.audit: LabelAudit
         self.splits: dict[str, list[int]]
         self.test_groups: list[str]
@@ -108,7 +111,8 @@ class AtomicDataModule(pl.LightningDataModule):
         self._check_coverage(labels, frames)
         self.species = self._check_species(frames)
         self._build_graphs(frames, labels)
-        e0s = reference_energies(config.e0s, frames, labels, self.splits["train"], self.cutoff)
+        train = self.splits["train"]
+        e0s = reference_energies(config.e0s, frames, labels, train, self.cutoff, unique=not self.own_e0s)
         self.statistics = train_statistics(self.train_graphs, e0s)
         self._ready = True
 

@@ -30,6 +30,8 @@ def reference_energies(
     labels: Sequence[Labels],
     train: Sequence[int],
     cutoff: float,
+    *,
+    unique: bool = True,
 ) -> dict[int, float]:
     """E0 in eV by atomic number, for every element of the train frames.
 
@@ -37,7 +39,8 @@ def reference_energies(
     atoms and, for elements that have none, a fit of the energies to the composition over the train split; or "mean",
     the same mean energy per atom for every element, for sets of one composition where a fit cannot tell elements
     apart. Without any energy label in the train split E0s are zero. Isolated atoms are taken from the train split, and
-    only for elements that have none there from the other parts.
+    only for elements that have none there from the other parts. ``unique`` false: where compositions cannot tell elements
+    apart, least squares give the smallest numbers that fit.
     Raises DataError if an element has no E0, the fit is rank deficient, or an isolated atom contradicts its E0.
     """
     compositions = []  # {atomic number: atoms} and energy (NaN if missing) of every train frame
@@ -64,7 +67,8 @@ def reference_energies(
     # variance grows with the number of atoms; with this weight the residuals add up to zero, so no shift is left over
     weight = 1.0 / np.sqrt(counts.sum(axis=1))
     left = energies - counts @ values
-    fitted = _least_squares(frames[0].file, counts[:, ~known] * weight[:, None], left * weight, rest) if rest else {}
+    weighted = counts[:, ~known] * weight[:, None]
+    fitted = _least_squares(frames[0].file, weighted, left * weight, rest, unique) if rest else {}
     return {z: isolated[z].energy if z in isolated else fitted[z] for z in species}
 
 
@@ -136,9 +140,11 @@ def _isolated(file: str, isolated: Mapping[int, IsolatedAtom], species: list[int
     return {z: isolated[z].energy for z in species}
 
 
-def _least_squares(file: str, counts: np.ndarray, energies: np.ndarray, species: list[int]) -> dict[int, float]:
+def _least_squares(
+    file: str, counts: np.ndarray, energies: np.ndarray, species: list[int], unique: bool
+) -> dict[int, float]:
     solution, _, rank, _ = np.linalg.lstsq(counts, energies, rcond=1e-8)
-    if rank < len(species):
+    if unique and rank < len(species):
         symbols = ", ".join(chemical_symbols[z] for z in species)
         raise DataError(
             f"{file}: the train compositions have rank {rank} for {len(species)} elements ({symbols}), so "
