@@ -69,7 +69,7 @@ def test_slice_without_frames_is_refused(write, make_silicon):
 def test_a_text_that_ase_takes_for_an_empty_file_of_structures_is_refused(tmp_path):
     notes = tmp_path / "SOURCE.md"
     notes.write_text("# Where the frames come from\n")
-    with pytest.raises(DataError, match="SOURCE.md holds no frame that ASE can read"):
+    with pytest.raises(DataError, match=r"SOURCE\.md holds no frame that ASE can read"):
         list(read_frames(notes))
 
 

@@ -51,9 +51,9 @@ class AtomicDataModule(pl.LightningDataModule):
     ===============================================  ==================================================================
 
     config: the section ``data``, or the part of it that differs from conf/data/extxyz.yaml; cutoff: Å; seed: of the
-    order of train batches only; required: the labels that the loss weighs; own_e0s: the potential starts with E0s of its
-    own, so that the compositions need not tell elements apart. ``batch_size`` and ``max_edges`` count over
-    all processes. Train batches are shared out by rank
+    order of train batches only; required: the labels that the loss weighs; own_e0s: the potential starts with its own
+    E0s, so that compositions need not tell elements apart. ``batch_size`` and ``max_edges`` count over all processes.
+    Train batches are shared out by rank
     when ``torch.distributed`` is initialised; validation and test loaders give every process all frames. Use it with
     ``Trainer(use_distributed_sampler=False)``. Neither all frames nor all graphs are held in memory (without
     ``cache`` the graphs are). Raises ConfigError here, DataError in ``setup``.

@@ -39,8 +39,8 @@ def reference_energies(
     atoms and, for elements that have none, a fit of the energies to the composition over the train split; or "mean",
     the same mean energy per atom for every element, for sets of one composition where a fit cannot tell elements
     apart. Without any energy label in the train split E0s are zero. Isolated atoms are taken from the train split, and
-    only for elements that have none there from the other parts. ``unique`` false: where compositions cannot tell elements
-    apart, least squares give the smallest numbers that fit.
+    only for elements that have none there from the other parts. ``unique`` false: where compositions cannot tell
+    elements apart, least squares give the smallest numbers that fit.
     Raises DataError if an element has no E0, the fit is rank deficient, or an isolated atom contradicts its E0.
     """
     compositions = []  # {atomic number: atoms} and energy (NaN if missing) of every train frame

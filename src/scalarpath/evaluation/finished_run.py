@@ -61,7 +61,11 @@ class FinishedRun:
         check_places(job, said)
         with names_from_file(self.directory.path / "config.yaml", self.trust):
             data = AtomicDataModule(
-                job.data.accepted(), cutoff=job.cutoff, seed=job.seed, required=job.loss.required, own_e0s=job.init_from is not None
+                job.data.accepted(),
+                cutoff=job.cutoff,
+                seed=job.seed,
+                required=job.loss.required,
+                own_e0s=job.init_from is not None,
             )
             data.setup()
         if self.directory.read_json("provenance.json", ["data_hash"])["data_hash"] != data.data_hash:

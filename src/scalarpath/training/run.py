@@ -95,9 +95,8 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
         data.setup()
         job.check_monitors(data.labelled)
         phase("model")
-        potential = build_potential(
-            configuration(_species(data, source, job, directory)), seed=job.seed, neighbours=data.statistics.avg_num_neighbors
-        )
+        species = _species(data, source, job, directory)
+        potential = build_potential(configuration(species), seed=job.seed, neighbours=data.statistics.avg_num_neighbors)
         linear = _prepare(potential, data, job, resume=resume is not None)
         origin = None if source is None else start(potential, source, data, job)
         freeze(potential.parts(), job.frozen or ())

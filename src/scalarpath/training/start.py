@@ -25,7 +25,7 @@ AGREEMENT = 1e-3  # of the largest force of the first batch: far above rounding,
 
 
 def kept_elements(source: Potential, job: Job, species: list[int]) -> list[int]:
-    """Atomic numbers of a potential that starts from ``source``: ``species``, those of the data, and what is to be kept.
+    """Atomic numbers of a potential that starts from ``source``: ``species``, those of the data, and others to be kept.
 
     Raises ConfigError for an element that ``source`` does not know.
     """
@@ -96,7 +96,6 @@ def _check(potential: Potential, source: Potential, batch: Batch, where: str) ->
 def _said(file: Path, record: dict[str, Any]) -> str:
     here, there = record["elements"], record["elements_of_file"]
     kept = f"all {there} elements kept" if len(here) == there else f"{there} elements cut down to {', '.join(here)}"
-    changes = ", ".join(f"{symbol} {change:+.4f}" for symbol, change in record["e0_changes_eV"].items() if change)
-    return (
-        f"Starts from {file}, {kept}; scale, shift and mean degree as there; E0s {f'fitted to the train energies: {changes} eV' if changes else 'as there'}."
-    )
+    changed = {symbol: change for symbol, change in record["e0_changes_eV"].items() if change}
+    changes = ", ".join(f"{symbol} {change:+.4f}" for symbol, change in changed.items())
+    return f"Starts from {file}, {kept}; scale, shift and mean degree as there; E0s {f'fitted to the train energies: {changes} eV' if changes else 'as there'}."
