@@ -1,7 +1,7 @@
 """Files for what fine-tuning forgets (docs/finetuning.md): python docs/results/forgetting.py MODEL RUN FOLDER
 
 Silicon with its PBE labels in the parts of RUN, a training on data=si; LiF and silver with the labels of MODEL itself:
-every fourth frame to be trained along (replay), and every second one, none of these, to say how far another potential is.
+every fourth frame to be trained along (replay), and every second one, none of these, to say how far others are.
 """
 
 import json

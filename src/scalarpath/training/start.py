@@ -98,4 +98,5 @@ def _said(file: Path, record: dict[str, Any]) -> str:
     kept = f"all {there} elements kept" if len(here) == there else f"{there} elements cut down to {', '.join(here)}"
     changed = {symbol: change for symbol, change in record["e0_changes_eV"].items() if change}
     changes = ", ".join(f"{symbol} {change:+.4f}" for symbol, change in changed.items())
-    return f"Starts from {file}, {kept}; scale, shift and mean degree as there; E0s {f'fitted to the train energies: {changes} eV' if changes else 'as there'}."
+    e0s = f"fitted to the train energies: {changes} eV" if changes else "as there"
+    return f"Starts from {file}, {kept}; scale, shift and mean degree as there; E0s {e0s}."
