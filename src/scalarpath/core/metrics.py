@@ -62,6 +62,9 @@ summary.json."""
 ALL, ELEMENT, KIND = "all", "element", "config_type"
 """Groups of errors: of all frames, of the atoms of an element, of the frames with one value of this info key."""
 
+ERRORS_FILE = "errors.json"
+"""In the directory of a run: metrics by prefix of the part, kind of group and name of the group."""
+
 ERROR_SIZES = tuple(statistic.name for statistic in _TABLE if statistic.has_unit)
 """The statistics that are sizes of errors in the unit of the quantity, which reports compare."""
 

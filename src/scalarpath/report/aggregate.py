@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.answers import Answer, answers
 from scalarpath.report.artifact_rows import ArtifactLine, artifact_lines
+from scalarpath.report.breakdown import Breakdown, breakdown_of
 from scalarpath.report.cells import BASELINE, BUDGET, Cell, cells_of
 from scalarpath.report.costs import Cost, costs_of
 from scalarpath.report.effects import ALL_DATA, Effect, all_effects, arms_by_effect, comparisons
@@ -28,11 +29,11 @@ class Aggregate:
     ``answers`` say which arm is best. ``cells`` are the comparable runs by data set, backbone and terms. ``effects``
     compare every arm with baseline, and panpgs with its controls: each quantity, MAE and RMSE, each data set and the
     mean over data sets. ``costs``, ``artifacts`` and ``verdicts`` (on the claims that were asked for) are by cell. Arms
-    are in the order of their effects, the best first. ``parts`` are errors on train and test frames, ``noise`` tells
-    what can be seen with the seeds at hand, ``ladders`` are cells that differ in one thing that rises, ``convergence``
-    is what doublings of the budget bring, ``gains`` are effects over everything in which the cells differ.
-    ``unfinished`` are runs that cannot be compared. ``notes`` say what to know when reading: seeds without a partner,
-    missing files, mixed revisions.
+    are in the order of their effects, the best first. ``parts`` are errors on train and test frames, ``breakdown`` is
+    errors by element and config_type, ``noise`` tells what can be seen with the seeds at hand, ``ladders`` are cells
+    that differ in one thing that rises, ``convergence`` is what doublings of the budget bring, ``gains`` are effects
+    over everything in which the cells differ. ``unfinished`` are runs that cannot be compared. ``notes`` say
+    what to know when reading: seeds without a partner, missing files, mixed revisions.
     """
 
     answers: tuple[Answer, ...]
@@ -41,6 +42,7 @@ class Aggregate:
     costs: tuple[Cost, ...]
     artifacts: tuple[ArtifactLine, ...]
     parts: tuple[PartErrors, ...]
+    breakdown: tuple[Breakdown, ...]
     noise: tuple[Noise, ...]
     ladders: tuple[Ladder, ...]
     convergence: tuple[Convergence, ...]
@@ -73,6 +75,7 @@ def aggregate(settings: ReportSettings) -> Aggregate:
     costs = [cost for cell in cells for cost in costs_of(cell)]
     artifacts = [line for cell in cells for line in artifact_lines(cell)]
     found_ladders = ladders(cells)
+    breakdown, untold = breakdown_of(cells)
     notes = [note for cell in cells for note in _notes(cell)]
     return Aggregate(
         answers=tuple(answers(cells, effects, costs)),
@@ -81,13 +84,14 @@ def aggregate(settings: ReportSettings) -> Aggregate:
         costs=tuple(costs),
         artifacts=tuple(artifacts),
         parts=tuple(item for cell in cells for item in part_errors(cell)),
+        breakdown=tuple(breakdown),
         noise=tuple(item for cell in cells for item in noise_of(cell)),
         ladders=tuple(found_ladders),
         convergence=tuple(item for each in found_ladders if each.axis is AXES[BUDGET] for item in convergence(each)),
         gains=tuple(gain_lines(cells, effects)),
         verdicts=tuple(verdicts(effects, costs, artifacts)) if settings.claims == PUBLISHED else (),
         unfinished=tuple(unfinished),
-        notes=(*notes, *missing),
+        notes=(*notes, *missing, *untold),
     )
 
 

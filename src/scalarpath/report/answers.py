@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from functools import partial
 
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.cells import BASELINE, Cell, Placed
+from scalarpath.report.changes import change_between
 from scalarpath.report.costs import Cost, Ratio
 from scalarpath.report.effects import ALL_DATA, NEEDED_SEEDS, Effect, shown_change, shown_effect
-from scalarpath.report.paired_tests import t_test
-from scalarpath.report.runs import mae_of
+from scalarpath.report.runs import Run, mae_of
 
 BETTER, NO_HEAD, UNDECIDED = "better than baseline", "no head is better", "undecided"
 _MOST_RIVALS = 3  # named in a sentence
@@ -103,7 +102,7 @@ def _for_head(ranks: Sequence[Rank], prop: str, cells: Sequence[Cell]) -> tuple[
     for rank in ranks[1:]:
         if rank.arm == BASELINE:
             continue
-        mean, low, high = _paired(cells, best, rank.arm, prop)
+        mean, low, high = change_between(cells, (best, rank.arm), partial(Run.error, prop=prop))
         if not high < 0:
             change = "no common seed" if math.isnan(mean) else f"{shown_change(mean, low, high)} against it"
             rivals.append(f"{rank.arm} ({change})")
@@ -135,21 +134,6 @@ def _doubts(effect: Effect) -> Iterator[str]:
     if any(high >= 0 for _, high in effect.intervals):
         which = "interval" if effect.high >= 0 else "bootstrap interval (resampled test frames)"
         yield f"the {which} reaches above zero"
-
-
-def _paired(cells: Sequence[Cell], arm: str, other: str, prop: str) -> tuple[float, float, float]:
-    """Mean log-ratio of two arms over seeds (and data sets) with its t interval."""
-    strata = []
-    for cell in cells:
-        if arm in cell.arms and other in cell.arms:
-            seeds = cell.common_seeds(arm, other)
-            pairs = [[cell.arms[name][seed].error(prop) for name in (arm, other)] for seed in seeds]
-            ratios = [math.log(a / b) for a, b in pairs if a > 0 and b > 0]
-            if ratios:
-                strata.append(np.array(ratios))
-    if not strata:
-        return math.nan, math.nan, math.nan
-    return t_test(strata)[:3]
 
 
 def _other_quantities(ranks: Sequence[Rank], prop: str) -> Iterator[str]:

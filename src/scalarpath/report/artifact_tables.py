@@ -13,7 +13,7 @@ from scalarpath.report.aggregate import Aggregate
 from scalarpath.report.artifact_rows import ArtifactLine
 from scalarpath.report.cells import BASELINE, Cell
 from scalarpath.report.paired_tests import t_test
-from scalarpath.report.table import UNKNOWN, Table, number
+from scalarpath.report.table import UNKNOWN, Table, mean_and_spread, number
 
 _SHOWN_NOTE = (
     "Error of baseline: mean over seeds [95 % t interval]; for drifts, which should be zero, the drift itself. Shown: "
@@ -102,8 +102,4 @@ def _quantity(line: ArtifactLine) -> str:
 
 def _mean_and_sd(line: ArtifactLine, arm: str) -> str:
     values = [row.model for row in line.rows.get(arm, {}).values() if math.isfinite(row.model)]
-    if not values:
-        return UNKNOWN
-    most = max(len(seeds) for seeds in line.rows.values())
-    spread = f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
-    return f"{np.mean(values):.4g}{spread}" + (f" ({len(values)})" if len(values) < most else "")
+    return mean_and_spread(values, max(map(len, line.rows.values())))

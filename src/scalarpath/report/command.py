@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -24,6 +25,8 @@ from scalarpath.core.terminal import table_console
 from scalarpath.report.aggregate import Aggregate, aggregate
 from scalarpath.report.answers import BETTER, NO_HEAD
 from scalarpath.report.artifact_rows import ArtifactLine
+from scalarpath.report.breakdown import Breakdown
+from scalarpath.report.breakdown_tables import FILE as GROUPS_FILE
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.effects import Effect, percent
 from scalarpath.report.preface import preface
@@ -38,8 +41,8 @@ _IN_RUNS = ("parameters/", "flops/", "overhead/", "time/", "best/", "artifact/")
 
 
 def write_report(settings: ReportSettings) -> Aggregate:
-    """Compare the runs of ``settings``, write report.html, report.md, figures, runs.csv, effects.csv and artifacts.csv,
-    and show both effects and verdicts.
+    """Compare the runs of ``settings``, write report.html, report.md, figures, runs.csv, effects.csv, groups.csv and
+    artifacts.csv, and show both effects and verdicts.
 
     All is made before the first file is written. With ``wandb`` the dashboard is saved last.
 
@@ -62,6 +65,7 @@ def write_report(settings: ReportSettings) -> Aggregate:
         "report.md": markdown(page),
         "runs.csv": _csv([_run_row(run, found.part) for run in found.runs]),
         "effects.csv": _csv([_effect_row(effect) for effect in found.effects]),
+        GROUPS_FILE: _csv([row for item in found.breakdown for row in _breakdown_rows(item)]),
         "artifacts.csv": _csv([row for line in found.artifacts for row in _artifact_rows(line)]),
         **{f"{picture.name}.svg": picture.standalone() for picture in drawn},
     }
@@ -111,6 +115,22 @@ def _artifact_rows(line: ArtifactLine) -> Iterator[dict[str, Any]]:
         for seed, row in seeds.items():
             place = {"data": line.data, "backbone": line.backbone, "terms": line.terms, "arm": arm, "seed": seed}
             yield _known({**place, "measure": line.measure, "material": line.material, **asdict(row)})
+
+
+def _breakdown_rows(item: Breakdown) -> Iterator[dict[str, Any]]:
+    """One row per arm."""
+    shared = {key: value for key, value in asdict(item).items() if key not in ("errors", "changes")}
+    for arm, errors in item.errors.items():
+        change = dict(zip(("percent", "percent_low", "percent_high"), map(percent, item.changes[arm]), strict=True))
+        values = list(errors.values())
+        numbers = {
+            "arm": arm,
+            "seeds": " ".join(map(str, errors)),
+            "errors": " ".join(f"{value:.6g}" for value in values),
+            "mean": float(np.mean(values)),
+            "spread": float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
+        }
+        yield _known({**shared, **numbers, **change})
 
 
 def _effect_row(effect: Effect) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from scalarpath.report.paired_tests import (
     wilcoxon_p,
 )
 from scalarpath.report.settings import BootstrapSettings
+from scalarpath.report.table import UNKNOWN
 
 ARM = "panpgs"
 CONTROLS = {
@@ -107,7 +108,9 @@ def shown_effect(effect: Effect) -> str:
 
 
 def shown_change(mean: float, low: float, high: float, unit: str = " %") -> str:
-    """A log-ratio in percent with its interval, where there is one."""
+    """A log-ratio in percent with its interval, where there is one; ``–`` where it is not known itself."""
+    if math.isnan(mean):
+        return UNKNOWN
     middle, *ends = (signed(percent(value)) for value in (mean, low, high))
     return f"{middle}{unit}" + ("" if math.isnan(low) else f" [{', '.join(ends)}]")
 

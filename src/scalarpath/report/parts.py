@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from scalarpath.core.metrics import TRAIN
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.cells import BASELINE, Cell, Placed
-from scalarpath.report.paired_tests import t_test
-from scalarpath.report.runs import parts_shown
-
-Change = tuple[float, float, float]
-"""Mean log-ratio with the ends of its 95 % t interval; NaN where unknown."""
-UNKNOWN_CHANGE: Change = (math.nan, math.nan, math.nan)
+from scalarpath.report.changes import Change, change_between
+from scalarpath.report.runs import Run, parts_shown
 
 
 @dataclass(frozen=True)
@@ -51,22 +48,16 @@ def _part_errors(cell: Cell) -> Iterator[PartErrors]:
             errors = {part: [run.error(prop, part) for run in runs.values()] for part in parts_shown(cell.part)}
             if all(map(math.isnan, errors[cell.part])):
                 continue
-            changes = {part: change_between(cell, (arm, BASELINE), prop, part) for part in errors}
+            changes = {
+                part: change_between([cell], (arm, BASELINE), partial(Run.error, prop=prop, part=part))
+                for part in errors
+            }
             last = list(errors)[-1]
             gaps = [b / a for a, b in zip(errors[TRAIN], errors[last], strict=True) if a > 0 and b > 0]
             yield PartErrors(
                 *cell.place, arm, prop, {part: _mean(values) for part, values in errors.items()}, changes,
                 math.exp(np.mean(np.log(gaps))) if gaps else math.nan,
             )  # fmt: skip
-
-
-def change_between(cell: Cell, arms: tuple[str, str], prop: str, part: str) -> Change:
-    """Mean log-ratio of the MAE of two arms over the seeds that both have."""
-    if arms[0] == arms[1] or not all(arm in cell.arms for arm in arms):
-        return UNKNOWN_CHANGE
-    pairs = [[cell.arms[arm][seed].error(prop, part) for arm in arms] for seed in cell.common_seeds(*arms)]
-    ratios = [math.log(a / b) for a, b in pairs if a > 0 and b > 0]
-    return t_test([np.array(ratios)])[:3] if ratios else UNKNOWN_CHANGE
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -9,6 +9,7 @@ from scalarpath.core.quantities import PRIMARY_FIRST, QUANTITIES, Quantity
 from scalarpath.report.aggregate import Aggregate
 from scalarpath.report.answers import Answer, Rank, ratio_change
 from scalarpath.report.artifact_tables import artifact_tables
+from scalarpath.report.breakdown_tables import breakdown_tables
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost, Ratio
 from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent, shown_change, signed
@@ -34,6 +35,7 @@ def tables(found: Aggregate) -> list[Table]:
         _effect_table(f"{ARM} against its controls", controls, _ALL_UNITS),
         _gain_table(found),
         *part_tables(found),
+        *breakdown_tables(found),
         _cost_table(found.costs),
         *artifact_tables(found),
     ]

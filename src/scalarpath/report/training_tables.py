@@ -11,7 +11,6 @@ from scalarpath.core.quantities import PRIMARY_FIRST, QUANTITIES
 from scalarpath.report.effects import shown_change
 from scalarpath.report.ladders import SMALL_GAIN, Doubling
 from scalarpath.report.noise import FEWEST_SEEDS, PLANNED_EFFECT, gain, variation
-from scalarpath.report.parts import Change
 from scalarpath.report.power import MOST_SEEDS, POWER
 from scalarpath.report.runs import listed, parts_shown
 from scalarpath.report.table import UNKNOWN, Table, number
@@ -102,7 +101,7 @@ def part_tables(found: Aggregate) -> Iterator[Table]:
             (
                 item.data, item.model, item.arm, *(number(item.errors[part]) for part in shown),
                 UNKNOWN if math.isnan(item.gap) else f"{item.gap:.2f}",
-                *(_change(item.changes[part]) for part in shown),
+                *(shown_change(*item.changes[part], unit="") for part in shown),
             )
             for item in found.parts if item.prop == quantity.name
         ]  # fmt: skip
@@ -114,10 +113,6 @@ def part_tables(found: Aggregate) -> Iterator[Table]:
         )
         title = f"{quantity.noun.capitalize()} MAE on {listed(shown)} frames"
         yield Table(title, columns, rows, ("data", "backbone", "head"), note)
-
-
-def _change(change: Change) -> str:
-    return UNKNOWN if math.isnan(change[0]) else shown_change(*change, unit="")
 
 
 def _sampled(found: Aggregate) -> str:

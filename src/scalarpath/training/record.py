@@ -18,7 +18,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from scalarpath.core.files import put_in_place
-from scalarpath.core.metrics import ALL, ELEMENT, KIND, PARTS, TEST, TRAIN, VALIDATION, metric_name
+from scalarpath.core.metrics import ALL, ELEMENT, ERRORS_FILE, KIND, PARTS, TEST, TRAIN, VALIDATION, metric_name
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.group_errors import GroupErrors
@@ -28,7 +28,7 @@ from scalarpath.training.parity import ParitySample, draw_parity
 if TYPE_CHECKING:
     from scalarpath.data.datamodule import AtomicDataModule
 
-ERRORS, PREDICTIONS, FIGURES = "errors.json", "test_predictions.extxyz", ("parity", "learning_curves")
+PREDICTIONS, FIGURES = "test_predictions.extxyz", ("parity", "learning_curves")
 PREFIX = "scalarpath"  # of predictions in the file, as predict.py writes them
 SHOWN = 20  # groups on the screen
 
@@ -72,7 +72,7 @@ def recording(directory: RunDirectory, data: AtomicDataModule, *, figures: bool,
             yield (record := Record(data.kinds, stream))
     else:
         yield (record := Record(data.kinds, None))
-    directory.write_json(ERRORS, record.errors())
+    directory.write_json(ERRORS_FILE, record.errors())
     if figures:
         draw_parity(record.pairs, directory.path / "parity")
         draw_learning_curves(directory.path / "metrics.csv", directory.path / "learning_curves")
@@ -139,7 +139,7 @@ def groups_table(errors: Mapping[str, Any]) -> Table | None:
         values = [[metrics.get(part, {}).get(metric_name(name)) for part in parts] for name in shown]
         table.add_row(escape(group), *map(_in_a_cell, values))
     if len(groups) > SHOWN:
-        table.caption = f"{len(groups) - SHOWN} more are in {ERRORS}"
+        table.caption = f"{len(groups) - SHOWN} more are in {ERRORS_FILE}"
     return table
 
 
