@@ -20,7 +20,7 @@ from scalarpath.core.resources import CONF_DIR
 from scalarpath.evaluation import command
 from scalarpath.evaluation.head_record import panels_of_head, soft_neighbours
 from scalarpath.evaluation.settings import EvaluationSettings
-from scalarpath.evaluation.switched_off import ALL_PARTS, INTERPLAY, compressed, shares, switched_off
+from scalarpath.evaluation.switched_off import ALL_PARTS, INTERPLAY, NETWORK, compressed, shares, switched_off
 from scalarpath.graph.layout import to_padded
 from scalarpath.heads import PathwayPart
 from scalarpath.heads.panels import Panel, binned
@@ -220,9 +220,9 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         "data.e0s=mean",
         "callbacks.progress.style=none",
     ]
-    for head in ("panpgs", "baseline"):
+    for head in ("panpgs", "baseline", "ionic"):
         run(composed("train", *options, f"head={head}", "evaluate_test=false", f"output_dir={folder / head}"))
-    return {head: folder / head for head in ("panpgs", "baseline")}
+    return {head: folder / head for head in ("panpgs", "baseline", "ionic")}
 
 
 @pytest.mark.usefixtures("few_scales")
@@ -252,6 +252,25 @@ def test_a_second_run_and_a_material_are_drawn_beside(runs: dict[str, Path], tmp
     assert content["beside"]["head"] == "baseline"
     with pytest.raises(ArtifactError, match="material = ag needs Ag, but this potential knows F, Li"):
         evaluate(*beside, "material=ag")
+
+
+@pytest.mark.usefixtures("few_scales")
+def test_a_linear_potential_is_explained_by_its_terms(runs: dict[str, Path], capsys) -> None:
+    evaluate(f"run={runs['ionic']}", "explain=true", f"beside={runs['baseline']}")
+    content = json.loads((runs["ionic"] / "artifacts/head.json").read_text())
+    assert [row["part"] for row in content["shares"]] == [
+        "pair functions Li-Li", "pair functions Li-F", "pair functions F-F", "embedding functions",
+        "products of densities", "Coulomb energy", ALL_PARTS, NETWORK,
+    ]  # fmt: skip
+    assert sum(row["forces_share"] for row in content["shares"][-2:]) == pytest.approx(1.0)
+    drawn = [curve["label"] for curve in content["panels"][0]["curves"]]
+    assert drawn == ["ionic, seed 0", "baseline, seed 0", "without all parts", "without network"]
+    assert content["charges"]["share"] ** 2 == pytest.approx(content["charges"]["factor"])
+    charges = content["charges"]["charges"]
+    assert charges["Li"] == pytest.approx(-charges["F"])
+    shown = capsys.readouterr().out
+    assert f"as of charges Li {charges['Li']:+.2f}, F {charges['F']:+.2f} e." in shown
+    assert "interplay" not in shown
 
 
 def test_a_head_without_parts_says_so_and_writes_nothing(runs: dict[str, Path]) -> None:

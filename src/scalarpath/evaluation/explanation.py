@@ -19,14 +19,16 @@ from scalarpath.artifacts.materials import Material
 from scalarpath.artifacts.pair_search import nearest_distances
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign, write_json
+from scalarpath.core.terminal import table_console
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.data.graph_file import GraphSet
 from scalarpath.evaluation.benches import atoms_of, check_elements
 from scalarpath.evaluation.finished_run import FinishedRun
 from scalarpath.evaluation.head_figure import draw_panels
 from scalarpath.evaluation.head_record import panels_of_head
+from scalarpath.evaluation.linear_record import acting_charges, panels_of_linear
 from scalarpath.evaluation.output import plain, prepare_folder
-from scalarpath.evaluation.switched_off import Share, compressed, shares, switched_off
+from scalarpath.evaluation.switched_off import INTERPLAY, Share, compressed, shares, switched_off
 from scalarpath.graph import collate
 from scalarpath.heads.panels import Curve
 from scalarpath.potential import Potential
@@ -57,7 +59,7 @@ def explain(found: FinishedRun, beside: FinishedRun | None, item: Material | Non
     item with elements that a run does not know.
     """
     potential = found.potential.copy_to(dtype=dtype, device=found.potential.device)
-    if not potential.head.named_parts:
+    if not potential.part_names:
         raise ConfigError(
             f"explain=true: head={found.summary['head']} of {found.directory.path} has no parts: every hook of the "
             "backbone is left as it is, so there is nothing to explain; choose a run with another head."
@@ -76,6 +78,7 @@ def explain(found: FinishedRun, beside: FinishedRun | None, item: Material | Non
     graphs = _looked_at(found.read_data())
     batch = collate([graphs[i] for i in range(len(graphs))]).to(potential.device)
     off = switched_off(potential)
+    charges = acting_charges(potential)
     rows = shares(potential, off, batch)
     structure = (
         _frame_of_lowest_energy(potential, batch, graphs) if item is None else Structure(item.name, item.smallest)
@@ -83,6 +86,7 @@ def explain(found: FinishedRun, beside: FinishedRun | None, item: Material | Non
     curves = compressed(*structure, structure.closest, compared, off)
     span = _trained(structure, graphs)
     panels = [*(replace(panel, span=span) for panel in curves), *panels_of_head(potential, batch)]
+    panels += panels_of_linear(potential, batch)
     content = {
         **found.identity(),
         "versions": versions(),
@@ -91,11 +95,14 @@ def explain(found: FinishedRun, beside: FinishedRun | None, item: Material | Non
         "dtype": dtype,
         "train_frames": len(graphs),
         "shares": rows,
+        "charges": charges,
         "panels": [replace(panel, curves=[_rounded(curve) for curve in panel.curves]) for panel in panels],
     }
     write_json(target, plain(content))
     draw_panels(panels, folder / NAME)
-    Console().print(_table(rows, found, len(graphs)), target, *drawn, sep="\n", highlight=False, soft_wrap=True)
+    table_console().print(_table(rows, found, len(graphs)))
+    said = [] if charges is None else [charges.render()]
+    Console().print(*said, target, *drawn, sep="\n", highlight=False, soft_wrap=True)
     return drawn[1]
 
 
@@ -141,10 +148,14 @@ def _trained(structure: Structure, graphs: GraphSet) -> tuple[float, float] | No
 
 def _table(rows: Sequence[Share], found: FinishedRun, frames: int) -> Table:
     title = f"What the parts of {_label(found)} add to {frames} train frames"
-    table = Table(title=title, caption="with the part minus without it; interplay: what the single parts leave of all")
-    for name in ("part", "energy, mean (meV/atom)", "energy, spread (meV/atom)", "forces, RMS (meV/Å)"):
+    caption = "with the part minus without it; share: sum of F' F over sum of F F, F' being the forces of the part"
+    if any(row.part == INTERPLAY for row in rows):
+        caption += "; interplay: what the single parts leave of all"
+    table = Table(title=title, caption=caption)
+    columns = ("energy, mean (meV/atom)", "energy, spread (meV/atom)", "forces, RMS (meV/Å)", "share of forces (%)")
+    for name in ("part", *columns):
         table.add_column(name, justify="left" if name == "part" else "right")
     for row in rows:
-        values = (row.energy_mean_meV_atom, row.energy_spread_meV_atom, row.forces_rms_meV_A)
+        values = (row.energy_mean_meV_atom, row.energy_spread_meV_atom, row.forces_rms_meV_A, 100 * row.forces_share)
         table.add_row(row.part, *("–" if np.isnan(value) else f"{value:.4g}" for value in values))
     return table

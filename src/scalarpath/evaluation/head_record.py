@@ -58,7 +58,6 @@ def _of_hooks(name: str, recorder: RecordingPathway, elements: Sequence[str], en
     geometry = recorder.inputs.geometry
     neighbours, distances = _array(soft_neighbours(geometry)), _array(geometry.distances.squeeze(1))
     species, centre, neighbour = (_array(i) for i in (geometry.species, geometry.centre, geometry.neighbour))
-    atoms = _filled([(element, species == s) for s, element in enumerate(elements)])
     ends = species[centre] * len(elements) + species[neighbour]
     ordered = {(i, j): ends == i * len(elements) + j for i, j in product(range(len(elements)), repeat=2)}
     either = [
@@ -73,14 +72,25 @@ def _of_hooks(name: str, recorder: RecordingPathway, elements: Sequence[str], en
         for label, x in ((NEIGHBOURS, neighbours[centre]), (DISTANCE, distances)):
             yield _panel(_title(name, layer), label, "gate of edges", x, _array(values), one_way, shows, 1.0)
     for layer, values in recorder.pools[name].items():
-        shows = "pooled scalars after over before, of all channels"
+        shows, atoms = "pooled scalars after over before, of all channels", _atoms(geometry, elements)
         yield _panel(
             _title(name, layer), NEIGHBOURS, "factor on scalars", neighbours, _array(values), atoms, shows, 1.0
         )
     for layer, values in recorder.readouts[name].items():
-        energies = MEV * _array(values.double() * energy_unit.index_select(0, geometry.species))
-        shows = "energy that the part adds to an atom"
-        yield _panel(_title(name, layer), NEIGHBOURS, "energy (meV)", neighbours, energies, atoms, shows, 0.0)
+        energies = values.double() * energy_unit.index_select(0, geometry.species)
+        yield energies_of_atoms(_title(name, layer), energies, geometry, elements)
+
+
+def energies_of_atoms(title: str, energies: Tensor, geometry: EdgeGeometry, elements: Sequence[str]) -> Panel:
+    """Energies [N], in eV, against the number of neighbours."""
+    shows = "energy that the part adds to an atom"
+    neighbours, groups = _array(soft_neighbours(geometry)), _atoms(geometry, elements)
+    return _panel(title, NEIGHBOURS, "energy (meV)", neighbours, MEV * _array(energies), groups, shows, 0.0)
+
+
+def _atoms(geometry: EdgeGeometry, elements: Sequence[str]) -> list[Group]:
+    species = _array(geometry.species)
+    return _filled([(element, species == s) for s, element in enumerate(elements)])
 
 
 def _title(name: str, layer: int) -> str:

@@ -38,6 +38,8 @@ from scalarpath.nn.cpu.linear_energy import kernel_linear_energy
 from scalarpath.nn.neighbour_sum import neighbour_sum, outer_neighbour_sum
 from scalarpath.nn.radial import BesselBasis, polynomial_cutoff
 
+PAIR, OF_CHARGES = "pair functions", "Coulomb energy"
+BLOCKS = (PAIR, "embedding functions", "products of densities", OF_CHARGES)  # of the coefficients, in their order
 EXPONENT = 6  # of the envelope
 MOST_TERMS = 5000  # least squares take their number squared in memory, cubed in time
 
@@ -122,7 +124,7 @@ class LinearPotential(nn.Module):
         """Atomic energies [N], eV, float64; with other coefficients [T] than the fitted ones if they are given."""
         if coefficients is None and self.weights is None:
             return self._fitted(geometry)
-        return self._energies(geometry, self._acting if coefficients is None else coefficients)
+        return self._energies(geometry, self.acting if coefficients is None else coefficients)
 
     @with_cpu_kernel(kernel_linear_energy)
     def _fitted(self, geometry: EdgeGeometry) -> Tensor:
@@ -173,11 +175,31 @@ class LinearPotential(nn.Module):
     @property
     def coulomb_share(self) -> Tensor:
         """Coefficient of the Coulomb energy [1]: the square of the share of the charges that acts."""
-        return self._acting[-1:]
+        return self.acting[-1:]
 
     @property
-    def _acting(self) -> Tensor:
+    def acting(self) -> Tensor:
+        """The coefficients [T] of the energy, fitted or trained."""
         return self.coefficients if self.weights is None else self.weights * self.coefficients
+
+    @property
+    def blocks(self) -> dict[str, slice]:
+        """Which of the coefficients belong to each kind of terms that there is."""
+        ends = list(itertools.accumulate(self.sizes, initial=0))
+        return {name: slice(*ends[k : k + 2]) for k, name in enumerate(BLOCKS) if self.sizes[k]}
+
+    def groups(self, elements: Sequence[str]) -> dict[str, slice]:
+        """The same, with the pair functions of every two of the elements [S] by themselves."""
+        pairs = itertools.combinations_with_replacement(elements, 2)
+        sines = len(self.basis.frequencies)
+        of_pairs = {f"{PAIR} {a}-{b}": slice(k * sines, (k + 1) * sines) for k, (a, b) in enumerate(pairs)}
+        return of_pairs | {name: terms for name, terms in self.blocks.items() if name != PAIR}
+
+    def only(self, terms: slice) -> Tensor:
+        """The coefficients [T] of the energy, zero for all but these terms."""
+        kept = torch.zeros_like(self.coefficients)
+        kept[terms] = self.acting.detach()[terms]
+        return kept
 
     def _by_element(self, values: Tensor, geometry: EdgeGeometry) -> Tensor:
         """Values of edges, in the columns of the neighbour's element: [E, F] -> [E, S F]."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 from torch import Tensor, nn
 
 from scalarpath.core.errors import ConfigError, DataError
@@ -183,7 +183,7 @@ class Potential(nn.Module):
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Data]) -> None:
         """Standardise the inputs of the head on ``batches`` of the training set (kept in the checkpoint)."""
-        self.head.calibrate(self._geometry(batch) for batch in batches)
+        self.head.calibrate(self.geometry(batch) for batch in batches)
 
     @torch.no_grad()
     def fit_linear(self, frames: Iterable[Data]) -> LinearFit | None:
@@ -198,7 +198,7 @@ class Potential(nn.Module):
         def described() -> Iterator[Frame]:
             for frame in frames:
                 field = None if self.charges is None else self.charges(frame, self.species_of(frame.z))
-                yield frame, self._geometry(frame), field
+                yield frame, self.geometry(frame), field
 
         fit = fit_linear(self.linear, described(), self.shift + self.e0)
         if fit is None:
@@ -207,7 +207,7 @@ class Potential(nn.Module):
         self.scale.fill_(max(left, SMALLEST_SHARE * float(self.scale.max())))
         return fit
 
-    def _geometry(self, batch: Data) -> EdgeGeometry:
+    def geometry(self, batch: Data) -> EdgeGeometry:
         """The geometry of a batch; its vectors are leaves that require a gradient."""
         vectors = self._edge_vectors(batch, batch.batch).to(self.dtype).requires_grad_(True)
         with torch.enable_grad():
@@ -228,13 +228,28 @@ class Potential(nn.Module):
         copied.load_state_dict(self.state_dict())
         return copied.to(device).eval()
 
+    @property
+    def part_names(self) -> list[str]:
+        """What ``without`` can leave out: parts of the head, and groups of terms of its linear potential."""
+        return [*self.head.named_parts, *self._linear_groups()]
+
+    def _linear_groups(self) -> dict[str, slice]:
+        return {} if self.linear is None else self.linear.groups([chemical_symbols[z] for z in self.species])
+
     def without(self, parts: Collection[str]) -> Potential:
-        """An independent copy whose head was built without these parts; all other weights are the same."""
+        """An independent copy whose head was built without these parts; all other weights are the same.
+
+        The coefficients of groups of terms are zero instead.
+        """
         head = self.config["head"]
         kept = {name: options for name, options in (head.get("parts") or {}).items() if name not in parts}
         changed = Potential({**self.config, "head": {**head, "parts": kept}})
         state = self.state_dict()
         changed.load_state_dict({name: state[name] for name in changed.state_dict()})
+        if changed.linear is not None:
+            for name, terms in self._linear_groups().items():
+                if name in parts:
+                    changed.linear.coefficients[terms] = 0.0
         return changed.to(self.device).eval()
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
