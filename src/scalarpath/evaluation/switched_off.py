@@ -95,17 +95,19 @@ def compressed(
     whole, (explained, *_) = next(iter(energies.values())), potentials.values()
     terms = set(explained.part_names) - set(explained.head.named_parts)
     without = {name: _energies(potential, atoms) for name, potential in off.items()}
+    # from the last on, since where there are many the colours come again
+    colours = {name: len(energies) + c for c, name in enumerate(reversed(without))}
     curves = [
         *(Curve(label, distances, energy, colour=c) for c, (label, energy) in enumerate(energies.items())),
         *(
-            Curve(f"without {name}", distances, energy, colour=len(energies) + c, dashed=True)
-            for c, (name, energy) in enumerate(without.items())
+            Curve(f"without {name}", distances, energy, colour=colours[name], dashed=True)
+            for name, energy in without.items()
             if name not in terms
         ),
     ]
     differences = [
-        Curve(name, distances, [_MEV * (a - b) for a, b in zip(whole, energy, strict=True)], colour=len(energies) + c)
-        for c, (name, energy) in enumerate(without.items())
+        Curve(name, distances, [_MEV * (a - b) for a, b in zip(whole, energy, strict=True)], colour=colours[name])
+        for name, energy in without.items()
     ]
     axis = "shortest distance (Å)"
     return [
