@@ -303,7 +303,6 @@ def test_another_file_is_not_taken_for_results(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("accuracy.backbones=[mace_larg]", "accuracy.backbones: 'mace_larg' is unknown"),
         ("accuracy.recipes=[emma]", "accuracy.recipes: 'emma' is unknown"),
         ("accuracy.seeds=[]", "accuracy.seeds must each name at least one"),
         ("accuracy.own=[3]", "accuracy.own must be text, not 3"),
