@@ -109,7 +109,8 @@ def step_flops(potential: Potential, batch: Data) -> dict[str, int]:
 def baseline_twin(potential: Potential) -> Potential:
     """The same backbone with the same weights and references, without a head and without what its arm changes.
 
-    Parts that are frozen are frozen here too. Weights whose shape the arm changes are those of a fresh start, which is enough for measures of cost.
+    Parts that are frozen are frozen here too. Weights whose shape the arm changes are those of a fresh start, which is
+    enough for measures of cost.
     """
     config = {**potential.config, "head": {"name": "baseline", "parts": {}}}
     twin = build_potential(config)
