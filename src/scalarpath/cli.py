@@ -20,8 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scalarpath.core.errors import ConfigError, DataError, ScalarPathError
 from scalarpath.core.files import is_disk_full
+from scalarpath.core.imports import imported
 from scalarpath.core.memory import end_at_once, imports_at_once, prepare_heap
-from scalarpath.core.model_file import file_of, require_file
+from scalarpath.core.model_file import file_of, require_whole
 from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.settings import Text, checked
@@ -178,20 +179,25 @@ def _benchmark(cfg: DictConfig) -> None:
 def _evaluate(cfg: DictConfig) -> None:
     # a wrong setting is reported before seconds go by with imports
     settings = EvaluationSettings.from_hydra(cfg)
-    if settings.material is not None:
-        from scalarpath.artifacts.bench import bench_reference
-
-        bench_reference(settings.material)
+    for name in ("frames", "structure"):
+        path = getattr(settings, name)
+        if path is not None and absent_place({"source": "file", "path": path}):
+            raise DataError(f"{name}={path}: no such file; check the path.")
     if settings.run is not None:
         for path in filter(None, (settings.run, settings.beside, *(settings.committee or ()))):
             RunDirectory.finished(Path(path))
         if settings.frames is None:
             check_places(Job.of_run(settings.run, settings.changes), f"run={settings.run}")
-        elif absent_place({"source": "file", "path": settings.frames}):
-            raise DataError(f"frames={settings.frames}: no such file.")
         print(f"evaluating {settings.run}", flush=True)
     _check_device(settings.device)
+    if settings.material is not None:
+        from scalarpath.artifacts.bench import bench_reference
+
+        bench_reference(settings.material)
     with imports_at_once():
+        for name in ("calculator", "reference"):
+            if (factory := getattr(settings, name)) is not None:
+                imported(factory, f"{name} = {factory}")
         from scalarpath.evaluation.command import run
 
     run(settings)
@@ -199,6 +205,8 @@ def _evaluate(cfg: DictConfig) -> None:
 
 def _check_device(device: str) -> None:
     """Raise ConfigError for a device that torch, and nothing else, says is not there."""
+    if device == "cpu":
+        return
     with imports_at_once():
         from scalarpath.potential.device import usable_device
 
@@ -227,7 +235,7 @@ def _predict(cfg: DictConfig) -> None:
     if absent := absent_place({"source": "file", "path": settings.path}):
         raise DataError(f"path={absent[1]}: no such file or folder; check the path.")
     for model in [settings.model] if isinstance(settings.model, str) else settings.model:
-        require_file(file_of(model))
+        require_whole(file_of(model))
     _check_device(settings.device)
     with imports_at_once():
         from scalarpath.models.predict import run
@@ -259,7 +267,11 @@ def _run(cfg: DictConfig, changed: Collection[str] = ()) -> None:
     elif absent := absent_place(job.config["data"]):
         raise DataError(f"{absent[1]}: no such file or folder; check data.{absent[0]}=.")
     if resume is None and job.init_from is not None:
-        require_file(file_of(job.init_from))
+        require_whole(file_of(job.init_from))
+    if job.artifacts is not None:
+        from scalarpath.artifacts.bench import bench_of_training
+
+        bench_of_training(job.config)
     if is_first_process():
         arm = " x ".join(str(item) for item in (job.backbone.get("kind"), job.head.get("name")))
         print(f"{arm} on {job.data.name}, seed {job.seed}: {resume or job.output_dir}", flush=True)

@@ -61,6 +61,8 @@ def test_help_comes_without_what_takes_seconds(tmp_path: Path) -> None:
         ("predict.py", ["model=nowhere", "path=.", "output=out.extxyz"], 2),
         ("benchmark.py", ["heads=[panpsg]"], 2),
         ("import.py", ["kind=macee", "file=x", "output=y"], 2),
+        ("benchmark.py", ["device=cuda:99"], 2),  # what torch says, and no more is imported
+        ("train.py", ["data=extxyz", f"data.path={__file__}", "artifacts=smoke"], 2),
     ],
 )
 def test_an_answer_comes_at_once(
@@ -69,6 +71,47 @@ def test_an_answer_comes_at_once(
     found, seconds = cpu_seconds(sys.executable, str(ROOT / script), *arguments, cwd=tmp_path)
     assert found == status
     assert seconds < ANSWER * torch_import
+
+
+EMT = "calculator=ase.calculators.emt:EMT"
+PEER = f"peers.mace={sys.executable}"
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        ("evaluate", [EMT, "structure=missing.cif"], "structure=missing.cif: no such file"),
+        ("evaluate", [EMT, "structure=text", "reference=no:thing"], "reference = no:thing cannot be imported"),
+        ("evaluate", ["calculator=no:thing", "structure=text"], "calculator = no:thing cannot be imported"),
+        ("evaluate", [EMT, "material=ag", "device=cuda:99"], "device=cuda:99: torch"),
+        ("train", ["data=extxyz", "data.path=text", "artifacts=smoke"], "belongs to no material"),
+        ("train", ["init_from=text"], "text is damaged or no checkpoint"),
+        ("predict", ["model=text", "path=text", "output=out.extxyz"], "text is damaged or no checkpoint"),
+        ("benchmark", ["structure=si65"], "structure must be si8, si64"),
+        ("benchmark", ["suite=peers", PEER, "structures=[si65]"], "structures must be si8, si64"),
+        ("benchmark", ["suite=peers", PEER, "cases=[nequip]"], "cases must be one of mace_64_L0"),
+        ("benchmark", ["suite=accuracy", PEER, "accuracy.backbones=[mace_larg]"], "did you mean 'mace_large'"),
+        ("benchmark", ["suite=training", "training.data=gold"], "the data 'gold' is unknown; use ag"),
+        ("benchmark", ["suite=profile", "profile.head=pann"], "did you mean 'pan'"),
+    ],
+)
+def test_a_name_that_is_none_is_told_before_what_takes_seconds_is_imported(
+    command: str, arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "text").write_text("no atoms, no weights")
+    code = (
+        f"import sys, scalarpath.cli as cli\n"
+        f"try: cli.{command}()\nexcept SystemExit as stop: print('status', stop.code)\n"
+        f"print(*(name for name in {HEAVY} if name in sys.modules))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert message in found.stderr
+    *_, status, imported = found.stdout.split("\n")[:-1]
+    assert status == "status 2"
+    # measures of the bench need scipy, which takes a quarter of a second, and of devices torch alone knows
+    assert set(imported.split()) <= ({"scipy", "torch"} if "device" in message else {"scipy"})
 
 
 def test_the_first_epoch_begins_soon(torch_import: float, tmp_path: Path) -> None:

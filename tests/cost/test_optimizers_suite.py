@@ -35,5 +35,7 @@ def test_every_optimizer_is_compared_with_adamw(tmp_path, monkeypatch):
 
 
 def test_an_unknown_optimizer_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"optimizers: 'soup' is unknown \(did you mean 'soap'\?\); use adam, adamw"):
+    with pytest.raises(
+        ConfigError, match=r"the optimizer 'soup' is unknown \(did you mean 'soap'\?\); use adam, adamw"
+    ):
         measured(tmp_path, "[soup]")

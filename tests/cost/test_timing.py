@@ -8,8 +8,9 @@ import pytest
 import torch
 from samples import batch_of, make_potential, quartz_like
 
-from scalarpath.cost.timing import baseline_twin, flops, head_overhead, interleaved_times, paired_ratio
+from scalarpath.cost.timing import baseline_twin, flops, head_overhead, interleaved_times, paired_ratio, step_flops
 from scalarpath.potential import to_checkpoint
+from scalarpath.potential.parts import freeze
 
 
 def test_paired_ratio_is_immune_to_a_drift_that_both_share():
@@ -54,3 +55,15 @@ def test_head_overhead_counts_the_head():
     overhead = head_overhead(make_potential("panpgs"), batch_of(quartz_like()), rounds=2)
     assert overhead["flops_ratio"] > 1.0
     assert overhead["train_flops_ratio"] > 1.0
+
+
+@pytest.mark.parametrize("kind", ["mace", "nequip", "allegro"])
+def test_a_training_step_makes_no_gradient_of_parts_that_are_frozen(kind):
+    potential, batch = make_potential("panpgs", kind=kind), batch_of(quartz_like())
+    whole, twin = step_flops(potential, batch), head_overhead(potential, batch, rounds=1)["baseline_train_flops"]
+    freeze(potential.parts(), ["embedding", "layer_1"])
+    partly, overhead = step_flops(potential, batch), head_overhead(potential, batch, rounds=1)
+    assert partly["inference"] == whole["inference"]
+    assert partly["train"] < whole["train"]
+    assert overhead["train_flops"] == partly["train"]
+    assert whole["train"] - partly["train"] == twin - overhead["baseline_train_flops"], "the same parts of the twin"

@@ -1,5 +1,7 @@
 """Steps of calculations that are no labels are left out, and it is said."""
 
+import re
+
 import pytest
 
 from scalarpath.core.errors import DataError
@@ -74,6 +76,14 @@ def test_steps_that_used_all_electronic_steps_are_left_out_and_named(write, name
     assert read(write(text([2, 1]), name)) == ([0, 1], [])
     with pytest.raises(DataError, match=rf"{name}: the electronic loop .* so no frame is left"):
         read(write(text([3]), name))
+
+
+@pytest.mark.parametrize("section", ["kpoints", "atominfo"])
+def test_a_vasprun_without_a_section_that_ase_needs_is_told_which(write, section):
+    text = re.sub(f"<{section}>.*</{section}>", "", vasprun([2]))
+    message = rf"vasprun.xml, frame 0: the file has no <{section}>, without which ASE cannot read it; repair or remove"
+    with pytest.raises(DataError, match=message):
+        read(write(text, "vasprun.xml"))
 
 
 @pytest.mark.parametrize(

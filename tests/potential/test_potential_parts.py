@@ -24,6 +24,15 @@ def test_every_parameter_belongs_to_one_part(kind):
     assert sorted(found) == sorted(id(parameter) for parameter in potential.parameters())
 
 
+@pytest.mark.parametrize("part", ["mixing", "layer_x", "layer", None])
+def test_a_backbone_that_names_a_part_of_its_own_is_told_which_there_are(part, monkeypatch):
+    potential = make_potential("baseline")
+    monkeypatch.setattr(type(potential.backbone), "part_of", lambda *_: part)
+    with pytest.raises(ConfigError, match=r"mace:MACE.part_of\('\S+'\) must be .*, not ") as caught:
+        potential.parts()
+    assert "\n" not in str(caught.value)
+
+
 def test_a_part_that_is_none_is_refused_with_those_that_there_are():
     parts = make_potential("baseline").parts()
     with pytest.raises(ConfigError, match="one of embedding, layer_1, layer_2, readout, not 'layer_3'"):

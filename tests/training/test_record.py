@@ -8,13 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase.io import read
 from composed_jobs import SMOKE, job, run
 from rich.console import Console
+from samples import batch_of, make_potential, quartz_like, silanol
 
+from scalarpath.core.metrics import TEST
+from scalarpath.data.config import DataConfig
+from scalarpath.data.labels import StreamedLabels
+from scalarpath.data.reading import read_frames
 from scalarpath.deploy import ScalarPathCalculator
 from scalarpath.training.learning_curves import draw_learning_curves
-from scalarpath.training.record import groups_table
+from scalarpath.training.record import Record, groups_table
 
 FIGURES = {f"{name}.{suffix}" for name in ("parity", "learning_curves") for suffix in ("svg", "png")}
 
@@ -57,6 +63,33 @@ def test_predictions_of_test_frames_are_those_of_the_calculator_beside_the_label
     np.testing.assert_allclose(atoms.get_forces(), atoms.arrays["scalarpath_forces"], atol=1e-5)
     theirs = np.reshape(atoms.info["scalarpath_stress"], (3, 3))
     np.testing.assert_allclose(atoms.get_stress(voigt=False), theirs, atol=1e-6)
+
+
+MISSING = [(), ("energy",), ("forces",), ("stress",), ("energy", "forces", "stress")]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_label_that_is_missing_is_left_out_as_a_whole_and_the_others_are_read_again(tmp_path: Path) -> None:
+    batch = batch_of(*(quartz_like() for _ in MISSING), silanol())
+    batch.frame, noise = torch.arange(len(MISSING) + 1), torch.Generator().manual_seed(0)
+    for name, shape in {"energy": (6,), "forces": batch.pos.shape, "stress": (6, 3, 3)}.items():
+        setattr(batch, name, torch.randn(*shape, generator=noise, dtype=torch.float64))
+    batch.stress += batch.stress.mT.clone()
+    batch.stress[5] = torch.nan  # of a molecule
+    batch.forces[0, 1] = torch.nan  # of one atom alone, which is missing beside those that are there
+    for number, names in enumerate(MISSING):
+        own = {"energy": number, "forces": batch.batch == number, "stress": number}
+        for name in names:
+            getattr(batch, name)[own[name]] = torch.nan
+    with (tmp_path / "frames.extxyz").open("w") as stream:
+        Record([None] * 6, stream).update(TEST, make_potential("baseline")(batch), batch)
+    labels = StreamedLabels(DataConfig.read({"path": "frames.extxyz"}))
+    frames = list(read_frames(tmp_path / "frames.extxyz"))
+    for number, (frame, names) in enumerate(zip(frames, [*MISSING, ("stress",)], strict=True)):
+        assert set(frame.atoms.calc.results if frame.atoms.calc else ()) == {"energy", "forces", "stress"} - set(names)
+        found = labels.of(frame)
+        for name, where in {"energy": number, "forces": batch.batch == number, "stress": number}.items():
+            np.testing.assert_allclose(found.of(name), getattr(batch, name)[where], atol=1e-7, err_msg=name)
 
 
 def test_figures_are_there_unless_they_are_not_wanted(trained: Path, tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator
@@ -12,8 +13,9 @@ from ase.calculators.calculator import Calculator
 from scalarpath.artifacts.dynamics import Forces
 from scalarpath.artifacts.materials import MATERIALS, Material, material
 from scalarpath.artifacts.oracles import ORACLES, oracle
+from scalarpath.artifacts.registry import measure_settings, preset
 from scalarpath.artifacts.stored_values import Reference, stored_values
-from scalarpath.core.errors import ArtifactError
+from scalarpath.core.errors import ArtifactError, ConfigError
 from scalarpath.core.settings import nearest
 
 BENCHES = (*MATERIALS, *ORACLES)
@@ -70,3 +72,25 @@ def bench_reference(name: str) -> Subject:
         f"material = {name} is unknown{nearest(name, BENCHES)}; use one of: {', '.join(BENCHES)}; or give a "
         "file of your own as structure=."
     )
+
+
+def bench_name(data: Mapping[str, Any]) -> str | None:
+    """The bench that belongs to a data configuration: folders of bundled sets have the names of benches, else None."""
+    folder = Path(str(data.get("path"))).parent.name
+    return folder if data.get("source") == "bundled" and folder in BENCHES else None
+
+
+def bench_of_training(config: Mapping[str, Any]) -> str:
+    """Name of the bench of a training configuration.
+
+    Raises ConfigError where its data belong to none, or where the settings of its size (conf/size) are wrong: a
+    training asks for it before it starts.
+    """
+    measure_settings(preset(config["artifacts"]))
+    name = bench_name(config["data"])
+    if name is None:
+        raise ConfigError(
+            f"artifacts={config['artifacts']}: the data set '{config['data'].get('name')}' belongs to no material of "
+            "the bench; use artifacts=null, then evaluate.py with structure=<a file of yours> or material=."
+        )
+    return name

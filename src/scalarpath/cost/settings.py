@@ -14,6 +14,7 @@ from scalarpath.core.settings import (
     Count,
     Cutoff,
     Device,
+    Matching,
     Name,
     Positive,
     Range,
@@ -25,8 +26,19 @@ from scalarpath.core.settings import (
     read_settings,
 )
 from scalarpath.cost import SUITES
+from scalarpath.cost.peers.models import MODELS
 from scalarpath.runs.job import plain_config
 
+CRYSTALS = {"si8": ("Si", 5.47, 1), "si64": ("Si", 5.47, 2), "ag4": ("Ag", 4.15, 1), "ag108": ("Ag", 4.15, 3)}
+"""Structures by name: element, lattice constant in Å, cubic cells along each axis."""
+
+Structure = Annotated[
+    str,
+    Matching(
+        rf"({'|'.join(CRYSTALS)})(x[1-9]\d{{0,3}})?|(aspirin|ethanol)[1-9]\d{{0,3}}",
+        "si8, si64, ag4, ag108, ethanol10 or aspirin10 (another number of molecules at will; si64x2: two frames)",
+    ),
+]
 Rounds = Annotated[int, Range(at_least=1, at_most=10**6)]
 
 LISTS = ("threads", "cases", "structures", "dtypes", "modes")  # one value may stand for a list of one
@@ -106,7 +118,7 @@ class BenchmarkSettings:
     rounds: Rounds
     output: Text
     backbone: dict[str, Any]
-    structure: str
+    structure: Structure
     dtype: Literal["float32", "float64"]
     device: Device
     seed: Seed
@@ -119,8 +131,8 @@ class BenchmarkSettings:
     peers: PeerPythons
     data: dict[str, Any]
     accuracy: AccuracySettings
-    cases: list[str] | None
-    structures: list[str]
+    cases: list[Annotated[str, Among(MODELS)]] | None
+    structures: list[Structure]
     dtypes: list[Literal["float32", "float64"]]
     modes: list[Literal["eager", "compiled", "both_compiled", "aotinductor"]]
     resume: bool

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
 
-from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import BUNDLED_DIR
+from scalarpath.core.settings import checked
+from scalarpath.cost.settings import CRYSTALS, Structure
 
 # aspirin, C9H8O4: element and coordinates in Å (an equilibrium conformer)
 ASPIRIN = """
@@ -35,9 +34,7 @@ H  4.2045  0.6969 -0.6924
 H  3.7105 -0.3659  0.6426
 H -0.2555 -3.5916 -0.7337
 """
-NAMES = "si8, si64, ag4, ag108, ethanol10 or aspirin10 (another number of molecules at will; si64x2: two frames)"
-CRYSTALS = {"si8": ("Si", 5.47, 1), "si64": ("Si", 5.47, 2), "ag4": ("Ag", 4.15, 1), "ag108": ("Ag", 4.15, 3)}
-RATTLE = {"si": 0.1, "ag": 0.1, "aspirin": 0.05}  # Å; of the crystals as at some hundred K
+RATTLE = {"Si": 0.1, "Ag": 0.1, "aspirin": 0.05}  # Å; of the crystals as at some hundred K
 
 
 def structures(name: str) -> list[Atoms]:
@@ -45,17 +42,15 @@ def structures(name: str) -> list[Atoms]:
 
     Raises ConfigError for an unknown name.
     """
-    crystal = re.fullmatch(rf"({'|'.join(CRYSTALS)})(?:x([1-9]\d{{0,3}}))?", name)
-    molecule = re.fullmatch(r"(aspirin|ethanol)([1-9]\d{0,3})", name)
-    if crystal:
-        element, length, cells = CRYSTALS[crystal[1]]
+    checked(name, Structure, "structure")
+    crystal, _, copies = name.partition("x")
+    if crystal in CRYSTALS:
+        element, length, cells = CRYSTALS[crystal]
         atoms = bulk(element, a=length, cubic=True) * cells
-        return _rattled(atoms, RATTLE[crystal[1][:2]], int(crystal[2] or 1))
-    if molecule and molecule[1] == "aspirin":
-        return _rattled(aspirin(), RATTLE["aspirin"], int(molecule[2]))
-    if molecule:
-        return list(read(BUNDLED_DIR / "ethanol" / "frames.extxyz", f":{molecule[2]}"))
-    raise ConfigError(f"structure = {name} is unknown; use {NAMES}.")
+        return _rattled(atoms, RATTLE[element], int(copies or 1))
+    if name.startswith("aspirin"):
+        return _rattled(aspirin(), RATTLE["aspirin"], int(name.removeprefix("aspirin")))
+    return list(read(BUNDLED_DIR / "ethanol" / "frames.extxyz", f":{name.removeprefix('ethanol')}"))
 
 
 def aspirin() -> Atoms:

@@ -109,12 +109,16 @@ def step_flops(potential: Potential, batch: Data) -> dict[str, int]:
 def baseline_twin(potential: Potential) -> Potential:
     """The same backbone with the same weights and references, without a head and without what its arm changes.
 
-    Weights whose shape the arm changes are those of a fresh start, which is enough for measures of cost.
+    Parts that are frozen are frozen here too. Weights whose shape the arm changes are those of a fresh start, which is
+    enough for measures of cost.
     """
     config = {**potential.config, "head": {"name": "baseline", "parts": {}}}
     twin = build_potential(config)
     own, given = twin.state_dict(), potential.state_dict()
     twin.load_state_dict(own | {key: given[key] for key in own if key in given and given[key].shape == own[key].shape})
+    frozen = {name for name, parameter in potential.named_parameters() if not parameter.requires_grad}
+    for name, parameter in twin.named_parameters():
+        parameter.requires_grad_(name not in frozen)
     return twin.to(potential.device)
 
 

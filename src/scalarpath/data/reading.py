@@ -32,6 +32,7 @@ from scalarpath.data.extxyz import atoms_of, frame_texts
 T = TypeVar("T")
 
 DECOMPRESS: dict[str, Any] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
+NEEDED = {"vasp-xml": ("<kpoints", "<atominfo", "<structure")}  # by ASE's readers, which fail in other words
 ISOTOPES = ("D", "T")  # symbols that some codes write for hydrogen
 
 
@@ -137,7 +138,8 @@ def _read(path: Path, wanted: slice, name: str, notes: list[str]) -> Iterator[Fr
         except DataError:
             raise
         except Exception as error:  # ASE's readers raise anything from KeyError to RuntimeError on malformed input
-            raise DataError(f"{name}, frame {number}: {_reason(error)}; repair or remove this frame.") from error
+            reason = _reason(error, path, kind)
+            raise DataError(f"{name}, frame {number}: {reason}; repair or remove this frame.") from error
         if len(atoms) == 0:
             raise DataError(f"{name}, frame {number}: the frame has no atoms; remove it.")
         strange = [z for z in atoms.numbers.tolist() if not 0 < z < len(chemical_symbols)]
@@ -231,8 +233,11 @@ def _selected(items: Iterator[T], wanted: slice) -> Iterator[tuple[int, T]]:
         yield from islice(enumerate(items), wanted.start, wanted.stop, wanted.step)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path, kind: str | None) -> str:
     """Why a frame cannot be read, in a few words."""
+    for section in NEEDED.get(kind or "", ()):
+        if section not in path.read_text(encoding="utf-8", errors="replace"):
+            return f"the file has no {section}>, without which ASE cannot read it"
     name = str(error.args[0]) if isinstance(error, KeyError) else ""
     if name in ISOTOPES:
         return f"'{name}' is an isotope, which is the same element to a potential: write H"

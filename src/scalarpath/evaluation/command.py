@@ -12,16 +12,16 @@ import torch
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
-from scalarpath.artifacts.bench import Bench, Subject, bench_reference
+from scalarpath.artifacts.bench import Bench, Subject, bench_name, bench_of_training, bench_reference
 from scalarpath.artifacts.registry import MEASURES, measure_settings, preset
 from scalarpath.artifacts.suite import Outcome
-from scalarpath.core.errors import ArtifactError, ConfigError
+from scalarpath.core.errors import ArtifactError
 from scalarpath.core.files import write_json
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.evaluation.benches import bench_of_calculator, bench_of_potential, subject_of
 from scalarpath.evaluation.calibration import calibrate, read_members
 from scalarpath.evaluation.explanation import explain
-from scalarpath.evaluation.finished_run import FinishedRun, bench_name
+from scalarpath.evaluation.finished_run import FinishedRun
 from scalarpath.evaluation.other_frames import evaluate_frames
 from scalarpath.evaluation.output import (
     FOLDER,
@@ -57,22 +57,6 @@ def run(settings: EvaluationSettings) -> list[Outcome]:
     if bad:
         raise ArtifactError(f"{len(bad)} of {len(outcomes)} measures failed: {', '.join(bad)}; the others are written.")
     return outcomes
-
-
-def bench_of_training(config: Mapping[str, Any]) -> str:
-    """Name of the bench of a training configuration.
-
-    Raises ConfigError where its data belong to none, or where the settings of its size (conf/size) are wrong: a
-    training asks for it before it starts.
-    """
-    measure_settings(preset(config["artifacts"]))
-    name = bench_name(config["data"])
-    if name is None:
-        raise ConfigError(
-            f"artifacts={config['artifacts']}: the data set '{config['data'].get('name')}' belongs to no material of "
-            "the bench; use artifacts=null, then evaluate.py with structure=<a file of yours> or material=."
-        )
-    return name
 
 
 def measure_trained(

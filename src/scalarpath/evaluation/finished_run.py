@@ -110,11 +110,3 @@ class FinishedRun:
     def identity(self) -> dict[str, Any]:
         """What was measured, for the files of the artifacts."""
         return {"run": self.directory.path.name} | {name: self.summary[name] for name in IDENTITY}
-
-
-def bench_name(data: Mapping[str, Any]) -> str | None:
-    """The bench that belongs to a data configuration: folders of bundled sets have the names of benches, else None."""
-    from scalarpath.artifacts.bench import BENCHES
-
-    folder = Path(str(data.get("path"))).parent.name
-    return folder if data.get("source") == "bundled" and folder in BENCHES else None

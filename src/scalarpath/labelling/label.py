@@ -7,7 +7,6 @@
 A run skips what is labelled already, so it may be killed at any time and started again.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -22,6 +21,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import iread, write
 
 from scalarpath.core.errors import DataError
+from scalarpath.core.files import put_in_place
 from scalarpath.labelling.pulay import correct_stress
 from scalarpath.labelling.tasks import LabelTask
 
@@ -105,10 +105,7 @@ def label_one(task: LabelTask, index: int, job: LabelJob) -> str:
     """
     calculator = job.engine(task, job.log_path(index))
     labelled = single_point(task, calculator, job.pulay_constant_per_atom)
-    path = job.label_path(index)
-    partial = path.with_suffix(f".partial{os.getpid()}")
-    write(partial, labelled, format="extxyz")
-    os.replace(partial, path)
+    write_atomically(job.label_path(index), [labelled])
     largest = np.abs(labelled.get_forces()).max()
     return f"{len(labelled)} atoms, {labelled.get_potential_energy():.4f} eV, largest force {largest:.2f} eV/Å"
 
@@ -145,9 +142,8 @@ def collect(job: LabelJob, name: str) -> Path:
 
 def write_atomically(path: Path, frames: Sequence[Atoms]) -> None:
     """Write an extxyz file that appears whole or not at all."""
-    partial = path.with_suffix(f".partial{os.getpid()}")
-    write(partial, list(frames), format="extxyz")
-    os.replace(partial, path)
+    with put_in_place(path) as partial:
+        write(partial, list(frames), format="extxyz")
 
 
 def _record(future: "Future[str]", index: int, report: LabelReport) -> str:

@@ -4,7 +4,6 @@ The result is the JSON file of a material in ``scalarpath/artifacts/stored``. Ev
 the same linear scales and fit, the same displacement of 0.01 Å, the same scans.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from scalarpath.artifacts.measures.walls import crystal_force, free_pair, wall_c
 from scalarpath.artifacts.registry import measure_settings, preset
 from scalarpath.artifacts.stored_values import StoredValues, WallCurve
 from scalarpath.core.errors import DataError
+from scalarpath.core.files import write_text
 from scalarpath.labelling.curves import CURVES, frozen_phonon_frequency, phonon_patterns
 from scalarpath.labelling.engines import tight_binding_calculator
 from scalarpath.labelling.settings import CRYSTALS, Crystal
@@ -46,9 +46,7 @@ def write_stored_values(data: Path, out: Path, names: tuple[str, ...] = tuple(MA
         else:
             values = molecule_values(item, tight_binding_calculator("GFN2-xTB", accuracy=0.01))
         path = out / f"{name}.json"
-        partial = path.with_suffix(f".partial{os.getpid()}")
-        partial.write_text(values.to_json(), encoding="utf-8")
-        os.replace(partial, path)
+        write_text(path, values.to_json())
         paths.append(path)
     return paths
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from scalarpath.core.errors import CheckpointError, ConfigError, TrustError
 from scalarpath.core.files import put_in_place
 from scalarpath.core.imports import names_from_file
-from scalarpath.core.model_file import GIVE, file_of, require_file
+from scalarpath.core.model_file import GIVE, file_of, no_checkpoint, require_whole
 from scalarpath.potential.potential import Potential
 
 FORMAT = 1  # of the potential
@@ -30,19 +29,11 @@ def read_checkpoint(path: Path, needs: Collection[str] = ()) -> dict[str, Any]:
 
     Raises CheckpointError when the file is missing, was damaged after it was written, or lacks a key.
     """
-    require_file(path)
+    require_whole(path)
     try:
-        with zipfile.ZipFile(path) as archive:  # torch stores a checksum with every record and never looks at it
-            damaged = archive.testzip()
-        if damaged is None:
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise CheckpointError(
-            f"{path} is damaged or no checkpoint of scalarpath ({type(error).__name__}); copy the file again, or "
-            f"{GIVE}."
-        ) from error
-    if damaged is not None:
-        raise CheckpointError(f"{path} is damaged: {damaged} does not fit its checksum; copy the file again.")
+        raise no_checkpoint(path, error) from error
     content = dict(content) if isinstance(content, Mapping) else {}
     for key in needs:
         if key not in content:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated
 
 from torch import nn
 
 from scalarpath.backbones.interface import Backbone
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.settings import choose
+from scalarpath.core.settings import Matching, checked, choose
 from scalarpath.heads.interface import ScalarPathway
 
 HEAD = "head"
+Part = Annotated[str, Matching(r"embedding|layer_\d+|readout", "embedding, layer_1, layer_2 and so on, or readout")]
 
 Parts = Mapping[str, Sequence[nn.Parameter]]
 
@@ -19,11 +21,13 @@ Parts = Mapping[str, Sequence[nn.Parameter]]
 def parts_of(backbone: Backbone, head: ScalarPathway) -> dict[str, list[nn.Parameter]]:
     """Parameters by part, from the input to the output: those of the backbone (``Backbone.part_of``), then the head.
 
-    A part without parameters is left out.
+    A part without parameters is left out. Raises ConfigError where a backbone names a part that is none of these.
     """
     parts: dict[str, list[nn.Parameter]] = {}
+    kind = type(backbone)
     for name, parameter in backbone.named_parameters():
-        parts.setdefault(backbone.part_of(name), []).append(parameter)
+        part = checked(backbone.part_of(name), Part, f"{kind.__module__}:{kind.__name__}.part_of('{name}')")
+        parts.setdefault(part, []).append(parameter)
     ordered = {name: parts[name] for name in sorted(parts, key=_place)}
     own = list(head.parameters())
     return {**ordered, HEAD: own} if own else ordered

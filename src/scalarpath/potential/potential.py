@@ -221,11 +221,13 @@ class Potential(nn.Module):
     def copy_to(self, *, dtype: str | None = None, device: str | torch.device = "cpu") -> Potential:
         """An independent copy in evaluation mode, with network parameters of another precision or on another device.
 
-        Raises ConfigError for a device that is not there.
+        What is frozen here is frozen there. Raises ConfigError for a device that is not there.
         """
         usable_device(device)
         copied = Potential({**self.config, "dtype": dtype or self.config.get("dtype", "float32")})
         copied.load_state_dict(self.state_dict())
+        for theirs, own in zip(copied.parameters(), self.parameters(), strict=True):
+            theirs.requires_grad_(own.requires_grad)
         return copied.to(device).eval()
 
     @property

@@ -65,7 +65,8 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
     check_cores(job.trainer)
     check_launch(job.trainer)
     if job.artifacts is not None:
-        from scalarpath.evaluation.command import bench_of_training, measure_trained  # here: others need no phonopy
+        from scalarpath.artifacts.bench import bench_of_training
+        from scalarpath.evaluation.command import measure_trained  # here: others need no phonopy
 
         bench_of_training(job.config)
     configuration = partial(

@@ -48,11 +48,11 @@ def watched(name: str, command: Sequence[str], folder: Path, output: Path, epoch
     with output.open("wb") as file:
         process = subprocess.Popen(command, cwd=folder, env=_environment(command), stdout=file, stderr=file)
         try:
-            last = Times(0.0, 0.0)
             while process.poll() is None:
-                with contextlib.suppress(psutil.Error):
-                    last = Times(time.perf_counter() - start, _processor_time(process.pid))
-                seen += [last] * (epochs() - len(seen))
+                count = epochs()  # before the clock is read: a time can be late, but not early
+                with contextlib.suppress(psutil.Error):  # it has ended, and what is left has the time of the whole
+                    now = Times(time.perf_counter() - start, _processor_time(process.pid))
+                    seen += [now] * (count - len(seen))
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         except BaseException:
             process.terminate()

@@ -13,10 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import scalarpath
 from scalarpath.core.errors import ConfigError, ScalarPathError
-from scalarpath.cost.peers.cases import MODELS, Case, cases
+from scalarpath.cost.peers.cases import Case, cases
 from scalarpath.cost.peers.comparison import compare_case
 from scalarpath.cost.peers.environments import Environment, environments
 from scalarpath.cost.peers.figure import write_figure
+from scalarpath.cost.peers.models import MODELS
 from scalarpath.cost.peers.results import identity, read_results, source_hash, table, write_markdown, write_results
 from scalarpath.cost.settings import BenchmarkSettings
 from scalarpath.cost.structures import structures
