@@ -4,8 +4,8 @@
     python docs/results/forgetting.py errors FOLDER MODEL RUN...
 
 FOLDER gets silicon with its PBE labels, and LiF and silver with the labels of MODEL itself: a fourth of the frames to
-be trained along (replay), and half of them, none of these, to say how far a potential has gone from MODEL. The files have their
-kinds in turn, so that replay holds rattled and hot cells, and strained and compressed ones are held out.
+be trained along (replay), and half of them, none of these, to say how far a potential has gone from MODEL. The files
+have their kinds in turn, so that replay holds rattled and hot cells, and strained and compressed ones are held out.
 """
 
 import csv
