@@ -27,6 +27,14 @@ def run_python(setting: str, python: str, package: str, *arguments: str) -> subp
         raise ConfigError(f"{setting} = {python} is no working python ({error.strerror}).") from error
 
 
+def how_to_get(package: str) -> str:
+    """What to do for a setting ``python`` that names an environment with ``package``."""
+    return (
+        f"make an environment for it (python -m venv PEER && PEER/bin/pip install {package}) and set "
+        "python=PEER/bin/python."
+    )
+
+
 def last_line(result: subprocess.CompletedProcess[str]) -> str:
     """The last line of the errors that a program has written, or that it wrote nothing."""
     return (result.stderr.strip().splitlines() or ["it wrote nothing"])[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from scalarpath.core.metrics import PARTS, TEST, VALIDATION
 from scalarpath.core.overrides import next_command
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.data.config import own_places
+from scalarpath.models.mace_torch import write_mace_torch
 from scalarpath.models.settings import ExportSettings
 from scalarpath.models.standalone import write_standalone
 from scalarpath.potential import Potential, load_potential, write_model
@@ -28,7 +29,8 @@ def run(settings: ExportSettings) -> dict[str, Any]:
     """Write the file that ``settings`` ask for; returns the facts in it.
 
     Raises CheckpointError where there is no finished run or it is damaged, ConfigError where the file exists or cannot
-    be written, or the format cannot hold the potential, TrustError for a run that names somebody else's code.
+    be written, or the format cannot hold the potential, TrustError for a run that names somebody else's code, UpstreamError where
+    mace-torch cannot make its file.
     """
     file = Path(settings.file)
     directory = RunDirectory.finished(Path(settings.run))
@@ -37,12 +39,11 @@ def run(settings: ExportSettings) -> dict[str, Any]:
     potential = load_potential(directory.path, trust=settings.trust)
     facts = facts_of(directory, potential, settings.licence)
     if settings.format == "torch-export":
-        deviations, sizes = write_standalone(file, potential, facts)
-        lines = [
-            f"Compared with the potential on structures of {', '.join(map(str, sorted(sizes)))} atoms: "
-            f"{', '.join(f'{name} {value:.0e}' for name, value in deviations.items())} of the largest value",
-            "How to call it where this package is not: docs/simulations.md",
-        ]
+        compared = _compared(*write_standalone(file, potential, facts))
+        lines = [compared, "How to call it where this package is not: docs/simulations.md"]
+    elif settings.format == "mace":
+        compared = _compared(*write_mace_torch(file, potential, str(settings.python)))
+        lines = [compared, f'In the environment of mace-torch: MACECalculator("{file}", device="cpu")']
     else:
         write_model(file, potential, facts)
         go_on = next_command("predict", "model", file)
@@ -51,6 +52,13 @@ def run(settings: ExportSettings) -> dict[str, Any]:
     for line in (f"Written: {file} ({what})", *lines):
         Console().print(line, highlight=False, markup=False, soft_wrap=True)
     return facts
+
+
+def _compared(deviations: Mapping[str, float], sizes: Sequence[int]) -> str:
+    return (
+        f"Compared with the potential on structures of {', '.join(map(str, sorted(sizes)))} atoms: "
+        f"{', '.join(f'{name} {value:.0e}' for name, value in deviations.items())} of the largest value"
+    )
 
 
 def facts_of(directory: RunDirectory, potential: Potential, licence: str | None) -> dict[str, Any]:

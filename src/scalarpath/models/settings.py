@@ -12,10 +12,15 @@ from typing import Annotated, Any, Literal
 from omegaconf import DictConfig
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.interpreters import how_to_get
 from scalarpath.core.metrics import ALL, ELEMENT
 from scalarpath.core.settings import WHOLE, Count, Device, Matching, Text, Threads, read_settings
 from scalarpath.data.config import LabelSettings, with_defaults
 from scalarpath.runs.job import plain_config
+
+
+SUFFIXES = {"torch-export": (".pt2", "an archive of torch.export"), "mace": (".model", "a model of mace-torch")}
+"""By format: the end of the file's name, and what the file is."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +29,22 @@ class ExportSettings:
 
     run: Text
     file: Text
-    format: Literal["scalarpath", "torch-export"]
+    format: Literal["scalarpath", "torch-export", "mace"]
     licence: Text | None
     trust: list[Text]
+    python: Text | None = None
 
     def __post_init__(self) -> None:
-        if self.format == "torch-export" and Path(self.file).suffix != ".pt2":
-            raise ConfigError(
-                f"file={self.file} is to be an archive of torch.export; call it {Path(self.file).stem}.pt2."
-            )
+        suffix, what = SUFFIXES.get(self.format, (None, None))
+        if suffix is not None and Path(self.file).suffix != suffix:
+            raise ConfigError(f"file={self.file} is to be {what}; call it {Path(self.file).stem}{suffix}.")
+        if self.format != "mace":
+            if self.python is not None:
+                raise ConfigError(f"python is for format=mace; leave it out with format={self.format}.")
+        elif self.python is None:
+            raise ConfigError(f"format=mace: only mace-torch can make its files; {how_to_get('mace-torch')}")
+        elif self.licence is not None:
+            raise ConfigError("format=mace has no place for a licence; leave licence= out, and give it with the file.")
 
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> ExportSettings:

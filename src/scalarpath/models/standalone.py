@@ -10,12 +10,11 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import numpy as np
 import torch
 from ase import Atoms
 from torch import Tensor, nn
@@ -26,9 +25,10 @@ from torch_geometric.data import Data
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import put_in_place
-from scalarpath.graph import AtomicGraph, collate
+from scalarpath.graph import AtomicGraph
+from scalarpath.models.comparison import compared, refuse_deviations, sample_structures
 from scalarpath.potential import Potential
-from scalarpath.potential.backend import TOLERANCE, relative_difference
+from scalarpath.potential.backend import TOLERANCE
 
 FACTS = "facts.json"  # the name under which the archive holds what is to be known of the potential
 INPUTS = {
@@ -125,27 +125,22 @@ def write_standalone(file: Path, potential: Potential, facts: Mapping[str, Any])
             "file with this package."
         )
     potential = potential.copy_to().requires_grad_(False)
-    structures = _structures(potential)
+    structures = sample_structures(potential)
     kind = potential.config["backbone"]["kind"]
     about = {**facts, "inputs": INPUTS, "outputs": OUTPUTS}
     try:
         content = _exported(potential, structures[0], json.dumps(about, indent=2))
         # torch would refuse an atom alone, as a size that may be special; what it computes for one is compared
         program = torch.export.load(io.BytesIO(content)).module(check_guards=False)
-        deviations = _deviations(potential, program, structures)
+        answers = [program(*_inputs(atoms, potential.cutoff).values()) for atoms in structures]
+        deviations = compared(potential, structures, answers)
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]
         raise ConfigError(
             f"format=torch-export: backbone {kind} cannot be exported ({type(error).__name__}: {first}); leave format= "
             "out, and use the file with this package."
         ) from error
-    for name, deviation in deviations.items():
-        if not deviation <= TOLERANCE[potential.dtype]:
-            raise ConfigError(
-                f"format=torch-export: {name} of the exported program differs by {deviation:.1e} of the largest value "
-                f"from that of the potential, more than {TOLERANCE[potential.dtype]:.0e}; nothing was written. Leave "
-                "format= out, and use the file with this package."
-            )
+    refuse_deviations("torch-export", "the exported program", deviations, TOLERANCE[potential.dtype])
     with put_in_place(file) as partial:
         partial.write_bytes(content)
     return deviations, [len(atoms) for atoms in structures]
@@ -186,32 +181,7 @@ class _Named(nn.Module):
         return cast(dict[str, Tensor], self.traced(numbers, positions, cell, edge_index, edge_shift))
 
 
-def _deviations(potential: Potential, program: nn.Module, structures: Sequence[Atoms]) -> dict[str, float]:
-    found: dict[str, list[Tensor]] = {name: [] for name in OUTPUTS}
-    wanted: dict[str, list[Tensor]] = {name: [] for name in OUTPUTS}
-    for atoms in structures:
-        out = program(*_inputs(atoms, potential.cutoff).values())
-        expected = potential(collate([AtomicGraph.from_atoms(atoms, potential.cutoff)]))
-        for name in OUTPUTS:
-            found[name].append(out[name].detach().flatten())
-            wanted[name].append(expected[name].detach().flatten())
-    return {name: relative_difference(torch.cat(found[name]), torch.cat(wanted[name])) for name in OUTPUTS}
-
-
 def _inputs(atoms: Atoms, cutoff: float) -> dict[str, Tensor]:
     graph = AtomicGraph.from_atoms(atoms, cutoff)
     values = (graph.z, graph.pos, graph.cell[0], graph.edge_index, graph.edge_shift.to(torch.int64))
     return dict(zip(INPUTS, values, strict=True))
-
-
-def _structures(potential: Potential) -> list[Atoms]:
-    """Rattled crystals, a cluster, a pair and an atom, of all elements in turn, with neighbours at 0.45 cutoffs."""
-    random, spacing = np.random.default_rng(0), 0.45 * potential.cutoff
-    found = []
-    for periodic, repeats in ((True, (3, 2, 2)), (True, (4, 3, 3)), (False, (2, 2, 1)), (True, (1, 1, 1))):
-        places = spacing * np.argwhere(np.ones(repeats)) + random.normal(0.0, 0.05 * spacing, (np.prod(repeats), 3))
-        numbers = np.resize(potential.species, len(places))
-        cell = spacing * np.diag(repeats) if periodic else None
-        found.append(Atoms(random.permutation(numbers), places, cell=cell, pbc=periodic))
-    pair = Atoms(np.resize(potential.species, 2), [[0, 0, 0], [0, 0.3 * spacing, 0.8 * spacing]])
-    return [*found, pair, pair[:1]]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from scalarpath.backbones import Backbone, build_backbone, check_backbone
-from scalarpath.backbones.interface import OF_THE_POTENTIAL, option_names
+from scalarpath.backbones.interface import OF_THE_POTENTIAL, complete_options, option_names
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.memory import memory_of_machine
 from scalarpath.core.settings import Cutoff, Positive, Range, checked, checked_settings, read_settings
@@ -107,6 +107,11 @@ def check_options(config: Mapping[str, Any]) -> None:
     check_head(head)
     if config["head"].get("linear") is not None:
         checked_settings(LinearPotential, _linear_options(config)[0], "head.linear", OF_THE_LINEAR)
+
+
+def backbone_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option of the backbone that a configuration describes, with the changes of the arm, and its ``kind``."""
+    return complete_options(_sections(config)[0])
 
 
 def _sections(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

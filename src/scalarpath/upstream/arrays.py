@@ -54,16 +54,13 @@ class UpstreamArrays:
             )
         self._copy(target, values[:, list(columns)].flatten(), name)
 
-    def fill_blocks(self, targets: Sequence[Tensor] | nn.ParameterList, name: str, transposed: bool = False) -> None:
-        """Cut the flat array ``name`` into one block per target; ``transposed``: stored as [in, S, out]."""
+    def fill_blocks(self, targets: Sequence[Tensor] | nn.ParameterList, name: str) -> None:
+        """Cut the flat array ``name`` into one block per target."""
         flat = self.get(name).flatten()
         sizes = [target.numel() for target in targets]
         if flat.numel() != sum(sizes):
             self._complain(name, flat.numel(), sum(sizes))
         for target, block in zip(targets, flat.split(sizes), strict=True):
-            if transposed:
-                species, fan_in, fan_out = target.shape
-                block = block.view(fan_in, species, fan_out).transpose(0, 1).reshape(-1)
             self._copy(target, block, name)
 
     def refuse_unread_weights(self) -> None:

@@ -1,4 +1,4 @@
-"""Weights of mace-torch (MACE and ScaleShiftMACE, checked against 0.3.16) for the native backbone."""
+"""Models of mace-torch (MACE and ScaleShiftMACE, checked against 0.3.16) as native ones, and the way back."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from e3nn import o3
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from scalarpath.backbones.mace import MACE, MACELayer
-from scalarpath.backbones.mace_nonlinear import NonlinearInteraction
-from scalarpath.core.errors import UpstreamError
+from scalarpath.backbones.mace import MACE
+from scalarpath.core.errors import ConfigError, UpstreamError
 from scalarpath.nn.contraction.couplings import coupling_tensor, symmetrised
-from scalarpath.nn.mlp import ACTIVATIONS, MLP
 from scalarpath.nn.radial import RADIAL_BASES
 from scalarpath.potential import Potential, build_potential
+from scalarpath.potential.configuration import backbone_options
 from scalarpath.upstream.arrays import UpstreamArrays, check_hyperparameters
+from scalarpath.upstream.mace_weights import (
+    REPULSION_SERIES,
+    ContractionPlace,
+    contraction_places,
+    places,
+    repulsion_places,
+)
 
 INTERACTIONS = {
     "RealAgnosticInteractionBlock": "plain",
@@ -26,6 +32,9 @@ INTERACTIONS = {
     "RealAgnosticDensityResidualInteractionBlock": "density_residual",
     "RealAgnosticResidualNonLinearInteractionBlock": "nonlinear",
 }
+GATES = ("silu", "tanh", "abs")  # upstream's; those of others would have another scale here
+TRANSFORMS = {None: "None", "agnesi": "Agnesi", "soft": "Soft"}
+FIXED = ("backbone.radial.transform.radii", "repulsion.radii", "repulsion.exponents")  # no weights upstream
 # options without a native equivalent, each with the values that leave the model as it is
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "use_so3": (False,),
@@ -59,15 +68,10 @@ def import_mace(state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[st
     potential = build_potential(_config(arrays, hyperparameters))
     backbone = cast(MACE, potential.backbone)
     with torch.no_grad():
-        arrays.fill(backbone.node_embedding, "node_embedding.linear.weight")
-        _fill_radial(arrays, backbone)
-        for t, layer in enumerate(backbone.layers):
-            _fill_layer(arrays, cast(MACELayer, layer), f"interactions.{t}.", f"products.{t}.")
-        for t, readout in enumerate(backbone.readouts):
-            weights = cast(MLP, readout).weights
-            names = ("linear",) if len(weights) == 1 else ("linear_1", "linear_2")
-            for name, weight in zip(names, weights, strict=True):
-                arrays.fill(weight, f"readouts.{t}.{name}.weight")
+        for name, tensors in places(backbone):
+            arrays.fill_blocks(tensors, name)
+        for place in contraction_places(backbone):
+            place.weight.copy_(_native_weights(arrays, place))
         e0s = arrays.get("atomic_energies_fn.atomic_energies").flatten().tolist()
         scale, shift = (
             float(arrays.get(f"scale_shift.{name}").flatten()[0]) if f"scale_shift.{name}" in arrays else neutral
@@ -79,6 +83,88 @@ def import_mace(state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[st
         _fill_repulsion(arrays, potential, scale)
         arrays.refuse_unread_weights()
     return potential
+
+
+def export_mace(potential: Potential) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Arguments of ScaleShiftMACE, as ``from_upstream`` takes them, and all of its weights and constants, flat.
+
+    Couplings are among them, so the model does not depend on the signs of upstream's e3nn. Raises ConfigError for a
+    potential that a ScaleShiftMACE cannot hold.
+    """
+    hyperparameters = _hyperparameters(potential)
+    backbone, scale = cast(MACE, potential.backbone), potential.scale[:1]
+    arrays: dict[str, list[Tensor]] = {name: list(tensors) for name, tensors in places(backbone)}
+    for place in contraction_places(backbone):
+        arrays[place.name] = [place.weight]
+        arrays[place.coupling_name] = [coupling_tensor(place.l_max, place.degree, place.nu)]
+    if potential.repulsion is not None:
+        arrays |= {name: list(tensors) for name, tensors in repulsion_places(potential.repulsion)}
+        arrays[REPULSION_SERIES] = [potential.repulsion.coefficients * (potential.repulsion.amplitude / scale)]
+    arrays["atomic_energies_fn.atomic_energies"] = [potential.e0]
+    arrays["scale_shift.scale"], arrays["scale_shift.shift"] = [scale], [potential.shift[:1]]
+    flat = {name: torch.cat([t.detach().flatten() for t in tensors]) for name, tensors in arrays.items()}
+    return hyperparameters, flat
+
+
+def float64_copy(potential: Potential) -> Potential:
+    """A copy in float64 whose constants are upstream's to the last digit, where those of a float32 run are rounded.
+
+    Raises ConfigError for other constants, such as those of nequip's repulsion.
+    """
+    copied = Potential({**potential.config, "dtype": "float64"})
+    constants, state = copied.state_dict(), potential.state_dict()
+    for name in (name for name in FIXED if name in state):
+        if not torch.allclose(state[name].double(), constants[name], rtol=1e-6, atol=0.0):
+            raise _unknown(f"other {name} than its own")
+        state[name] = constants[name]
+    copied.load_state_dict(state)
+    return copied.eval()
+
+
+def _hyperparameters(potential: Potential) -> dict[str, Any]:
+    """The inverse of ``_config``; raises ConfigError for what upstream does not have."""
+    config = potential.config
+    if type(potential.backbone) is not MACE:
+        raise _unknown(f"backbone {config['backbone']['kind']}, which is no MACE")
+    options = backbone_options(config)
+    envelope = options["num_polynomial_cutoff"]
+    for there, what in (
+        (potential.linear is not None, f"the linear potential of head {config['head'].get('name')}"),
+        (config["head"].get("parts"), f"head {config['head'].get('name')}"),
+        (potential.pair_cutoffs is not None, "backbone.pair_cutoffs"),
+        (options["gate"] not in (None, *GATES), f"backbone.gate={options['gate']}"),
+        (int(envelope) != envelope, f"backbone.num_polynomial_cutoff={envelope}, which must be a whole number there"),
+    ):
+        if there:
+            raise _unknown(what)
+    blocks = {ours: theirs for theirs, ours in INTERACTIONS.items()}
+    channels = options["num_channels"]
+    return {
+        "r_max": potential.cutoff,
+        "num_bessel": options["num_bessel"],
+        "num_polynomial_cutoff": int(envelope),
+        "max_ell": options["max_ell"],
+        "interaction_cls": blocks[options["interaction"]],
+        "interaction_cls_first": blocks[options["interaction_first"]],
+        "num_interactions": options["num_interactions"],
+        "hidden_irreps": str(o3.Irreps([(channels, (l, (-1) ** l)) for l in range(options["max_L"] + 1)])),
+        "MLP_irreps": f"{options['readout_mlp']}x0e",
+        "gate": options["gate"],
+        "avg_num_neighbors": float(potential.backbone.mean_degree),
+        "atomic_numbers": potential.species,
+        "correlation": options["correlation"],
+        "radial_type": options["radial_type"],
+        "radial_MLP": options["radial_mlp"],
+        "distance_transform": TRANSFORMS[options["distance_transform"]],
+        "apply_cutoff": options["envelope_on"] == "features",
+        "pair_repulsion": potential.repulsion is not None,
+    }
+
+
+def _unknown(what: str) -> ConfigError:
+    return ConfigError(
+        f"format=mace: mace-torch does not have {what}; leave format= out, and use the file with this package."
+    )
 
 
 def _config(arrays: UpstreamArrays, hp: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,10 +197,10 @@ def _config(arrays: UpstreamArrays, hp: Mapping[str, Any]) -> dict[str, Any]:
         )
     gate = hp.get("gate", "silu")
     gate = None if gate in (None, "None") else str(getattr(gate, "__name__", gate))
-    if gate is not None and gate not in ACTIVATIONS:
-        raise UpstreamError(f"upstream gate {gate} is not known; use one of: null, {', '.join(ACTIVATIONS)}.")
+    if gate is not None and gate not in GATES:
+        raise UpstreamError(f"upstream gate {gate} is not known; use one of: null, {', '.join(GATES)}.")
     transform = str(hp.get("distance_transform") or "None").lower()
-    correlation = hp["correlation"]
+    correlation, widths = hp["correlation"], hp.get("radial_MLP")
     embedding = arrays.get("node_embedding.linear.weight")
     return {
         "species": [int(z) for z in hp["atomic_numbers"]],
@@ -132,7 +218,7 @@ def _config(arrays: UpstreamArrays, hp: Mapping[str, Any]) -> dict[str, Any]:
             "num_bessel": int(hp["num_bessel"]),
             "radial_type": radial_type,
             "num_polynomial_cutoff": int(hp["num_polynomial_cutoff"]),
-            "radial_mlp": [int(width) for width in hp.get("radial_MLP") or (64, 64, 64)],
+            "radial_mlp": [int(width) for width in ((64, 64, 64) if widths is None else widths)],
             "readout_mlp": o3.Irreps(str(hp["MLP_irreps"])).count("0e"),
             "gate": gate,
             "distance_transform": None if transform == "none" else transform,
@@ -142,67 +228,14 @@ def _config(arrays: UpstreamArrays, hp: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fill_radial(arrays: UpstreamArrays, backbone: MACE) -> None:
-    prefix, radial = "radial_embedding.", backbone.radial
-    for ours, theirs in (("frequencies", "bessel_weights"), ("centres", "gaussian_weights")):
-        if hasattr(radial.basis, ours):
-            arrays.fill(getattr(radial.basis, ours), f"{prefix}bessel_fn.{theirs}")
-    for name in ("q", "p", "a", "alpha"):
-        if radial.transform is not None and hasattr(radial.transform, name):
-            arrays.fill(getattr(radial.transform, name), f"{prefix}distance_transform.{name}")
-
-
-def _fill_layer(arrays: UpstreamArrays, layer: MACELayer, interaction: str, product: str) -> None:
-    arrays.fill_blocks(layer.linear_up.weights, interaction + "linear_up.weight")
-    if layer.nonlinear is not None:
-        _fill_nonlinear(arrays, layer.nonlinear, interaction)
-    else:
-        for k, weight in enumerate(layer.radial_mlp.weights):
-            arrays.fill(weight, f"{interaction}conv_tp_weights.layer{k}.weight")
-        arrays.fill_blocks(layer.linear.weights, interaction + "linear.weight")
-        arrays.fill_blocks(layer.skip.weights, interaction + "skip_tp.weight", transposed=True)
-        if layer.density_mlp is not None:
-            arrays.fill(layer.density_mlp.weights[0], interaction + "density_fn.layer0.weight")
-    contraction = layer.contraction
-    for degree in range(contraction.l_out + 1):
-        prefix = f"{product}symmetric_contractions.contractions.{degree}."
-        for nu in range(contraction.correlation, 0, -1):
-            last = contraction.correlation
-            name = prefix + ("weights_max" if nu == last else f"weights.{last - 1 - nu}")
-            weight = _native_weights(arrays, contraction.l_in, degree, nu, name, f"{prefix}U_matrix_{nu}")
-            contraction.weights[f"{degree}_{nu}"].data.copy_(weight)
-    arrays.fill_blocks(layer.update.weights, product + "linear.weight")
-
-
-def _fill_nonlinear(arrays: UpstreamArrays, block: NonlinearInteraction, prefix: str) -> None:
-    for vectors, name in ((block.source, "source_embedding"), (block.target, "target_embedding")):
-        arrays.fill(vectors, f"{prefix}{name}.weight")
-    for mlp, name in ((block.radial_mlp, "conv_tp_weights"), (block.density_mlp, "density_fn")):
-        # linear layer, norm and activation of every hidden layer, then a linear layer, are numbered through
-        for k, (weight, bias) in enumerate(zip(mlp.weights, mlp.biases, strict=True)):
-            arrays.fill(weight.T, f"{prefix}{name}.net.{3 * k}.weight")
-            arrays.fill(bias, f"{prefix}{name}.net.{3 * k}.bias")
-        for k, (gain, shift) in enumerate(zip(mlp.gains, mlp.shifts, strict=True)):
-            arrays.fill(gain, f"{prefix}{name}.net.{3 * k + 1}.weight")
-            arrays.fill(shift, f"{prefix}{name}.net.{3 * k + 1}.bias")
-    for linear, name in (
-        (block.linear, "linear_1"),
-        (block.residual, "linear_res"),
-        (block.linear_out, "linear_2"),
-        (block.skip, "skip_tp"),
-    ):
-        arrays.fill_blocks(linear.weights, f"{prefix}{name}.weight")
-    for number, name in ((block.alpha, "alpha"), (block.beta, "beta")):
-        arrays.fill(number, prefix + name)
-
-
-def _native_weights(arrays: UpstreamArrays, l_max: int, degree: int, nu: int, name: str, coupling_name: str) -> Tensor:
+def _native_weights(arrays: UpstreamArrays, place: ContractionPlace) -> Tensor:
     """Weights [S, K, C] of the native couplings that give the same symmetric contraction as upstream's.
 
     Up to max_ell = 3 the native couplings are upstream's, column by column. A state dict may hold others, with the
     signs of another e3nn version or reduced by cuequivariance. Their columns are linear combinations of the native
     ones.
     """
+    name, coupling_name, _, l_max, degree, nu = place
     weight = arrays.get(name)
     if coupling_name not in arrays:
         if l_max > 3:
@@ -222,12 +255,6 @@ def _fill_repulsion(arrays: UpstreamArrays, potential: Potential, scale: float) 
     """Upstream adds the repulsion to the network's energy before it is scaled, so the scale is a factor on both."""
     if potential.repulsion is None:
         return
-    repulsion, prefix = potential.repulsion, "pair_repulsion_fn."
-    for ours, theirs in (
-        ("coefficients", "c"),
-        ("screening_exponent", "a_exp"),
-        ("screening_prefactor", "a_prefactor"),
-    ):
-        arrays.fill(getattr(repulsion, ours), prefix + theirs)
-    arrays.fill(repulsion.cutoff_exponent, prefix + "p")
-    repulsion.amplitude.fill_(scale)
+    for name, tensors in repulsion_places(potential.repulsion):
+        arrays.fill_blocks(tensors, name)
+    potential.repulsion.amplitude.fill_(scale)

@@ -1,17 +1,22 @@
-"""Reading a ``.model`` of mace-torch: it is a pickle, so a process of an environment with mace-torch opens it."""
+"""A ``.model`` of mace-torch is a pickle, so a process of an environment with mace-torch reads and writes it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from ase import Atoms
 from torch import Tensor
 
 from scalarpath.core.errors import UpstreamError
+from scalarpath.core.interpreters import last_line
 from scalarpath.core.settings import nearest
+from scalarpath.potential import Potential
+from scalarpath.upstream.mace import export_mace
 from scalarpath.upstream.peer_file import Opener
 
 OPENER = Opener("mace-torch", "mace", "mace_worker.py", "a .model that mace_run_train has written")
@@ -60,6 +65,33 @@ def read_mace(
         return select_head(state, content["hyperparameters"], head)
     except UpstreamError as error:
         raise UpstreamError(f"{path}: {error}") from None
+
+
+def write_mace(file: Path, potential: Potential, structures: Sequence[Atoms], python: str) -> list[dict[str, Tensor]]:
+    """Have mace-torch make a ScaleShiftMACE of the potential, in float64, and write it as ``file``.
+
+    Returns, for each of the structures, what mace's own calculator says after it has loaded the file: energy [], forces
+    [N, 3] and stress [3, 3], NaN where there is no period; eV and Å. ``python`` as in ``read_mace``. Raises ConfigError
+    for a potential that mace-torch cannot hold, before anything is started, and for a python that is none,
+    UpstreamError where mace-torch is missing or cannot make the model.
+    """
+    hyperparameters, weights = export_mace(potential)
+    job = {"hyperparameters": hyperparameters, "weights": weights, "structures": [_plain(each) for each in structures]}
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(job, Path(folder) / "job.pt")
+        result = OPENER.run(python, "mace_writer.py", file, folder)
+        if result.returncode != 0 or not (Path(folder) / "answers.pt").is_file():
+            raise UpstreamError(
+                f"the mace-torch of {python} cannot make this model ({last_line(result)}); install mace-torch 0.3.16 "
+                "there, with which this was tested."
+            )
+        answers: list[dict[str, Tensor]] = torch.load(Path(folder) / "answers.pt", weights_only=True)
+        return answers
+
+
+def _plain(atoms: Atoms) -> dict[str, Any]:
+    arrays = {"numbers": atoms.numbers, "positions": atoms.positions, "cell": atoms.cell.array}
+    return {name: torch.tensor(values) for name, values in arrays.items()} | {"periodic": bool(atoms.pbc.all())}
 
 
 def check_parts(content: Mapping[str, Any], path: Path) -> None:

@@ -1,8 +1,9 @@
-"""Files of other packages that are pickles: a process of an environment with the package opens them."""
+"""Files of other packages that are pickles: a process of an environment with the package opens and writes them."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,18 @@ class Opener:
     script: str
     file: str
 
+    def run(self, python: str, script: str, path: Path, folder: str) -> subprocess.CompletedProcess[str]:
+        """What becomes of a script of WORKERS that gets a file and a folder.
+
+        Raises ConfigError for a python that is none, UpstreamError for one without the package.
+        """
+        result = run_python("python", python, self.package, str(WORKERS / script), str(path.absolute()), folder)
+        if last_line(result).startswith(f"ModuleNotFoundError: No module named '{self.module}'"):
+            raise UpstreamError(
+                f"python = {python} has no {self.package}; install it there: {python} -m pip install {self.package}."
+            )
+        return result
+
     def opened(self, path: Path, python: str, dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Content of model.json and, in ``dtype``, of weights.pt, empty where the script wrote none.
 
@@ -36,17 +49,9 @@ class Opener:
         if not path.is_file():
             raise UpstreamError(f"{path} does not exist; give {self.file}.")
         with tempfile.TemporaryDirectory() as folder:
-            result = run_python(
-                "python", python, self.package, str(WORKERS / self.script), str(path.absolute()), folder
-            )
-            last, written = last_line(result), Path(folder)
-            if last.startswith(f"ModuleNotFoundError: No module named '{self.module}'"):
-                raise UpstreamError(
-                    f"python = {python} has no {self.package}; install it there: {python} -m pip install "
-                    f"{self.package}."
-                )
+            result, written = self.run(python, self.script, path, folder), Path(folder)
             if result.returncode != 0 or not (written / "model.json").is_file():
-                raise UpstreamError(f"{path} is no model that the {self.package} of {python} can read ({last}).")
+                raise UpstreamError(f"{path} is no model that the {self.package} of {python} can read ({last_line(result)}).")
             content = json.loads((written / "model.json").read_text())
             state = {}
             if (written / "weights.pt").is_file():

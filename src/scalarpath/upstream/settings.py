@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from omegaconf import DictConfig
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.interpreters import how_to_get
 from scalarpath.core.settings import WHOLE, Among, Text, read_settings
 from scalarpath.runs.job import plain_config
 
@@ -44,10 +45,7 @@ class ImportSettings:
                 raise ConfigError(f"give {name}={meaning}.")
         package = OPENED_BY.get(str(self.kind))
         if package is not None and self.python is None:
-            raise ConfigError(
-                f"kind={self.kind}: only {package} can open its files; make an environment for it (python -m venv PEER "
-                f"&& PEER/bin/pip install {package}) and set python=PEER/bin/python."
-            )
+            raise ConfigError(f"kind={self.kind}: only {package} can open its files; {how_to_get(package)}")
         for name, kinds in (("python", list(OPENED_BY)), ("head_name", ["mace"])):
             if self.kind not in kinds and getattr(self, name) is not None:
                 raise ConfigError(f"{name} is for kind={' and '.join(kinds)}; leave it out with kind={self.kind}.")
