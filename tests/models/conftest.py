@@ -14,3 +14,11 @@ def trained(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("trained") / "run"
     run(job(*SMOKE, "head=panpgs", "trainer.max_epochs=1", f"output_dir={path}"))
     return path
+
+
+@pytest.fixture(scope="session")
+def trained_baseline(tmp_path_factory) -> Path:
+    """The same without a head."""
+    path = tmp_path_factory.mktemp("trained") / "run"
+    run(job(*SMOKE, "head=baseline", "trainer.max_epochs=1", f"output_dir={path}"))
+    return path

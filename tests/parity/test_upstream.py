@@ -14,6 +14,7 @@ from scalarpath.core.errors import UpstreamError
 from scalarpath.graph import AtomicGraph, collate
 from scalarpath.potential import load_potential, to_checkpoint
 from scalarpath.upstream import from_upstream
+from scalarpath.upstream.mace import export_mace
 
 OWN = Path(__file__).parent / "fixtures"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "parity"  # larger ones, where the checkout has them beside it
@@ -56,6 +57,18 @@ def test_energy_forces_and_stress_agree_to_rounding(kind, file):
         if np.isfinite(out["stress"]).all():
             largest = np.abs(reference["stress"]).max()
             np.testing.assert_allclose(out["stress"][0], reference["stress"].reshape(3, 3), atol=tolerance * largest)
+
+
+@pytest.mark.parametrize("file", sorted((OWN / "mace").glob("*.json")), ids=lambda file: file.stem)
+def test_an_imported_mace_goes_back_with_every_array_and_hyperparameter(file):
+    arrays, hyperparameters = load(file)
+    given, weights = export_mace(from_upstream("mace", arrays, hyperparameters))
+    for name, value in weights.items():
+        if name in arrays:  # the tables of couplings are left out
+            np.testing.assert_allclose(value.flatten(), arrays[name].flatten(), rtol=1e-14, err_msg=name)
+    assert {name for name in hyperparameters["parameter_names"] if arrays[name].size} <= set(weights)
+    again = from_upstream("mace", weights, given)
+    assert again.config == from_upstream("mace", arrays, hyperparameters).config
 
 
 CLI_MODEL = OWN / "mace" / "HOSi_cli_MACE.json"

@@ -37,10 +37,11 @@ def compared(
     """Largest deviation of the answers, each for one structure, from the potential: by quantity, over its largest
     value."""
     expected = [potential(collate([AtomicGraph.from_atoms(atoms, potential.cutoff)])) for atoms in structures]
-    return {
-        name: relative_difference(*(torch.cat([out[name].detach().flatten() for out in outs]) for outs in (answers, expected)))
-        for name in answers[0]
-    }
+
+    def values(outs: Sequence[Mapping[str, Tensor]], name: str) -> Tensor:
+        return torch.cat([out[name].detach().flatten() for out in outs])
+
+    return {name: relative_difference(values(answers, name), values(expected, name)) for name in answers[0]}
 
 
 def refuse_deviations(form: str, what: str, deviations: Mapping[str, float], limit: float) -> None:

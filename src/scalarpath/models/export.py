@@ -29,8 +29,8 @@ def run(settings: ExportSettings) -> dict[str, Any]:
     """Write the file that ``settings`` ask for; returns the facts in it.
 
     Raises CheckpointError where there is no finished run or it is damaged, ConfigError where the file exists or cannot
-    be written, or the format cannot hold the potential, TrustError for a run that names somebody else's code, UpstreamError where
-    mace-torch cannot make its file.
+    be written, or the format cannot hold the potential, TrustError for a run that names somebody else's code,
+    UpstreamError where mace-torch is missing or cannot make its file.
     """
     file = Path(settings.file)
     directory = RunDirectory.finished(Path(settings.run))

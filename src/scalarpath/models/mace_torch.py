@@ -14,11 +14,11 @@ TOLERANCE = 1e-10  # of mace's calculator, over the largest value of each quanti
 
 
 def write_mace_torch(file: Path, potential: Potential, python: str) -> tuple[dict[str, float], list[int]]:
-    """Write ``potential`` as a .model in float64, after mace's calculator was compared with it, by the mace-torch of the
-    environment of ``python``.
+    """Write ``potential`` as a .model in float64, after mace's own calculator was compared with it.
 
-    Returns the deviations of energy, forces and stress, and the numbers of atoms of the structures. Raises ConfigError,
-    UpstreamError as ``write_mace``, and ConfigError for a model that computes something else; nothing is written then.
+    ``python``: that of an environment with mace-torch. Returns the deviations of energy, forces and stress, and the
+    numbers of atoms of the structures. Raises ConfigError, UpstreamError as ``write_mace``, and ConfigError for a model
+    that computes something else; nothing is written then.
     """
     potential = float64_copy(potential)
     structures = sample_structures(potential)

@@ -18,7 +18,6 @@ from scalarpath.core.settings import WHOLE, Count, Device, Matching, Text, Threa
 from scalarpath.data.config import LabelSettings, with_defaults
 from scalarpath.runs.job import plain_config
 
-
 SUFFIXES = {"torch-export": (".pt2", "an archive of torch.export"), "mace": (".model", "a model of mace-torch")}
 """By format: the end of the file's name, and what the file is."""
 

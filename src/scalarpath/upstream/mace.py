@@ -86,24 +86,23 @@ def import_mace(state_dict: Mapping[str, ArrayLike], hyperparameters: Mapping[st
 
 
 def export_mace(potential: Potential) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Arguments of ScaleShiftMACE, as ``from_upstream`` takes them, and all of its weights and constants, flat.
+    """Arguments of ScaleShiftMACE and all of its weights and constants: what ``from_upstream`` takes.
 
     Couplings are among them, so the model does not depend on the signs of upstream's e3nn. Raises ConfigError for a
     potential that a ScaleShiftMACE cannot hold.
     """
     hyperparameters = _hyperparameters(potential)
-    backbone, scale = cast(MACE, potential.backbone), potential.scale[:1]
-    arrays: dict[str, list[Tensor]] = {name: list(tensors) for name, tensors in places(backbone)}
+    backbone, repulsion, scale = cast(MACE, potential.backbone), potential.repulsion, potential.scale[0]
+    constants = {} if repulsion is None else dict(repulsion_places(repulsion))
+    flat = {**dict(places(backbone)), **constants}
+    arrays = {name: torch.cat([tensor.detach().flatten() for tensor in tensors]) for name, tensors in flat.items()}
     for place in contraction_places(backbone):
-        arrays[place.name] = [place.weight]
-        arrays[place.coupling_name] = [coupling_tensor(place.l_max, place.degree, place.nu)]
-    if potential.repulsion is not None:
-        arrays |= {name: list(tensors) for name, tensors in repulsion_places(potential.repulsion)}
-        arrays[REPULSION_SERIES] = [potential.repulsion.coefficients * (potential.repulsion.amplitude / scale)]
-    arrays["atomic_energies_fn.atomic_energies"] = [potential.e0]
-    arrays["scale_shift.scale"], arrays["scale_shift.shift"] = [scale], [potential.shift[:1]]
-    flat = {name: torch.cat([t.detach().flatten() for t in tensors]) for name, tensors in arrays.items()}
-    return hyperparameters, flat
+        arrays[place.name] = place.weight.detach()
+        arrays[place.coupling_name] = coupling_tensor(place.l_max, place.degree, place.nu)
+    if repulsion is not None:
+        arrays[REPULSION_SERIES] = arrays[REPULSION_SERIES] * (repulsion.amplitude / scale)
+    arrays["atomic_energies_fn.atomic_energies"] = potential.e0
+    return hyperparameters, {**arrays, "scale_shift.scale": scale, "scale_shift.shift": potential.shift[0]}
 
 
 def float64_copy(potential: Potential) -> Potential:
@@ -137,8 +136,8 @@ def _hyperparameters(potential: Potential) -> dict[str, Any]:
     ):
         if there:
             raise _unknown(what)
+    irreps = [(options["num_channels"], (degree, (-1) ** degree)) for degree in range(options["max_L"] + 1)]
     blocks = {ours: theirs for theirs, ours in INTERACTIONS.items()}
-    channels = options["num_channels"]
     return {
         "r_max": potential.cutoff,
         "num_bessel": options["num_bessel"],
@@ -147,7 +146,7 @@ def _hyperparameters(potential: Potential) -> dict[str, Any]:
         "interaction_cls": blocks[options["interaction"]],
         "interaction_cls_first": blocks[options["interaction_first"]],
         "num_interactions": options["num_interactions"],
-        "hidden_irreps": str(o3.Irreps([(channels, (l, (-1) ** l)) for l in range(options["max_L"] + 1)])),
+        "hidden_irreps": str(o3.Irreps(irreps)),
         "MLP_irreps": f"{options['readout_mlp']}x0e",
         "gate": options["gate"],
         "avg_num_neighbors": float(potential.backbone.mean_degree),

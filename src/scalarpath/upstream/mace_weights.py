@@ -21,7 +21,7 @@ mace's order is another, so that what is copied into them arrives."""
 
 
 class ContractionPlace(NamedTuple):
-    """Names of mace's weights and couplings of ``nu`` factors of degrees 0..l_max to ``degree``, and the weights here."""
+    """Weights of mace, couplings of ``nu`` factors of degrees 0..l_max to ``degree``, and the weights here."""
 
     name: str
     coupling_name: str
@@ -53,9 +53,7 @@ def contraction_places(backbone: MACE) -> Iterator[ContractionPlace]:
             for nu in range(last, 0, -1):
                 name = "weights_max" if nu == last else f"weights.{last - 1 - nu}"
                 weight = contraction.weights[f"{degree}_{nu}"]
-                yield ContractionPlace(
-                    prefix + name, f"{prefix}U_matrix_{nu}", weight, contraction.l_in, degree, nu
-                )
+                yield ContractionPlace(prefix + name, f"{prefix}U_matrix_{nu}", weight, contraction.l_in, degree, nu)
 
 
 def repulsion_places(repulsion: ZBL) -> Iterator[Place]:

@@ -51,7 +51,9 @@ class Opener:
         with tempfile.TemporaryDirectory() as folder:
             result, written = self.run(python, self.script, path, folder), Path(folder)
             if result.returncode != 0 or not (written / "model.json").is_file():
-                raise UpstreamError(f"{path} is no model that the {self.package} of {python} can read ({last_line(result)}).")
+                raise UpstreamError(
+                    f"{path} is no model that the {self.package} of {python} can read ({last_line(result)})."
+                )
             content = json.loads((written / "model.json").read_text())
             state = {}
             if (written / "weights.pt").is_file():
