@@ -1,15 +1,18 @@
-"""Runs where nequip is installed: ``nequip_models.py FOLDER`` writes checkpoints of small models and predictions.
+"""Runs where nequip is installed: ``nequip_models.py FOLDER`` writes files of small models and predictions.
 
-For NAME in nequip and allegro (where it is installed): NAME.ckpt as nequip-train writes it, and NAME.npz with
-structures, energies, forces and stress of nequip itself.
+For NAME in nequip and allegro (where it is installed): NAME.ckpt as nequip-train writes it, NAME.nequip.zip that
+nequip-package makes of it, and NAME.npz with structures, energies, forces and stress of nequip itself.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import ase.io
 import numpy as np
 import torch
 from ase import Atoms
@@ -21,6 +24,7 @@ from nequip.model import ModelFromCheckpoint
 from nequip.train import EMALightningModule
 from nequip.utils.global_state import set_global_state
 
+PACKAGER = Path(sys.executable).with_name("nequip-package")
 SPECIES = ["O", "H", "Si"]
 COMMON = {
     "seed": 1, "model_dtype": "float64", "type_names": SPECIES, "r_max": 4.0, "avg_num_neighbors": 12.0,
@@ -53,11 +57,32 @@ def structures() -> list[Atoms]:
     return found
 
 
+def example_data(folder: Path) -> dict[str, Any]:
+    """What a checkpoint says of its data; nequip-package puts an example of them in."""
+    file = folder / "frames.extxyz"
+    ase.io.write(file, structures()[1:])
+    transforms = [
+        {"_target_": f"nequip.data.transforms.{kind}", **options}
+        for kind, options in (
+            ("ChemicalSpeciesToAtomTypeMapper", {"model_type_names": SPECIES}),
+            ("NeighborListTransform", {"r_max": COMMON["r_max"]}),
+        )
+    ]
+    split = {"file_path": str(file), "train": 1, "val": 1}
+    loader = {"_target_": "torch.utils.data.DataLoader", "batch_size": 1}
+    return {
+        "_target_": "nequip.data.datamodule.ASEDataModule", "seed": 1, "split_dataset": split,
+        "transforms": transforms, "train_dataloader": loader, "val_dataloader": loader,
+    }  # fmt: skip
+
+
 def write(name: str, folder: Path) -> None:
     """One checkpoint and what it predicts."""
+    given = {**COMMON, **MODELS[name]}
+    about = {"versions": {}, "training_module": {"_target_": "nequip.train.EMALightningModule", "model": given}}
     module = EMALightningModule(
-        model={**COMMON, **MODELS[name]}, ema_decay=0.99, num_datasets={"train": 1, "val": 1, "test": 0},
-        info_dict={"versions": {}, "training_module": {"_target_": "nequip.train.EMALightningModule"}},
+        model=given, ema_decay=0.99, num_datasets={"train": 1, "val": 1, "test": 0},
+        info_dict={**about, "data": example_data(folder)},
     )  # fmt: skip
     with torch.no_grad():
         for parameter in module.parameters():
@@ -69,6 +94,7 @@ def write(name: str, folder: Path) -> None:
     module.on_save_checkpoint(content)
     file = folder / f"{name}.ckpt"
     torch.save(content, file)
+    subprocess.run([PACKAGER, "build", file, folder / f"{name}.nequip.zip"], check=True)
     (model,) = ModelFromCheckpoint(str(file)).values()
     reference = {}
     types = ChemicalSpeciesToAtomTypeMapper(model_type_names=SPECIES)

@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nequip", "allegro"])
-def test_checkpoints_of_the_installed_package_agree_to_rounding(kind, tmp_path):
+def test_checkpoints_and_packages_of_the_installed_package_agree_to_rounding(kind, tmp_path):
     python = os.environ.get("SCALARPATH_PEER_NEQUIP")
     if python is None:
         pytest.skip("SCALARPATH_PEER_NEQUIP names no python with the package")
@@ -32,9 +32,10 @@ def test_checkpoints_of_the_installed_package_agree_to_rounding(kind, tmp_path):
     subprocess.run([python, str(script), str(tmp_path)], check=True, timeout=300, capture_output=True)
     if not (tmp_path / f"{kind}.ckpt").exists():
         pytest.skip(f"{python} has no {kind}")
-    potential = read_upstream(kind, tmp_path / f"{kind}.ckpt", "float64", python=python)
-    with np.load(tmp_path / f"{kind}.npz") as reference:
-        compare(potential, reference)
+    for file in (f"{kind}.ckpt", f"{kind}.nequip.zip"):
+        potential = read_upstream(kind, tmp_path / file, "float64", python=python)
+        with np.load(tmp_path / f"{kind}.npz") as reference:
+            compare(potential, reference)
 
 
 def opener(tmp_path: Path, content: dict) -> Opener:
@@ -69,6 +70,15 @@ def test_another_model_is_refused_by_name(read, content, complaint, tmp_path, mo
     monkeypatch.setitem(nequip_file.OPENERS, kind, opener(tmp_path, content))
     with pytest.raises(UpstreamError, match=complaint):
         read(tmp_path / "a.ckpt", torch.float64, sys.executable)
+
+
+@pytest.mark.parametrize("name", ["a.nequip.pt2", "a.nequip.pth"])
+def test_a_compiled_file_is_refused_before_anything_is_started(name, tmp_path):
+    complaint = (
+        rf"{name} is compiled, and its weights have no names; give a .ckpt .* or a .nequip.zip of nequip-package"
+    )
+    with pytest.raises(UpstreamError, match=complaint):
+        read_nequip(tmp_path / name, torch.float64, "/no/python")
 
 
 def test_a_missing_file_package_or_python_is_said(tmp_path):

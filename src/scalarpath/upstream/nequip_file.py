@@ -1,4 +1,4 @@
-"""Reading a checkpoint of nequip-train, of a NequIP or an Allegro."""
+"""Reading a checkpoint of nequip-train or a package of nequip-package, of a NequIP or an Allegro."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from torch import Tensor
 from scalarpath.core.errors import UpstreamError
 from scalarpath.upstream.peer_file import Opener
 
+WHAT = "a .ckpt that nequip-train has written, or a .nequip.zip of nequip-package"
+COMPILED = (".pt2", ".pth")
 OPENERS = {
-    kind: Opener(package, module, "nequip_worker.py", "a .ckpt that nequip-train has written")
+    kind: Opener(package, module, "nequip_worker.py", WHAT)
     for kind, package, module in (("nequip", "nequip", "nequip"), ("allegro", "nequip-allegro", "allegro"))
 }
 BUILDERS = {"nequip.model.NequIPGNNModel": "nequip", "allegro.model.AllegroModel": "allegro"}
@@ -32,6 +34,8 @@ def read_allegro(path: Path, dtype: torch.dtype, python: str) -> tuple[dict[str,
 
 
 def _read(kind: str, path: Path, dtype: torch.dtype, python: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if path.suffix in COMPILED:
+        raise UpstreamError(f"{path} is compiled, and its weights have no names; give {WHAT}.")
     content, state = OPENERS[kind].opened(path, python, dtype)
     builder, models = content["builder"], content["models"]
     if BUILDERS.get(builder) != kind:
