@@ -88,15 +88,15 @@ def test_a_model_with_unknown_parts_is_refused(content, complaint):
 def test_what_cannot_be_opened_is_refused_in_one_sentence(tmp_path):
     file = tmp_path / "a.model"
     with pytest.raises(UpstreamError, match=r"a.model does not exist; give a .model"):
-        read_mace(file, torch.float64, "/no/python")
+        read_mace(file, "/no/python")
     file.write_bytes(b"")
     with pytest.raises(ConfigError, match=r"python = /no/python is no executable file; .* with mace-torch"):
-        read_mace(file, torch.float64, "/no/python")
+        read_mace(file, "/no/python")
     other = tmp_path / "python"
     other.write_text("no program")
     other.chmod(0o755)
     with pytest.raises(ConfigError, match=r"python = .* is no working python \(Exec format error\)"):
-        read_mace(file, torch.float64, str(other))
+        read_mace(file, str(other))
     for line, complaint in (
         ("pass", r"a.model is no model .* can read \(it wrote nothing\)"),
         ("raise ModuleNotFoundError(\"No module named 'mace'\")", "has no mace-torch; install it there: .* -m pip"),
@@ -104,8 +104,23 @@ def test_what_cannot_be_opened_is_refused_in_one_sentence(tmp_path):
     ):
         other.write_text(f"#!{sys.executable}\n{line}\n")
         with pytest.raises(UpstreamError, match=complaint) as raised:
-            read_mace(file, torch.float64, str(other))
+            read_mace(file, str(other))
         assert "\n" not in str(raised.value)
+
+
+def test_e0s_keep_their_digits_where_the_network_is_float32(tmp_path):
+    state, content, _ = two_heads()
+    state["atomic_energies_fn.atomic_energies"][:] = -20_000.123456789
+    torch.save(state, tmp_path / "weights.pt")
+    (tmp_path / "model.json").write_text(json.dumps(content))
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\nimport shutil, sys\n"
+        f"for name in ('weights.pt', 'model.json'):\n    shutil.copy({str(tmp_path)!r} + '/' + name, sys.argv[-1])\n"
+    )
+    python.chmod(0o755)
+    potential = read_upstream("mace", python, "float32", python=str(python), head="pbe")
+    assert (potential.e0.tolist(), potential.dtype) == ([-20_000.123456789] * 3, torch.float32)
 
 
 def import_py(*overrides: str) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from test_mace_file import compare, import_py
 
 from scalarpath.core.errors import ConfigError, UpstreamError
@@ -69,7 +68,7 @@ def test_another_model_is_refused_by_name(read, content, complaint, tmp_path, mo
     kind = "allegro" if read is read_allegro else "nequip"
     monkeypatch.setitem(nequip_file.OPENERS, kind, opener(tmp_path, content))
     with pytest.raises(UpstreamError, match=complaint):
-        read(tmp_path / "a.ckpt", torch.float64, sys.executable)
+        read(tmp_path / "a.ckpt", sys.executable)
 
 
 @pytest.mark.parametrize("name", ["a.nequip.pt2", "a.nequip.pth"])
@@ -78,15 +77,15 @@ def test_a_compiled_file_is_refused_before_anything_is_started(name, tmp_path):
         rf"{name} is compiled, and its weights have no names; give a .ckpt .* or a .nequip.zip of nequip-package"
     )
     with pytest.raises(UpstreamError, match=complaint):
-        read_nequip(tmp_path / name, torch.float64, "/no/python")
+        read_nequip(tmp_path / name, "/no/python")
 
 
 def test_a_missing_file_package_or_python_is_said(tmp_path):
     with pytest.raises(UpstreamError, match=r"a.ckpt does not exist; give a .ckpt that nequip-train has written"):
-        read_nequip(tmp_path / "a.ckpt", torch.float64, sys.executable)
+        read_nequip(tmp_path / "a.ckpt", sys.executable)
     (tmp_path / "a.ckpt").touch()
     with pytest.raises(UpstreamError, match=r"has no nequip; install it there: .* -m pip install nequip"):
-        read_nequip(tmp_path / "a.ckpt", torch.float64, sys.executable)
+        read_nequip(tmp_path / "a.ckpt", sys.executable)
     with pytest.raises(ConfigError, match="only nequip-allegro can open its files"):
         import_py("kind=allegro", f"file={tmp_path}/a.ckpt", f"output={tmp_path}/b.ckpt")
     with pytest.raises(ConfigError, match="head_name is for kind=mace; leave it out with kind=nequip"):

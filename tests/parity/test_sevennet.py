@@ -67,7 +67,7 @@ def test_released_models_agree_with_the_installed_package(name):
 
 
 def small() -> tuple[dict, dict]:
-    return read_sevennet(SMALL, torch.float64)
+    return read_sevennet(SMALL)
 
 
 def test_an_older_file_has_its_weights_in_another_order_and_may_have_other_signs():
@@ -135,10 +135,10 @@ def changed_file(path: Path, **changes: object) -> Path:
 def test_no_code_of_a_file_is_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UpstreamError, match=r"evil.pth is damaged or no checkpoint of sevenn \(UnpicklingError\)"):
-        read_sevennet(changed_file(tmp_path / "evil.pth", config=Evil()), torch.float32)
+        read_sevennet(changed_file(tmp_path / "evil.pth", config=Evil()))
     Path("plain.pkl").write_bytes(pickle.dumps(Evil()))
     with pytest.raises(UpstreamError, match=r"plain.pkl is damaged or no checkpoint"):
-        read_sevennet(Path("plain.pkl"), torch.float32)
+        read_sevennet(Path("plain.pkl"))
     assert not Path("made_by_a_foreign_file").exists()
 
 

@@ -10,7 +10,6 @@ from scalarpath.core.errors import ConfigError, ScalarPathError, UpstreamError
 from scalarpath.core.files import put_in_place
 from scalarpath.core.imports import imported
 from scalarpath.potential import Potential, to_checkpoint
-from scalarpath.potential.configuration import DTYPES
 from scalarpath.upstream.importers import from_upstream
 from scalarpath.upstream.settings import READERS, ImportSettings
 
@@ -31,14 +30,15 @@ def run(settings: ImportSettings) -> None:
 
 
 def read_upstream(kind: str, file: Path, dtype: str = "float32", **options: str | None) -> Potential:
-    """The potential in ``file``, which the package of ``kind`` (a key of READERS) has saved, in ``dtype``.
+    """The potential in ``file``, which the package of ``kind`` (a key of READERS) has saved, its network in ``dtype``.
 
     ``options``: what that reader takes besides (mace: python, head).
     Raises UpstreamError where the file is missing, damaged, something else, or has no native equivalent.
     """
-    state, hyperparameters = imported(READERS[kind], "kind")(file, DTYPES[dtype], **options)
+    state, hyperparameters = imported(READERS[kind], "kind")(file, **options)
     try:
-        return from_upstream(kind, state, hyperparameters)
+        # E0s and energy scale keep their digits in float32 too, as those of a training do
+        return from_upstream(kind, state, hyperparameters).copy_to(dtype=dtype)
     except ScalarPathError as error:
         raise UpstreamError(f"{file}: {error}") from error
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:

@@ -50,16 +50,14 @@ PARTS = {
 """Classes of mace's modules whose weights and options the importer knows; a model with another one is refused."""
 
 
-def read_mace(
-    path: Path, dtype: torch.dtype, python: str, head: str | None = None
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights in ``dtype`` and hyperparameters of a ``.model``, with one head: what ``from_upstream`` takes.
+def read_mace(path: Path, python: str, head: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights in float64 and hyperparameters of a ``.model``, with one head: what ``from_upstream`` takes.
 
     ``python``: the executable of an environment with mace-torch, which unpickles the file, so runs code that stands
     in it; ``head``: which of several. Raises ConfigError for a python that is none, UpstreamError where the file is
     missing or unreadable there, has parts without native equivalent, or another choice of heads.
     """
-    content, state = OPENER.opened(path, python, dtype)
+    content, state = OPENER.opened(path, python)
     check_parts(content, path)
     try:
         return select_head(state, content["hyperparameters"], head)

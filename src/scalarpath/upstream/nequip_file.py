@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from scalarpath.core.errors import UpstreamError
@@ -21,22 +20,22 @@ BUILDERS = {"nequip.model.NequIPGNNModel": "nequip", "allegro.model.AllegroModel
 """What makes the model, as the checkpoint names it, and the kind that it is here."""
 
 
-def read_nequip(path: Path, dtype: torch.dtype, python: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights in ``dtype``, those of the average where there is one, and arguments of NequIPGNNModel: what
+def read_nequip(path: Path, python: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights in float64, those of the average where there is one, and arguments of NequIPGNNModel: what
     ``from_upstream`` takes. ``python``: the executable of an environment with nequip, which opens the file, so runs
     code that stands in it. Raises ConfigError, UpstreamError as ``Opener``, and for a model of another kind."""
-    return _read("nequip", path, dtype, python)
+    return _read("nequip", path, python)
 
 
-def read_allegro(path: Path, dtype: torch.dtype, python: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_allegro(path: Path, python: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """As ``read_nequip``, of an AllegroModel."""
-    return _read("allegro", path, dtype, python)
+    return _read("allegro", path, python)
 
 
-def _read(kind: str, path: Path, dtype: torch.dtype, python: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read(kind: str, path: Path, python: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if path.suffix in COMPILED:
         raise UpstreamError(f"{path} is compiled, and its weights have no names; give {WHAT}.")
-    content, state = OPENERS[kind].opened(path, python, dtype)
+    content, state = OPENERS[kind].opened(path, python)
     builder, models = content["builder"], content["models"]
     if BUILDERS.get(builder) != kind:
         other = BUILDERS.get(builder)

@@ -40,8 +40,8 @@ class Opener:
             )
         return result
 
-    def opened(self, path: Path, python: str, dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Content of model.json and, in ``dtype``, of weights.pt, empty where the script wrote none.
+    def opened(self, path: Path, python: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Content of model.json and, in float64, of weights.pt, empty where the script wrote none.
 
         Code that stands in the file is run, by ``python``. Raises ConfigError for a python that is none, UpstreamError
         where the file is missing or unreadable there.
@@ -58,4 +58,4 @@ class Opener:
             state = {}
             if (written / "weights.pt").is_file():
                 state = torch.load(written / "weights.pt", map_location="cpu", weights_only=True)
-        return content, {name: value.to(dtype) if value.is_floating_point() else value for name, value in state.items()}
+        return content, {name: value.double() if value.is_floating_point() else value for name, value in state.items()}

@@ -38,8 +38,8 @@ NAMED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 """What a checkpoint of sevenn names besides what torch reads by itself."""
 
 
-def read_sevennet(path: Path, dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights in ``dtype``, and configuration, of a checkpoint of sevenn: what ``from_upstream`` takes.
+def read_sevennet(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Weights in float64, and configuration, of a checkpoint of sevenn: what ``from_upstream`` takes.
 
     Raises UpstreamError where the file is missing, damaged or something else.
     """
@@ -60,4 +60,4 @@ def read_sevennet(path: Path, dtype: torch.dtype) -> tuple[dict[str, Tensor], di
     if not isinstance(weights, Mapping) or not isinstance(config, Mapping):
         raise UpstreamError(f"{path} is no checkpoint of sevenn (it lacks model_state_dict or config).")
     tensors = {name: value for name, value in weights.items() if isinstance(value, Tensor)}
-    return {name: value.to(dtype) for name, value in tensors.items()}, dict(config)
+    return {name: value.double() for name, value in tensors.items()}, dict(config)
