@@ -100,6 +100,7 @@ def other_ranges() -> Potential:
         (lambda: make_potential("baseline", pair_cutoffs={"Si": 3.0}), "backbone.pair_cutoffs"),
         (lambda: make_potential("baseline", gate="mish"), "backbone.gate=mish"),
         (lambda: make_potential("baseline", num_polynomial_cutoff=5.5), "backbone.num_polynomial_cutoff=5.5"),
+        (lambda: make_potential("baseline", max_ell=4), "the couplings of backbone.correlation=3 and max_ell=4"),
         (other_ranges, "other repulsion.radii than its own"),
     ],
 )

@@ -126,13 +126,15 @@ def _hyperparameters(potential: Potential) -> dict[str, Any]:
     if type(potential.backbone) is not MACE:
         raise _unknown(f"backbone {config['backbone']['kind']}, which is no MACE")
     options = backbone_options(config)
-    envelope = options["num_polynomial_cutoff"]
+    envelope, orders, max_ell = options["num_polynomial_cutoff"], options["correlation"], options["max_ell"]
+    highest = max_ell * min(3, orders if isinstance(orders, int) else max(orders))  # degree of a product of three
     for there, what in (
         (potential.linear is not None, f"the linear potential of head {config['head'].get('name')}"),
         (config["head"].get("parts"), f"head {config['head'].get('name')}"),
         (potential.pair_cutoffs is not None, "backbone.pair_cutoffs"),
         (options["gate"] not in (None, *GATES), f"backbone.gate={options['gate']}"),
         (int(envelope) != envelope, f"backbone.num_polynomial_cutoff={envelope}, which must be a whole number there"),
+        (highest > 11, f"the couplings of backbone.correlation={orders} and max_ell={max_ell} (its e3nn ends at 11)"),
     ):
         if there:
             raise _unknown(what)
@@ -142,7 +144,7 @@ def _hyperparameters(potential: Potential) -> dict[str, Any]:
         "r_max": potential.cutoff,
         "num_bessel": options["num_bessel"],
         "num_polynomial_cutoff": int(envelope),
-        "max_ell": options["max_ell"],
+        "max_ell": max_ell,
         "interaction_cls": blocks[options["interaction"]],
         "interaction_cls_first": blocks[options["interaction_first"]],
         "num_interactions": options["num_interactions"],
@@ -151,7 +153,7 @@ def _hyperparameters(potential: Potential) -> dict[str, Any]:
         "gate": options["gate"],
         "avg_num_neighbors": float(potential.backbone.mean_degree),
         "atomic_numbers": potential.species,
-        "correlation": options["correlation"],
+        "correlation": orders,
         "radial_type": options["radial_type"],
         "radial_MLP": options["radial_mlp"],
         "distance_transform": TRANSFORMS[options["distance_transform"]],
