@@ -16,7 +16,7 @@ import yaml
 from nequip.model import ModelFromCheckpoint, ModelFromPackage
 from nequip.utils.global_state import set_global_state
 from omegaconf import OmegaConf
-from torch.package import PackageImporter
+from torch.package.package_importer import PackageImporter
 
 
 def main(file: str, folder: Path) -> None:
