@@ -30,7 +30,7 @@ class CheckpointError(ScalarPathError):
 
 
 class UpstreamError(ScalarPathError):
-    """An upstream model that cannot be imported faithfully."""
+    """An upstream model that cannot be imported faithfully, or not be made where its package is."""
 
 
 class TrainingError(ScalarPathError):
