@@ -10,7 +10,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def write_examples(page: str, folder: Path) -> list[str]:
     """Write every block of docs/``page`` that follows a line with the name of its file; returns these names."""
-    blocks = re.findall(r"`([\w/]+\.(?:py|yaml|xml))`[^\n]*\n\n```\w+\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    named = r"`([\w/]+\.(?:py|yaml|xml|in))`[^\n]*\n\n```\w+\n(.*?)```"
+    blocks = re.findall(named, (DOCS / page).read_text(), re.DOTALL)
     for name, text in blocks:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)

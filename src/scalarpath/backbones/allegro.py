@@ -120,6 +120,7 @@ class Allegro(Backbone):
     fit one another.
     """
 
+    reach = 1
     two_body: BesselEmbedding | SplineEmbedding
 
     def __init__(

@@ -45,11 +45,13 @@ class Backbone(nn.Module, abc.ABC):
     parameter is drawn from ``generator`` in float64. Annotations give type and range of the options (see
     ``core/settings.py``). ``pathway`` describes the hooks it calls, and the buffer ``mean_degree`` (float64) holds the
     normalisation of sums over neighbours. ``hidden_widths`` holds the options with hidden widths of networks on
-    invariants, one or a list: what a wider baseline may raise (see ``widening``).
+    invariants, one or a list: what a wider baseline may raise (see ``widening``). ``reach``: how many cutoffs far an
+    atomic energy depends on atoms, 1 without messages that are passed on; None: nobody has said.
     """
 
     pathway: PathwayShape
     hidden_widths: Mapping[str, int | Sequence[int]] = {}
+    reach: int | None = None
     mean_degree: Tensor
 
     @abc.abstractmethod

@@ -174,6 +174,7 @@ class MACE(Backbone):
         orders = one_per("correlation", correlation, num_interactions, "interaction")
         n_species, c = len(atomic_numbers), num_channels
         self.n_species, self.envelope_on = n_species, envelope_on
+        self.reach = num_interactions
         self.directed = nonlinear and n_species > 1
         self.hidden_widths = {"radial_mlp": list(radial_mlp), "readout_mlp": readout_mlp}
         self.register_buffer("mean_degree", torch.ones((), dtype=torch.float64))

@@ -169,7 +169,7 @@ class NequIP(Backbone):
         radial_widths = one_per("radial_mlp_width", radial_mlp_width, num_layers, "layer")
         attributes = channels[0] if type_embed_num_features is None else type_embed_num_features
         width = channels[0] if readout_mlp_hidden_layers_width is None else readout_mlp_hidden_layers_width
-        self.n_species = len(atomic_numbers)
+        self.n_species, self.reach = len(atomic_numbers), num_layers
         self.hidden_widths = {"radial_mlp_width": radial_widths} if radial_mlp_depth else {}
         if readout_mlp_hidden_layers_depth:
             self.hidden_widths["readout_mlp_hidden_layers_width"] = width

@@ -16,6 +16,7 @@ from scalarpath.core.overrides import next_command
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.data.config import own_places
 from scalarpath.models.mace_torch import write_mace_torch
+from scalarpath.models.mliap import write_mliap
 from scalarpath.models.settings import ExportSettings
 from scalarpath.models.standalone import write_standalone
 from scalarpath.potential import Potential, load_potential, write_model
@@ -44,6 +45,9 @@ def run(settings: ExportSettings) -> dict[str, Any]:
     elif settings.format == "mace":
         compared = _compared(*write_mace_torch(file, potential, str(settings.python)))
         lines = [compared, f'In the environment of mace-torch: MACECalculator("{file}", device="cpu")']
+    elif settings.format == "mliap":
+        compared = _compared(*write_mliap(file, potential, facts, settings.trust))
+        lines = [compared, f"In LAMMPS (docs/simulations.md): pair_style mliap unified {file} 0"]
     else:
         write_model(file, potential, facts)
         go_on = next_command("predict", "model", file)

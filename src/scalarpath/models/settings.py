@@ -18,7 +18,11 @@ from scalarpath.core.settings import WHOLE, Count, Device, Matching, Text, Threa
 from scalarpath.data.config import LabelSettings, with_defaults
 from scalarpath.runs.job import plain_config
 
-SUFFIXES = {"torch-export": (".pt2", "an archive of torch.export"), "mace": (".model", "a model of mace-torch")}
+SUFFIXES = {
+    "torch-export": (".pt2", "an archive of torch.export"),
+    "mace": (".model", "a model of mace-torch"),
+    "mliap": (".mliap", "a file for LAMMPS"),  # which reads .pt with torch.load, and that may refuse classes
+}
 """By format: the end of the file's name, and what the file is."""
 
 
@@ -28,7 +32,7 @@ class ExportSettings:
 
     run: Text
     file: Text
-    format: Literal["scalarpath", "torch-export", "mace"]
+    format: Literal["scalarpath", "torch-export", "mace", "mliap"]
     licence: Text | None
     trust: list[Text]
     python: Text | None = None
