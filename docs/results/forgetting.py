@@ -3,9 +3,9 @@
     python docs/results/forgetting.py files MODEL RUN FOLDER     # RUN: a training on data=si, whose split is taken
     python docs/results/forgetting.py errors FOLDER MODEL RUN...
 
-FOLDER gets silicon with its PBE labels, and LiF and silver with the labels of MODEL itself: a fourth of the frames to
-be trained along (replay), and half of them, none of these, to say how far a potential has gone from MODEL. The files
-have their kinds in turn, so that replay holds rattled and hot cells, and strained and compressed ones are held out.
+FOLDER gets silicon with its PBE labels, and LiF and silver with the labels of MODEL itself: frames to be trained along,
+replay (rattled and hot cells) and replay_all (strained and compressed ones too), and others to say how far a potential
+has gone from MODEL. The bundled files have their kinds in turn.
 """
 
 import csv
@@ -29,7 +29,7 @@ def files(model: str, run: str, folder: Path) -> None:
     silicon = read(DATA / "si/frames.extxyz", ":")
     for part, numbers in json.loads((Path(run) / "splits.json").read_text()).items():
         write(folder / f"si_{part}.extxyz", [silicon[number] for number in numbers])
-    calculator, replay = ScalarPathCalculator(model), []
+    calculator, replay, more = ScalarPathCalculator(model), [], []
     for name in ("lif", "ag"):
         frames = []
         for atoms in read(DATA / name / "frames.extxyz", ":"):
@@ -40,9 +40,11 @@ def files(model: str, run: str, folder: Path) -> None:
             atoms.arrays = {key: atoms.arrays[key] for key in ("numbers", "positions")}
             frames.append(atoms)
         replay += frames[::4]
-        write(folder / f"{name}_held_out.extxyz", frames[1::2])
+        more += frames[3::8]
+        write(folder / f"{name}_held_out.extxyz", frames[1::4])
     assert not any(COMPRESSED in atoms.info["config_type"] for atoms in replay)
     write(folder / "replay.extxyz", replay)
+    write(folder / "replay_all.extxyz", replay + more)
 
 
 def errors(folder: Path, *models: str) -> None:
