@@ -57,6 +57,11 @@ def linear_potential(species: list[int], **linear):
     return potential
 
 
+def of_the_network(potential, batch) -> torch.Tensor:
+    """Atomic energies without those of the linear potential; E0s are zero here."""
+    return potential(batch)["node_energy"] - potential.linear(potential.geometry(batch))
+
+
 def test_a_potential_of_its_own_kind_is_found_again():
     teacher, pupil = linear_potential([29, 79], pair=5, radial=2), linear_potential([29, 79], pair=5, radial=2)
     teacher.linear.coefficients.normal_(0.0, 0.05, generator=torch.Generator().manual_seed(1))
@@ -76,6 +81,24 @@ def test_an_embedded_atom_potential_is_represented_well():
     frames = [graph(atoms) for atoms in rattled(30)]
     fit = linear_potential([29, 79], radial=0).fit_linear(frames)
     assert fit.left["forces"] < 0.02 * torch.cat([frame.forces for frame in frames]).std()
+
+
+def test_the_network_beside_a_fitted_potential_is_bounded_and_hardly_changed_where_it_is_small():
+    frames = [graph(atoms) for atoms in rattled(20)]
+    bounded, free = (linear_potential([29, 79], radial=0, bound=bound) for bound in (10.0, None))
+    before = [potential(frames[0])["energy"].item() for potential in (bounded, free)]
+    assert before[0] == before[1], "no bound before the fit"
+    for potential in (bounded, free):
+        potential.fit_linear(frames)
+    limit = 10.0 * bounded.scale.max()
+    small = [of_the_network(potential, frames[0]) for potential in (bounded, free)]
+    assert small[1].abs().max() < 0.2 * limit
+    torch.testing.assert_close(small[0], small[1], rtol=0.02, atol=0.0)
+    squeezed = graph(Atoms("CuAu", [[0, 0, 0], [0.8, 0, 0]], cell=[9, 9, 9], pbc=True), energy=0.0)
+    with torch.no_grad():
+        for parameter in bounded.backbone.parameters():
+            parameter *= 20.0
+    assert 0.99 * limit < of_the_network(bounded, squeezed).abs().max() <= limit
 
 
 def test_missing_labels_are_left_out_and_none_at_all_is_an_error():

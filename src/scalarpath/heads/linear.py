@@ -17,6 +17,9 @@ product   A_kl . A_k'l, A_klm = sum_j phi_k(r_ij) Y_lm(r_ij), for l = 0 ... l_ma
 
 phi_m = sin(m pi r / rc) / r u(r), u the polynomial envelope. Densities are those of one element of the neighbours, and
 coefficients belong to the element of the centre. All terms vanish for an atom without neighbours.
+
+Where no frame was, the linear potential goes on as a classical one does, and a network anyhow: products of features
+grow fast. So what the network may add to an atomic energy is bounded, far above what it adds on train frames.
 """
 
 from __future__ import annotations
@@ -51,13 +54,15 @@ class LinearPotential(nn.Module):
     trained: whether they are not fitted, but trained with the network from zero: then the coefficients are ``weights``
     [T], which are parameters, times ``coefficients``, which the fit sets to the sizes that fit the labels;
     pair: sines of the pair functions; radial: those of the products at most (0: none), l_max: their highest degree;
-    exponents: 1/Å, of the densities of the embedding functions. ``roughness`` [T]: square of the wave number of a term,
+    exponents: 1/Å, of the densities of the embedding functions; bound: of the network beside it, in units of its scale
+    and from the fit on, null: none. ``roughness`` [T]: square of the wave number of a term,
     in pi / cutoff; ``highest_sine`` [T]: that of a product, zero for other terms. Raises ConfigError for too many.
     """
 
     origin = 2.0  # Å, where the densities of the embedding are one
     smooth_root = 0.01  # e: the root of a density has a slope where there is no neighbour
     coefficients: Tensor
+    limit: Tensor
     pair_rows: Tensor
     product_terms: Tensor
     exponents: Tensor
@@ -73,8 +78,12 @@ class LinearPotential(nn.Module):
         l_max: Annotated[int, Range(at_least=0, at_most=4)] = 3,
         exponents: Sequence[Positive] = (0.5, 1.0, 2.0),
         trained: bool = False,
+        bound: Positive | None = None,
     ):
         super().__init__()
+        self.bound = bound
+        if bound is not None:
+            self.register_buffer("limit", torch.tensor(torch.inf, dtype=torch.float64))
         self.n_species, self.radial, self.l_max = n_species, min(radial, pair), l_max
         pairs = list(itertools.combinations_with_replacement(range(n_species), 2))
         densities, features = n_species * len(exponents), n_species * self.radial
@@ -171,6 +180,12 @@ class LinearPotential(nn.Module):
                 every = every + ((part @ matrix).unflatten(2, (self.n_species, -1)) * part.unsqueeze(2)).sum((1, 3))
             energy = energy + every.gather(1, geometry.species[:, None]).squeeze(1)
         return energy
+
+    def bounded(self, network: Tensor) -> Tensor:
+        """x / sqrt(1 + (x / bound)^2) for what the network gives, x [N]; x without a bound and before the fit."""
+        if self.bound is None:
+            return network
+        return network * torch.rsqrt(1.0 + (network / self.limit).square())
 
     @property
     def coulomb_share(self) -> Tensor:

@@ -95,6 +95,8 @@ class Potential(nn.Module):
         geometry = EdgeGeometry.from_vectors(vectors, graph, species, self.cutoff, self.pair_cutoffs, atom_counts)
         # 2. atomic energies; sums in float64                                                       [N], [G]
         network = self.backbone(geometry, self.head).double()
+        if self.linear is not None:
+            network = self.linear.bounded(network)
         node_energy = self.scale.index_select(0, species) * network + (self.shift + self.e0).index_select(0, species)
         known = None
         if self.linear is not None:
@@ -189,8 +191,8 @@ class Potential(nn.Module):
     def fit_linear(self, frames: Iterable[Data]) -> LinearFit | None:
         """Fit the linear potential to train frames, batches of one structure each, if the head has one to be fitted.
 
-        The energy scale becomes that of what is left for the network. Returns None where nothing is fitted; raises
-        DataError where nothing is labelled.
+        The energy scale becomes that of what is left for the network, whose bound holds from now on. Returns None where
+        nothing is fitted; raises DataError where nothing is labelled.
         """
         if self.linear is None:
             return None
@@ -205,6 +207,8 @@ class Potential(nn.Module):
             return None
         left = fit.left.get("forces", fit.left.get("energy", 0.0))
         self.scale.fill_(max(left, SMALLEST_SHARE * float(self.scale.max())))
+        if self.linear.bound is not None:
+            self.linear.limit.fill_(self.linear.bound)
         return fit
 
     def geometry(self, batch: Data) -> EdgeGeometry:
