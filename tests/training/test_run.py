@@ -71,6 +71,15 @@ def test_a_run_ends_with_its_errors_its_place_and_the_command_that_goes_on(finis
     assert "Cost" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("data", "told"), [("ethanol", True), ("si", False)])
+def test_who_puts_a_linear_potential_under_molecules_is_told_that_it_has_done_harm(
+    data: str, told: bool, tmp_path: Path, capsys
+) -> None:
+    small = ["head.linear.pair=4", "head.linear.radial=0", "data.train_size=10"]
+    run(job(*SMOKE, "head=linear", f"data={data}", *small, f"output_dir={tmp_path / 'run'}"))
+    assert ("compare with head=baseline" in " ".join(capsys.readouterr().out.split())) == told
+
+
 def test_baseline_is_not_timed_against_itself(tmp_path: Path) -> None:
     timed = [text for text in SMOKE if "overhead" not in text]
     summary = run(job(*timed, "trainer.max_epochs=1", f"output_dir={tmp_path / 'run'}"))

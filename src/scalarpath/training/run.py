@@ -45,6 +45,11 @@ from scalarpath.training.record import figure_files, flat, groups_table, recordi
 from scalarpath.training.start import kept_elements, start
 from scalarpath.training.summary import build_summary, print_summary
 
+OF_MOLECULES = (
+    "All train frames are molecules. There a linear potential has raised the errors of forces "
+    "(docs/evidence.md#why); compare with head=baseline."
+)
+
 
 def run(job: Job, *, resume: Path | None = None, trust: Collection[str] = (), unnamed: bool = False) -> dict[str, Any]:
     """Train, test and describe one potential as ``job`` says; returns the content of summary.json.
@@ -171,6 +176,8 @@ def _describe(
     Console().print(data.audit.render())
     if linear is not None:
         Console().print(linear.render(), highlight=False)
+        if not any(bool(graph.pbc.any()) for graph in data.train_graphs):
+            Console().print(OF_MOLECULES, highlight=False)
     if resume:
         if directory.read_json("provenance.json", ["data_hash"])["data_hash"] != data.data_hash:
             raise DataError(
