@@ -1,4 +1,9 @@
-"""Least squares for a linear potential; cross-validation on the train frames chooses ridge and highest sine."""
+"""Least squares for a linear potential; cross-validation on the train frames chooses ridge and highest sine.
+
+The most accurate linear potential is not the best one under a network. Where it takes large terms that cancel, what it
+leaves varies so fast that a network does not learn it from so few frames. So the largest ridge is taken whose error is
+hardly larger than the smallest.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,8 @@ if TYPE_CHECKING:
 # A frame's error of 1 meV per atom counts as one of 10 meV/Å in all its forces, or of 1 meV/Å^3 in all its stress.
 WEIGHTS = {"energy": 10.0, "forces": 1.0, "stress": 10.0}
 FOLDS = 5
-RIDGES = [10.0**power for power in range(-13, -2, 2)]  # relative to the mean square of a term
+RIDGES = [10.0**power for power in range(-12, -2)]  # relative to the mean square of a term; smaller: below rounding
+HARDLY_LARGER = 1.1  # that cross-validated error over the smallest one
 MOST_FRAMES = 500  # to be passed: a few hundred coefficients gain nothing from more
 MOST_ATOMS = 20  # of a frame, evenly chosen, whose forces are fitted: every component costs a pass
 
@@ -71,8 +77,10 @@ def fit_linear(linear: LinearPotential, frames: Iterable[Frame], reference: Tens
         chosen = (linear.highest_sine <= sines).nonzero().flatten().to(squares.labels.device)
         for ridge in RIDGES:
             residual = squares.left_out(chosen, ridge)
-            tried.append((squares.loss(residual), sines, ridge, chosen, residual))
-    _, sines, ridge, chosen, residual = min(tried, key=lambda one: one[0])
+            tried.append((squares.error(residual), sines, ridge, chosen, residual))
+    enough = HARDLY_LARGER * min(error for error, *_ in tried)
+    good = [one for one in tried if one[0] <= enough]
+    _, sines, ridge, chosen, residual = max(good, key=lambda one: (one[2], -one[0]))
     linear.coefficients.copy_(squares.solved(chosen, ridge))
     left = squares.by_kind(squares.labels - squares.terms @ linear.coefficients)
     return LinearFit(len(chosen), sines, ridge, squares.frames, left, squares.by_kind(residual))
@@ -89,16 +97,17 @@ class _LeastSquares:
             for kind, name in enumerate(WEIGHTS):
                 terms, values = equations[name]
                 if len(values):  # a frame weighs the same however many components are fitted
-                    parts.append((terms, values, WEIGHTS[name] / len(values) ** 0.5, kind, self.frames % FOLDS))
+                    parts.append((terms, values, WEIGHTS[name] / len(values) ** 0.5, kind, self.frames))
             self.frames += 1
         if not parts:
             raise DataError("head.linear is fitted to labels before training, and no train frame has one.")
-        rows, labels, weights, kinds, folds = zip(*parts, strict=True)
+        rows, labels, weights, kinds, owners = zip(*parts, strict=True)
         self.terms, self.labels = torch.cat(rows), torch.cat(labels)
-        self.weights, self.kinds, self.folds = (
+        self.weights, self.kinds, self.owners = (
             torch.cat([torch.full_like(part, value) for part, value in zip(labels, values, strict=True)])
-            for values in (weights, kinds, folds)
+            for values in (weights, kinds, owners)
         )
+        self.folds = self.owners % FOLDS
         weighted = self.terms * self.weights[:, None]
         # the penalty on a term grows with its roughness, at equal size of what it contributes
         self.size = weighted.square().mean(0).sqrt().clamp_min(1e-12) * linear.roughness.to(weighted.device)
@@ -115,7 +124,9 @@ class _LeastSquares:
         matrix = torch.stack([matrix for matrix, _ in used]).sum(0) + ridge * self.penalty
         right = torch.stack([right for _, right in used]).sum(0)
         solution = torch.zeros_like(right)
-        solution[chosen] = torch.linalg.solve(matrix[chosen][:, chosen], right[chosen])
+        solution[chosen] = torch.cholesky_solve(
+            right[chosen][:, None], torch.linalg.cholesky(matrix[chosen][:, chosen])
+        ).squeeze(1)
         return solution / self.size
 
     def units(self) -> Tensor:
@@ -130,9 +141,10 @@ class _LeastSquares:
             residual[own] -= self.terms[own] @ self.solved(chosen, ridge, without=fold)
         return residual
 
-    def loss(self, residual: Tensor) -> float:
-        """The weighted sum of squares."""
-        return float((residual * self.weights).square().sum())
+    def error(self, residual: Tensor) -> float:
+        """Mean over frames of the weighted root mean square: in a mean of squares a few odd frames would decide."""
+        squares = residual.new_zeros(self.frames).index_add(0, self.owners.long(), (residual * self.weights).square())
+        return float(squares.sqrt().mean())
 
     def by_kind(self, residual: Tensor) -> dict[str, float]:
         """Root mean squares by kind of label."""
