@@ -7,7 +7,7 @@ hardly larger than the smallest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -75,13 +75,12 @@ def fit_linear(linear: LinearPotential, frames: Iterable[Frame], reference: Tens
     tried = []
     for sines in range(linear.radial + 1):
         chosen = (linear.highest_sine <= sines).nonzero().flatten().to(squares.labels.device)
-        for ridge in RIDGES:
-            residual = squares.left_out(chosen, ridge)
+        for ridge, residual in zip(RIDGES, squares.left_out(chosen), strict=True):
             tried.append((squares.error(residual), sines, ridge, chosen, residual))
     enough = HARDLY_LARGER * min(error for error, *_ in tried)
     good = [one for one in tried if one[0] <= enough]
     _, sines, ridge, chosen, residual = max(good, key=lambda one: (one[2], -one[0]))
-    linear.coefficients.copy_(squares.solved(chosen, ridge))
+    linear.coefficients.copy_(next(squares.solutions(chosen, [ridge])))
     left = squares.by_kind(squares.labels - squares.terms @ linear.coefficients)
     return LinearFit(len(chosen), sines, ridge, squares.frames, left, squares.by_kind(residual))
 
@@ -116,30 +115,32 @@ class _LeastSquares:
             (weighted[own].T @ weighted[own], weighted[own].T @ target[own])
             for own in (self.folds == fold for fold in range(FOLDS))
         ]
-        self.penalty = len(target) * torch.eye(len(self.size), dtype=target.dtype, device=target.device)
+        self.penalty = float(len(target))
 
-    def solved(self, chosen: Tensor, ridge: float, without: int | None = None) -> Tensor:
-        """Coefficients [T], zero but for the chosen terms, from all folds or all but one."""
+    def solutions(self, chosen: Tensor, ridges: Sequence[float], without: int | None = None) -> Iterator[Tensor]:
+        """Coefficients [T] for every ridge, zero but for the chosen terms, from all folds or all but one."""
         used = [part for fold, part in enumerate(self.normal) if fold != without]
-        matrix = torch.stack([matrix for matrix, _ in used]).sum(0) + ridge * self.penalty
-        right = torch.stack([right for _, right in used]).sum(0)
-        solution = torch.zeros_like(right)
-        solution[chosen] = torch.cholesky_solve(
-            right[chosen][:, None], torch.linalg.cholesky(matrix[chosen][:, chosen])
-        ).squeeze(1)
-        return solution / self.size
+        matrix = torch.stack([matrix.index_select(0, chosen).index_select(1, chosen) for matrix, _ in used]).sum(0)
+        right = torch.stack([right.index_select(0, chosen) for _, right in used]).sum(0)[:, None]
+        diagonal = matrix.diagonal().clone()
+        for ridge in ridges:
+            matrix.diagonal().copy_(diagonal + ridge * self.penalty)
+            solution = torch.cholesky_solve(right, torch.linalg.cholesky(matrix)).squeeze(1)
+            yield torch.zeros_like(self.size).index_copy(0, chosen, solution) / self.size
 
     def units(self) -> Tensor:
         """Coefficients [T] with which a term alone is about as large as the labels, less so the rougher it is."""
         return (self.labels * self.weights).square().mean().sqrt() / self.size
 
-    def left_out(self, chosen: Tensor, ridge: float) -> Tensor:
-        """What coefficients from the other folds leave over of every label [R]."""
-        residual = self.labels.clone()
+    def left_out(self, chosen: Tensor) -> list[Tensor]:
+        """What coefficients from the other folds leave over of every label [R], for every ridge."""
+        residuals = [self.labels.clone() for _ in RIDGES]
         for fold in range(FOLDS):
             own = self.folds == fold
-            residual[own] -= self.terms[own] @ self.solved(chosen, ridge, without=fold)
-        return residual
+            terms = self.terms[own]
+            for residual, solution in zip(residuals, self.solutions(chosen, RIDGES, fold), strict=True):
+                residual[own] -= terms @ solution
+        return residuals
 
     def error(self, residual: Tensor) -> float:
         """Mean over frames of the weighted root mean square: in a mean of squares a few odd frames would decide."""
