@@ -143,9 +143,10 @@ class _LeastSquares:
         return residuals
 
     def error(self, residual: Tensor) -> float:
-        """Mean over frames of the weighted root mean square: in a mean of squares a few odd frames would decide."""
+        """Of all frames: geometric mean of the mean of their errors, which odd frames hardly move, and the root mean
+        square, which they decide."""
         squares = residual.new_zeros(self.frames).index_add(0, self.owners.long(), (residual * self.weights).square())
-        return float(squares.sqrt().mean())
+        return float((squares.sqrt().mean() * squares.mean().sqrt()).sqrt())
 
     def by_kind(self, residual: Tensor) -> dict[str, float]:
         """Root mean squares by kind of label."""
