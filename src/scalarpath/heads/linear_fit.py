@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WEIGHTS = {"energy": 10.0, "forces": 1.0, "stress": 10.0}
 FOLDS = 5
 RIDGES = [10.0**power for power in range(-12, -2)]  # relative to the mean square of a term; smaller: below rounding
-HARDLY_LARGER = 1.1  # that cross-validated error over the smallest one
+HARDLY_LARGER = 1.03  # that cross-validated error over the smallest one
 MOST_FRAMES = 500  # to be passed: a few hundred coefficients gain nothing from more
 MOST_ATOMS = 20  # of a frame, evenly chosen, whose forces are fitted: every component costs a pass
 
