@@ -89,13 +89,28 @@ def measure_and_write(
             )
             console.print(f"{outcome.name}: {_state(outcome)}", highlight=False, markup=False)
             outcomes.append(outcome)
-    write_json(folder / "summary.json", flat_summary(outcomes))
+    write_json(folder / "summary.json", _measured_before(folder, measures, bench) | flat_summary(outcomes))
     title = f"{bench.material.name}, reference: {bench.reference_name.split(',')[0]}"
     wide = table_console()
     wide.print(results_table(outcomes, title, notes=wide.width >= MIN_WIDTH_WITH_NOTES))
     written_to = f"Written: {folder} (a .json file per measure, most with a figure, and summary.json)"
     console.print(written_to, highlight=False, markup=False, soft_wrap=True)
     return outcomes
+
+
+def _measured_before(folder: Path, measures: Sequence[str], bench: Bench) -> dict[str, Any]:
+    """What summary.json says of other measures, made on the same material against the same reference."""
+
+    def belongs(name: str) -> bool:
+        file = folder / f"{name}.json"
+        content = json.loads(file.read_text()) if name not in measures and file.exists() else {}
+        return (content.get("material"), content.get("reference")) == (bench.material.name, bench.reference_name)
+
+    file = folder / "summary.json"
+    before = json.loads(file.read_text()) if file.exists() else {}
+    names = {key.split("/")[1] for key in before}
+    kept = {name for name in names if belongs(name)}
+    return {key: value for key, value in before.items() if key.split("/")[1] in kept}
 
 
 def write_outcome(outcome: Outcome, folder: Path, header: Mapping[str, Any]) -> None:
