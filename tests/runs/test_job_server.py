@@ -48,6 +48,14 @@ def test_every_job_is_a_process_with_a_status_of_its_own(server: JobServer, tmp_
     assert "ZeroDivisionError" in log
 
 
+def test_a_job_that_has_ended_before_its_number_is_read_is_not_waited_for() -> None:
+    both_at_once = "import os, sys; os.read(0, 999); os.write(int(sys.argv[1]), b'7\\n3\\n'); os.read(0, 999)"
+    server = JobServer([sys.executable, "-c", both_at_once], {})
+    job = ForkedJob(server, Order("", "", True))
+    assert (job.pid, job.wait(20)) == (7, 3)
+    assert server.close() == 0
+
+
 def test_a_signal_reaches_the_job_and_not_the_server(server: JobServer, tmp_path: Path) -> None:
     sleeper = start(server, tmp_path, "import time; print('on', flush=True); time.sleep(60)")
     with pytest.raises(subprocess.TimeoutExpired):

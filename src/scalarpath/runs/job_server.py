@@ -40,7 +40,8 @@ class JobServer:
             [*command, str(writing)], env=self.environment, stdin=subprocess.PIPE, pass_fds=[writing]
         )
         os.close(writing)
-        self.answers = os.fdopen(reading)
+        # without a buffer, in which the status of a job that ends at once would hide from select
+        self.answers = os.fdopen(reading, "rb", buffering=0)
 
     def fits(self, command: Sequence[str], environment: Mapping[str, str]) -> bool:
         """Whether the server is there, and its jobs would be those of this command and environment."""
