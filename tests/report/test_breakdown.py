@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -156,5 +157,5 @@ def test_all_numbers_are_in_a_file_and_development_shows_none_of_test(tmp_path: 
     assert float(row["percent"]) == pytest.approx(0.0, abs=1e-9)
     assert (row["part"], row["seeds"], row["labels"]) == ("validation", "0 1 2", "10")
     for name in ("report.md", "groups.csv"):
-        assert "777" not in (folder / name).read_text()
+        assert not re.search(r"\b777(\.\d+)?\b", (folder / name).read_text())  # a hash may hold these digits
     assert json.dumps(rows).count("NaN") == 0
