@@ -143,16 +143,19 @@ def test_any_ase_calculator_can_be_measured(tmp_path: Path, capsys: pytest.Captu
     assert "bulk modulus" in capsys.readouterr().out
 
 
-def test_measures_one_after_another_are_all_in_the_summary_but_not_those_of_another_material(tmp_path: Path) -> None:
+def test_measures_one_after_another_are_all_in_the_summary_if_their_subject_is_the_same(tmp_path: Path) -> None:
     few = ("settings.repulsion.points=12", "settings.repulsion.consistency_points=2", f"output_dir={tmp_path}")
 
-    def measured(artifact: str, material: str) -> set[str]:
-        evaluate(*EMT, f"material={material}", f"artifact={artifact}", *few)
+    def measured(artifact: str, material: str, calculator: str = EMT[0]) -> set[str]:
+        evaluate(calculator, "size=smoke", f"material={material}", f"artifact={artifact}", *few)
         return {key.split("/")[1] for key in read(tmp_path / "artifacts/summary.json")}
 
     assert measured("elastic", "ag") == {"elastic"}
     assert measured("repulsion", "ag") == {"elastic", "repulsion"}
     assert measured("repulsion", "ag_eam") == {"repulsion"}, "another reference"
+    assert measured("elastic", "ag_eam") == {"elastic", "repulsion"}
+    oracle = "calculator=scalarpath.artifacts.oracles:TightBindingSilver"
+    assert measured("repulsion", "ag_eam", oracle) == {"repulsion"}, "another calculator"
 
 
 def test_a_crystal_of_ones_own_is_compared_with_a_reference_of_ones_own(tmp_path: Path, capsys) -> None:

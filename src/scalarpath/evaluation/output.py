@@ -74,6 +74,7 @@ def measure_and_write(
     """
     folder = directory / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
+    header = {"material": bench.material.name, "reference": bench.reference_name, **header}
     console, outcomes = Console(), []
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -84,12 +85,10 @@ def measure_and_write(
 
         trajectories = folder / "trajectories" if keep_trajectories else None
         for outcome in run_suite(bench, settings, measures, report, trajectories):
-            write_outcome(
-                outcome, folder, {"material": bench.material.name, "reference": bench.reference_name, **header}
-            )
+            write_outcome(outcome, folder, header)
             console.print(f"{outcome.name}: {_state(outcome)}", highlight=False, markup=False)
             outcomes.append(outcome)
-    write_json(folder / "summary.json", _measured_before(folder, measures, bench) | flat_summary(outcomes))
+    write_json(folder / "summary.json", _measured_before(folder, measures, header) | flat_summary(outcomes))
     title = f"{bench.material.name}, reference: {bench.reference_name.split(',')[0]}"
     wide = table_console()
     wide.print(results_table(outcomes, title, notes=wide.width >= MIN_WIDTH_WITH_NOTES))
@@ -98,18 +97,17 @@ def measure_and_write(
     return outcomes
 
 
-def _measured_before(folder: Path, measures: Sequence[str], bench: Bench) -> dict[str, Any]:
-    """What summary.json says of other measures, made on the same material against the same reference."""
+def _measured_before(folder: Path, measures: Sequence[str], header: Mapping[str, Any]) -> dict[str, Any]:
+    """What summary.json says of other measures of the same calculator, material and reference."""
 
-    def belongs(name: str) -> bool:
+    def content(name: str) -> dict[str, Any]:
         file = folder / f"{name}.json"
-        content = json.loads(file.read_text()) if name not in measures and file.exists() else {}
-        return (content.get("material"), content.get("reference")) == (bench.material.name, bench.reference_name)
+        return dict(json.loads(file.read_text())) if file.exists() else {}
 
-    file = folder / "summary.json"
-    before = json.loads(file.read_text()) if file.exists() else {}
-    names = {key.split("/")[1] for key in before}
-    kept = {name for name in names if belongs(name)}
+    before, wanted = content("summary"), plain(header)
+    others = {key.split("/")[1] for key in before} - set(measures)
+    subject = ("calculator", "material", "reference")
+    kept = {name for name in others if all(content(name).get(key) == wanted[key] for key in subject)}
     return {key: value for key, value in before.items() if key.split("/")[1] in kept}
 
 
