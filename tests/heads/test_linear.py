@@ -79,7 +79,7 @@ def test_a_potential_of_its_own_kind_is_found_again():
 
 
 def test_an_embedded_atom_potential_is_represented_well():
-    frames = [graph(atoms) for atoms in rattled(60)]
+    frames = [graph(atoms) for atoms in rattled(30)]
     fit = linear_potential([29, 79], radial=0).fit_linear(frames)
     assert fit.left["forces"] < 0.02 * torch.cat([frame.forces for frame in frames]).std()
 
@@ -111,7 +111,7 @@ def test_the_network_beside_a_fitted_potential_is_bounded_and_hardly_changed_whe
     with torch.no_grad():
         for parameter in bounded.backbone.parameters():
             parameter *= 20.0
-    assert 0.99 * limit < of_the_network(bounded, squeezed).abs().max() < 1.000001 * limit
+    assert 0.99 * limit < of_the_network(bounded, squeezed).abs().max() <= limit + 1e-9  # rounding of the difference
 
 
 def test_missing_labels_are_left_out_and_none_at_all_is_an_error():

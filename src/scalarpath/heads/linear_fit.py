@@ -115,7 +115,6 @@ class _LeastSquares:
             (weighted[own].T @ weighted[own], weighted[own].T @ target[own])
             for own in (self.folds == fold for fold in range(FOLDS))
         ]
-        self.penalty = float(len(target))
 
     def solutions(self, chosen: Tensor, ridges: Sequence[float], without: int | None = None) -> Iterator[Tensor]:
         """Coefficients [T] for every ridge, zero but for the chosen terms, from all folds or all but one."""
@@ -124,7 +123,7 @@ class _LeastSquares:
         right = torch.stack([right.index_select(0, chosen) for _, right in used]).sum(0)[:, None]
         diagonal = matrix.diagonal().clone()
         for ridge in ridges:
-            matrix.diagonal().copy_(diagonal + ridge * self.penalty)
+            matrix.diagonal().copy_(diagonal + ridge * len(self.labels))
             solution = torch.cholesky_solve(right, torch.linalg.cholesky(matrix)).squeeze(1)
             yield torch.zeros_like(self.size).index_copy(0, chosen, solution) / self.size
 
