@@ -23,7 +23,7 @@ from scalarpath.core.files import is_disk_full
 from scalarpath.core.imports import imported
 from scalarpath.core.memory import end_at_once, imports_at_once, prepare_heap
 from scalarpath.core.model_file import file_of, require_whole
-from scalarpath.core.overrides import as_meant, check_overrides, explained
+from scalarpath.core.overrides import as_meant, check_overrides, explained, with_mode
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.core.settings import Text, checked
 from scalarpath.core.stopwatch import phase
@@ -100,7 +100,7 @@ def _main(config_name: str, task: Callable[[DictConfig], Any]) -> None:
     as_it_comes = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        sys.argv[1:] = check_overrides(config_name, as_meant(sys.argv[1:]))
+        sys.argv[1:] = with_mode(check_overrides(config_name, as_meant(sys.argv[1:])))
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(
             _with_errors_as_lines(task)
         )()

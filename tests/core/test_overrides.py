@@ -6,12 +6,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+from command_line import train_py
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.overrides import as_meant, check_overrides, explained, setting
+from scalarpath.core.overrides import as_meant, check_overrides, explained, setting, with_mode
 from scalarpath.core.resources import CONF_DIR
 
 STRANGE = (
@@ -149,6 +150,27 @@ def test_an_experiment_that_starts_a_sweep_takes_what_sweeps_take(tmp_path: Path
     assert check_overrides("train", ["--config-dir", str(tmp_path), "experiment=mine", "seed=0,1"])
     with pytest.raises(ConfigError, match="which -m starts"):
         check_overrides("train", ["experiment=smoke", "seed=0,1"])
+
+
+@pytest.mark.parametrize(
+    ("given", "starts"),
+    [
+        ("experiment=screen seed=0,1", True),
+        ("-cd conf experiment=screen", True),
+        ("experiment=screen --cfg job", False),
+        ("experiment=screen hydra.mode=RUN", False),
+        ("experiment=smoke seed=0", False),
+    ],
+)
+def test_an_experiment_that_starts_a_sweep_says_so_to_hydra(given: str, starts: bool) -> None:
+    assert with_mode(given.split()) == ["-m"] * starts + given.split()
+
+
+def test_a_wrong_setting_of_a_sweep_is_named_and_not_its_lists(tmp_path: Path) -> None:
+    wrong = ["experiment=screen", "seed=0,1", "head=panpgs", "head.parts.edge_gate.width=2"]
+    result = train_py(*wrong, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "head.parts.edge_gate has no setting 'width'" in result.stderr
 
 
 @pytest.mark.parametrize("override", ["experiment=null", "debug=null"])

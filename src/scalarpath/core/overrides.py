@@ -66,6 +66,17 @@ def as_meant(arguments: Sequence[str]) -> list[str]:
     ]
 
 
+def with_mode(arguments: Sequence[str]) -> list[str]:
+    """The arguments with ``-m`` where an experiment starts a sweep.
+
+    Hydra would look for that in the composed settings, and where one of them is wrong it would take the sweep for a
+    single job and complain of its lists.
+    """
+    names = [text.partition("=")[0] for text in arguments]
+    said = any(name in (*_MULTIRUN, *_ASK, "hydra.mode") for name in names)
+    return list(arguments) if said or not _starts_sweep(arguments) else ["-m", *arguments]
+
+
 def setting(key: str, value: str | Path) -> str:
     """``key=value`` so that it can be pasted into a shell after the name of a command."""
     plain = f"{key}={value}"
