@@ -23,7 +23,7 @@ def use_plain_letters() -> None:
 
 
 def table_console() -> Console:
-    """For tables: as wide as the terminal, or WIDTH_IN_FILES."""
+    """For tables: as wide as the terminal, or WIDTH_IN_FILES. Their columns of numbers fold, so that none is cut."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH_IN_FILES)
 

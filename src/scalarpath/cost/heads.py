@@ -82,7 +82,7 @@ def _table(result: Mapping[str, Any]) -> Table:
         f"training step): medians of {result['rounds']} interleaved rounds, 95 % intervals",
     )
     for column in ("head", "parameters", "FLOPs", "inference", "training step"):
-        table.add_column(column, justify="left" if column == "head" else "right")
+        table.add_column(column, justify="left" if column == "head" else "right", overflow="fold")
     for name, arm in result["arms"].items():
         ratios = [
             f"{arm[f'{kind}_ratio']:.3f} [{arm[f'{kind}_ratio_low']:.3f}, {arm[f'{kind}_ratio_high']:.3f}]"

@@ -41,7 +41,7 @@ def run(settings: BenchmarkSettings) -> dict[str, Any]:
         "time with CPU kernels over time without"
     )
     for column in ("head", "step", "with, s", "without, s", "ratio"):
-        table.add_column(column, justify="left" if column in ("head", "step") else "right")
+        table.add_column(column, justify="left" if column in ("head", "step") else "right", overflow="fold")
     names = dict.fromkeys(["baseline", *settings.heads])
     potentials = {name: head_potential(name, backbone, batch, settings) for name in names}
     with Console().status("measuring"):

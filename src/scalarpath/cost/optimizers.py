@@ -118,7 +118,7 @@ def _table(result: Mapping[str, Any]) -> Table:
         f"{result['rounds']} rounds of {STEPS_OF_ROUND} steps, 95 % intervals",
     )
     for column in ("optimizer", "its own time, ms", "training step"):
-        table.add_column(column, justify="left" if column == "optimizer" else "right")
+        table.add_column(column, justify="left" if column == "optimizer" else "right", overflow="fold")
     for name, arm in arms.items():
         ratio = f"{arm['median']:.3f} [{arm['low']:.3f}, {arm['high']:.3f}]"
         table.add_row(name, f"{1e3 * arm['optimizer_s']:.2f}", ratio)

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign, write_json
+from scalarpath.core.terminal import table_console
 from scalarpath.cost.settings import BenchmarkSettings
 
 BESIDE = {
@@ -38,7 +39,7 @@ def prepare_output(settings: BenchmarkSettings) -> None:
 def write_result(settings: BenchmarkSettings, result: Mapping[str, Any], table: RenderableType, *beside: Path) -> None:
     """Write the JSON file and show the table; ``beside``: other files that are written already."""
     write_json(Path(settings.output), result)
-    Console().print(table, f"written: {', '.join(map(str, (settings.output, *beside)))}")
+    table_console().print(table, f"written: {', '.join(map(str, (settings.output, *beside)))}")
 
 
 def _is_result(text: str) -> bool:

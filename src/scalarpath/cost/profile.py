@@ -152,7 +152,7 @@ def _kinds_table(work: Mapping[str, Mapping[str, float]]) -> Table:
     )
     table.add_column("")
     for column in ("step", "matrix products", "kernels", "rest", "of peak: products", "of peak: step"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", overflow="fold")
     for name, row in work.items():
         times = [f"{1e3 * row[key]:.1f}" for key in ("step_s", "products_s", "kernels_s", "rest_s")]
         table.add_row(name, *times, *(f"{100 * row[key]:.0f} %" for key in ("products_of_peak", "step_of_peak")))
@@ -166,7 +166,7 @@ def _table(result: Mapping[str, Shares]) -> Table:
     table.add_column("part", no_wrap=True)
     columns = [("train", phase) for phase in PHASES[:3]] + [("inference", phase) for phase in PHASES[:2]]
     for step, phase in columns:
-        table.add_column(f"{step}\n{phase}", justify="right")
+        table.add_column(f"{step}\n{phase}", justify="right", overflow="fold")
     totals = {part: sum(row.values()) for part, row in result["train"].items()}
     for part in sorted(totals, key=lambda part: -totals[part]):
         rows = {step: result[step].get(part, dict.fromkeys(PHASES, 0.0)) for step in result}

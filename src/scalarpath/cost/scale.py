@@ -102,7 +102,7 @@ def _table(result: Mapping[str, Any]) -> Table:
         caption=f"From the last but one to the last: time grows as atoms^{time_}, memory as atoms^{memory}",
     )
     for column in ("atoms", "edges", "neighbour list, s", "step, s", "ms per atom", "memory, GiB"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", overflow="fold")
     for row in result["sizes"]:
         numbers = [row["graph_s"], row["step_s"], 1e3 * row["step_s"] / row["atoms"], row["memory_GiB"]]
         shown = ["?" if x is None else f"{x:.3g}" for x in numbers]

@@ -138,7 +138,7 @@ def _table(
         title=f"CPU time of a training of {epochs} epochs, {steps} steps: {cpu:.1f} s (of {wall:.1f} s on the clock)"
     )
     for column in ("part", "CPU s", "ms each", "% of steps"):
-        table.add_column(column, justify="left" if column == "part" else "right")
+        table.add_column(column, justify="left" if column == "part" else "right", overflow="fold")
     of_steps = sum(parts[STEP].values())
     each = {STEP: steps, BETWEEN: steps, VALIDATION: epochs, EPOCH: epochs}
     for whole, values in parts.items():

@@ -10,12 +10,11 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
 from scalarpath.core.errors import ScalarPathError
 from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
-from scalarpath.core.terminal import use_plain_letters
+from scalarpath.core.terminal import table_console, use_plain_letters
 from scalarpath.data.config import DataConfig
 from scalarpath.data.labelled import check, read_labelled, stop_if_suspicious
 from scalarpath.data.split_report import (
@@ -36,13 +35,13 @@ def _table(arguments: argparse.Namespace) -> None:
 
 def _near_duplicates(arguments: argparse.Namespace) -> None:
     data = _split(arguments.settings)
-    _console().print(render_audit(data, audit_duplicates(data), arguments.shown))
+    table_console().print(render_audit(data, audit_duplicates(data), arguments.shown))
 
 
 def _check(arguments: argparse.Namespace) -> None:
     _, _, config, cutoff = _files(arguments.settings)
     audit = check(config, cutoff)
-    _console().print(audit.render())
+    table_console().print(audit.render())
     stop_if_suspicious(audit, config)
 
 
@@ -51,7 +50,7 @@ def _look(arguments: argparse.Namespace) -> None:
 
     files, settings, config, cutoff = _files(arguments.settings)
     loaded, labels, audit = read_labelled(config)
-    console = _console()
+    console = table_console()
     console.print(audit.render())
     look = first_look(loaded.frames, labels, cutoff)
     console.print(*look.tables())
@@ -80,11 +79,6 @@ def _of_data(text: str) -> str:
     """A setting of the data may lack its ``data.``."""
     key = text.partition("=")[0].lstrip("+")
     return text if "." in key or (CONF_DIR / key).is_dir() else f"data.{text}"
-
-
-def _console() -> Console:
-    # a table in a file or a pipe is not to be folded to 80 columns
-    return Console(width=None if sys.stdout.isatty() else 160)
 
 
 def _split(settings: Sequence[str]) -> SplitData:

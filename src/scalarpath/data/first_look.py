@@ -52,7 +52,7 @@ class FirstLook:
         """For the screen."""
         table = Table(title=f"{self.frames} frames")
         for name in ("of each", "smallest", "median", "largest"):
-            table.add_column(name, justify="left" if name == "of each" else "right")
+            table.add_column(name, justify="left" if name == "of each" else "right", overflow="fold")
         rows = {
             "atoms": self.sizes,
             f"neighbours per atom within {self.cutoff:g} Å": self.edges / np.maximum(self.sizes, 1),
@@ -65,7 +65,9 @@ class FirstLook:
         yield table
         table = Table(title="Shortest distances")
         for name in ("pair", "Å", "of the covalent radii", "where"):
-            table.add_column(name, justify="right" if name in ("Å", "of the covalent radii") else "left")
+            table.add_column(
+                name, justify="right" if name in ("Å", "of the covalent radii") else "left", overflow="fold"
+            )
         for pair, (distance, where) in sorted(self.closest.items(), key=lambda item: item[1][0])[:MOST_BARS]:
             table.add_row(pair, f"{distance:.3f}", f"{distance / _radii(pair):.2f}", where)
         yield table

@@ -17,6 +17,7 @@ from scalarpath.artifacts.registry import MEASURES, measure_settings, preset
 from scalarpath.artifacts.suite import Outcome
 from scalarpath.core.errors import ArtifactError
 from scalarpath.core.files import write_json
+from scalarpath.core.terminal import table_console
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.evaluation.benches import bench_of_calculator, bench_of_potential, subject_of
 from scalarpath.evaluation.calibration import calibrate, read_members
@@ -108,7 +109,7 @@ def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
     was_closed = found.is_closed
     errors = found.errors(data)
     write_json(directory / FOLDER / "test_errors.json", {**found.identity(), **errors})
-    Console().print(error_table({**found.summary, **errors}))
+    table_console().print(error_table({**found.summary, **errors}))
     if was_closed:
         place = found.directory.path
         said = f"The test part is open now: test errors are in summary.json of {place}, the time in provenance.json."

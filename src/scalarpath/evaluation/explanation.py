@@ -154,7 +154,7 @@ def _table(rows: Sequence[Share], found: FinishedRun, frames: int) -> Table:
     table = Table(title=title, caption=caption)
     columns = ("energy, mean (meV/atom)", "energy, spread (meV/atom)", "forces, RMS (meV/Å)", "share of forces (%)")
     for name in ("part", *columns):
-        table.add_column(name, justify="left" if name == "part" else "right")
+        table.add_column(name, justify="left" if name == "part" else "right", overflow="fold")
     for row in rows:
         values = (row.energy_mean_meV_atom, row.energy_spread_meV_atom, row.forces_rms_meV_A, 100 * row.forces_share)
         table.add_row(row.part, *("–" if np.isnan(value) else f"{value:.4g}" for value in values))

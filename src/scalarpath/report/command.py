@@ -191,7 +191,7 @@ def _effect_table(found: Aggregate) -> Table:
     if not several:
         table.title = f"{found.cells[0].name}: change of the {found.part} MAE in %, with 95 % t interval"
     for column in (*(("data", "backbone") if several else ()), "arm", "against", "pairs", *shown):
-        table.add_column(column, justify="right" if column in ("pairs", *shown) else "left")
+        table.add_column(column, justify="right" if column in ("pairs", *shown) else "left", overflow="fold")
     for names, line in lines.items():
         pairs = str(max(len(effect.log_ratios) for effect in line.values()))
         cells = [change(line[prop]) if prop in line else UNKNOWN for prop in shown]

@@ -72,7 +72,9 @@ def errors_table(results: Mapping[str, Any]) -> Table:
     table.add_column("frames")
     for name in shown:
         for statistic in ("mae", "rmse"):
-            table.add_column(f"{name} {statistic.upper()}\n{QUANTITIES[name].shown_unit}", justify="right")
+            table.add_column(
+                f"{name} {statistic.upper()}\n{QUANTITIES[name].shown_unit}", justify="right", overflow="fold"
+            )
 
     def add(group: str, metrics: Mapping[str, float], last: bool) -> None:
         values = [metrics.get(metric_name(name, statistic)) for name in shown for statistic in ("mae", "rmse")]

@@ -17,6 +17,7 @@ from rich.console import Console
 from scalarpath.core.errors import ConfigError, DataError, TrainingError
 from scalarpath.core.imports import names_from_file
 from scalarpath.core.stopwatch import phase
+from scalarpath.core.terminal import table_console
 from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.heads.linear_fit import MOST_FRAMES, LinearFit
@@ -173,7 +174,7 @@ def _describe(
     resume: bool,
 ) -> None:
     """Write what is known before training, ``origin``: the file it starts from; on resuming check the data."""
-    Console().print(data.audit.render())
+    table_console().print(data.audit.render())
     if linear is not None:
         Console().print(linear.render(), highlight=False)
         if not any(bool(graph.pbc.any()) for graph in data.train_graphs):

@@ -76,9 +76,8 @@ def build_summary(
 def print_summary(summary: Mapping[str, Any], directory: RunDirectory, groups: Table | None = None) -> None:
     """Show the errors, those of ``groups``, the overhead of the head, where all of it is, and how to go on."""
     console = Console()
-    console.print(error_table(summary))
-    if groups is not None:
-        table_console().print(groups)
+    tables = [error_table(summary)] if groups is None else [error_table(summary), groups]
+    table_console().print(*tables, sep="\n")
     if sentence := worse_than_trivial(summary):
         console.print(Text(sentence, style="bold red"))
     closed = judged_part(summary) != TEST
@@ -100,12 +99,12 @@ def error_table(summary: Mapping[str, Any], what: str = "Errors") -> Table:
     columns = {name: [f"{prefix}/{key(prop)}" for prop in QUANTITIES] for name, (prefix, key) in _COLUMNS.items()}
     known = {name: keys for name, keys in columns.items() if any(key in summary for key in keys)}
     for name in ("property", "unit", *known):
-        table.add_column(name, justify="left" if name in ("property", "unit") else "right")
+        table.add_column(name, justify="left" if name in ("property", "unit") else "right", overflow="fold")
     for row, (prop, quantity) in enumerate(QUANTITIES.items()):
         values = [summary.get(keys[row]) for keys in known.values()]
         if any(value is not None for value in values):
             shown = (
-                "" if value is None else f"{value:.0f}" if "labels" in name else f"{value:.4g}"
+                "" if value is None else f"{value:.0f}" if "labels" in name or 1e4 <= value < 1e8 else f"{value:.4g}"
                 for name, value in zip(known, values, strict=True)
             )
             table.add_row(prop, quantity.shown_unit, *shown)

@@ -86,7 +86,7 @@ def table(results: Iterable[Mapping[str, Any]]) -> Table:
     for column in ("model", "case"):
         shown.add_column(column, no_wrap=True)
     for column in COLUMNS[-3:]:
-        shown.add_column(column, justify="right")
+        shown.add_column(column, justify="right", overflow="fold")
     for model, structure, dtype, threads, mode, *ratios in rows(results):
         name = model if mode == "eager" else f"{model}, {mode}"
         shown.add_row(name, f"{structure} {dtype} x{threads}", *ratios)

@@ -58,7 +58,9 @@ class LabelAudit:
         counts = ", ".join(f"{symbol} {count}" for symbol, count in self.elements.items())
         table = Table(title=f"Labels of {self.frames} frames, {self.atoms} atoms ({counts})", caption_justify="left")
         for column in ("property", "key", "frames", "minimum", "maximum", "unit", "read as"):
-            table.add_column(column, justify="right" if column in ("frames", "minimum", "maximum") else "left")
+            table.add_column(
+                column, justify="right" if column in ("frames", "minimum", "maximum") else "left", overflow="fold"
+            )
         for item in self.properties:
             low, high = ("-" if x is None else f"{x:.4g}" for x in (item.minimum, item.maximum))
             source = item.source_unit if item.sign is None else f"{item.source_unit}, {item.sign}"
