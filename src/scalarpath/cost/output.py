@@ -39,7 +39,8 @@ def prepare_output(settings: BenchmarkSettings) -> None:
 def write_result(settings: BenchmarkSettings, result: Mapping[str, Any], table: RenderableType, *beside: Path) -> None:
     """Write the JSON file and show the table; ``beside``: other files that are written already."""
     write_json(Path(settings.output), result)
-    table_console().print(table, f"written: {', '.join(map(str, (settings.output, *beside)))}")
+    written = f"written: {', '.join(map(str, (settings.output, *beside)))}"
+    table_console().print(table, written, sep="\n", highlight=False, soft_wrap=True)
 
 
 def _is_result(text: str) -> bool:
