@@ -136,7 +136,7 @@ def test_a_run_ends_with_train_validation_and_test_errors_side_by_side(finished:
     Console(width=80).print(error_table(summary))
     shown = capsys.readouterr().out
     (row,) = [line for line in shown.splitlines() if "forces" in line]
-    assert [cell.strip() for cell in row.split("│")[3:6]] == forces
+    assert row.split("│")[3:6] == [f" {value.rjust(5)} " for value in forces]
     assert "train: 10 train frames" in shown
     old = {key: value for key, value in summary.items() if not key.startswith(("train_frames/", "valid_frames/"))}
     Console(width=80).print(error_table(old))

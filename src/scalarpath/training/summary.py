@@ -76,8 +76,10 @@ def build_summary(
 def print_summary(summary: Mapping[str, Any], directory: RunDirectory, groups: Table | None = None) -> None:
     """Show the errors, those of ``groups``, the overhead of the head, where all of it is, and how to go on."""
     console = Console()
-    tables = [error_table(summary)] if groups is None else [error_table(summary), groups]
-    table_console().print(*tables, sep="\n")
+    wide = table_console()
+    wide.print(error_table(summary))
+    if groups is not None:
+        wide.print(groups)
     if sentence := worse_than_trivial(summary):
         console.print(Text(sentence, style="bold red"))
     closed = judged_part(summary) != TEST
