@@ -1,5 +1,6 @@
 """Rooms of src/scalarpath: imports point one way, some rooms do without torch, and the pictures show what is."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,7 @@ def test_pictures_show_what_the_code_says(module):
 
 def test_no_room_for_odds_and_ends():
     assert not [p for p in rooms.PACKAGE.rglob("*") if p.stem in ("utils", "common", "helpers", "misc")]
+
+
+def test_all_sentences_and_tables_go_to_one_kind_of_console():
+    assert [p.name for p in rooms.PACKAGE.rglob("*.py") if re.search(r"\bConsole\(", p.read_text())] == ["terminal.py"]

@@ -132,6 +132,15 @@ def test_a_run_is_measured_on_the_material_of_its_data(finished: Path, tmp_path:
     assert content["calculator"]["hash/data"] == read(finished / "summary.json")["hash/data"]
 
 
+def test_a_measure_that_is_made_again_leaves_those_of_the_training_in_the_summary(
+    finished: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(finished, tmp_path / finished.name)
+    before = read(copied / "artifacts/summary.json")
+    evaluate(f"run={copied}", "artifact=elastic", "size=smoke")
+    assert before.items() <= read(copied / "artifacts/summary.json").items()
+
+
 def test_any_ase_calculator_can_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (outcome,) = evaluate(*EMT, "material=ag", "artifact=elastic", f"output_dir={tmp_path}")
     lattice = next(row for row in outcome.rows if row.key == "lattice_constant_A")

@@ -6,8 +6,10 @@ import codecs
 import io
 import sys
 import unicodedata
+from collections.abc import Collection
 
 from rich.console import Console
+from rich.table import Table
 
 WIDTH_IN_FILES = 150
 """Columns of tables where the output is no terminal."""
@@ -22,10 +24,16 @@ def use_plain_letters() -> None:
             stream.reconfigure(errors="scalarpath.plain")
 
 
-def table_console() -> Console:
-    """For tables: as wide as the terminal, or WIDTH_IN_FILES. Their columns of numbers fold, so that none is cut."""
+def open_console() -> Console:
+    """Standard output for sentences and tables: as wide as the terminal, or WIDTH_IN_FILES."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH_IN_FILES)
+
+
+def add_columns(table: Table, *names: str, words: Collection[str] = ()) -> None:
+    """Columns of numbers, to the right, but for those in ``words``. What is too wide folds: no number is cut."""
+    for name in names:
+        table.add_column(name, justify="left" if name in words else "right", overflow="fold")
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch_geometric.data import Data
 
+from scalarpath.core.terminal import add_columns, open_console
 from scalarpath.cost.named import arm_of
 from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings
@@ -28,7 +28,7 @@ def run(settings: BenchmarkSettings) -> dict[str, Any]:
         name: head_potential(name, backbone, batch, settings) for name in dict.fromkeys(["baseline", *settings.heads])
     }
     batch = batch.to(device)
-    with Console().status("measuring"):
+    with open_console().status("measuring"):
         arms = compare(potentials, batch, settings.rounds, baseline="baseline")
     for name, potential in potentials.items():
         arms[name]["parameters"] = sum(p.numel() for p in potential.parameters())
@@ -81,8 +81,7 @@ def _table(result: Mapping[str, Any]) -> Table:
         caption=f"Ratios to baseline ({baseline['inference_step_s']:.3f} s inference, {baseline['train_step_s']:.3f} s "
         f"training step): medians of {result['rounds']} interleaved rounds, 95 % intervals",
     )
-    for column in ("head", "parameters", "FLOPs", "inference", "training step"):
-        table.add_column(column, justify="left" if column == "head" else "right", overflow="fold")
+    add_columns(table, "head", "parameters", "FLOPs", "inference", "training step", words=("head",))
     for name, arm in result["arms"].items():
         ratios = [
             f"{arm[f'{kind}_ratio']:.3f} [{arm[f'{kind}_ratio_low']:.3f}, {arm[f'{kind}_ratio_high']:.3f}]"

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from scalarpath.core.errors import ConfigError
+from scalarpath.core.terminal import add_columns, open_console
 from scalarpath.cost.heads import head_potential, thermal_batch
 from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings
@@ -40,11 +40,10 @@ def run(settings: BenchmarkSettings) -> dict[str, Any]:
         title=f"{settings.structure}, {settings.dtype}, {settings.threads[0]} thread(s): "
         "time with CPU kernels over time without"
     )
-    for column in ("head", "step", "with, s", "without, s", "ratio"):
-        table.add_column(column, justify="left" if column in ("head", "step") else "right", overflow="fold")
+    add_columns(table, "head", "step", "with, s", "without, s", "ratio", words=("head", "step"))
     names = dict.fromkeys(["baseline", *settings.heads])
     potentials = {name: head_potential(name, backbone, batch, settings) for name in names}
-    with Console().status("measuring"):
+    with open_console().status("measuring"):
         for name, potential in potentials.items():
             for kind, make in STEPS.items():
                 step = make(potential, batch)

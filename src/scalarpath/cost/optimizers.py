@@ -9,12 +9,12 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 from torch_geometric.data import Data
 
 from scalarpath.core.settings import read_settings
+from scalarpath.core.terminal import add_columns, open_console
 from scalarpath.cost.heads import head_potential, thermal_batch
 from scalarpath.cost.named import named_config
 from scalarpath.cost.output import write_result
@@ -35,7 +35,7 @@ def run(settings: BenchmarkSettings) -> dict[str, Any]:
     potential = head_potential("baseline", backbone, batch, settings)
     names = dict.fromkeys([REFERENCE, *settings.optimizers])
     chosen = {name: read_settings(OptimizerSettings, named_config("optimizer", name), "optimizer") for name in names}
-    with Console().status("measuring"):
+    with open_console().status("measuring"):
         gradients, steps = times(potential, batch.to(potential.device), chosen, settings.rounds)
     whole = {name: [a + b for a, b in zip(gradients, values, strict=True)] for name, values in steps.items()}
     arms = {
@@ -117,8 +117,7 @@ def _table(result: Mapping[str, Any]) -> Table:
         caption=f"Training steps over those with {REFERENCE} ({1e3 * arms[REFERENCE]['step_s']:.1f} ms): medians of "
         f"{result['rounds']} rounds of {STEPS_OF_ROUND} steps, 95 % intervals",
     )
-    for column in ("optimizer", "its own time, ms", "training step"):
-        table.add_column(column, justify="left" if column == "optimizer" else "right", overflow="fold")
+    add_columns(table, "optimizer", "its own time, ms", "training step", words=("optimizer",))
     for name, arm in arms.items():
         ratio = f"{arm['median']:.3f} [{arm['low']:.3f}, {arm['high']:.3f}]"
         table.add_row(name, f"{1e3 * arm['optimizer_s']:.2f}", ratio)

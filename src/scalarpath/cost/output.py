@@ -11,7 +11,7 @@ from rich.console import RenderableType
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign, write_json
-from scalarpath.core.terminal import table_console
+from scalarpath.core.terminal import open_console
 from scalarpath.cost.settings import BenchmarkSettings
 
 BESIDE = {
@@ -40,7 +40,7 @@ def write_result(settings: BenchmarkSettings, result: Mapping[str, Any], table: 
     """Write the JSON file and show the table; ``beside``: other files that are written already."""
     write_json(Path(settings.output), result)
     written = f"written: {', '.join(map(str, (settings.output, *beside)))}"
-    table_console().print(table, written, sep="\n", highlight=False, soft_wrap=True)
+    open_console().print(table, written, sep="\n", highlight=False, soft_wrap=True)
 
 
 def _is_result(text: str) -> bool:

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from torch import nn
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from scalarpath.core.terminal import add_columns, open_console
 from scalarpath.cost.heads import head_potential, thermal_batch
 from scalarpath.cost.kinds import kinds
 from scalarpath.cost.output import write_result
@@ -40,7 +41,7 @@ def run(settings: BenchmarkSettings) -> dict[str, Shares]:
     batch = batch.to(torch.device(settings.device))
     result, work = {}, {}
     on_one_thread = settings.device == "cpu" and settings.threads[0] == 1
-    with Console().status("measuring"):
+    with open_console().status("measuring"):
         for name, make in (("train", training_step), ("inference", inference_step)):
             step = make(potential, batch)
             if on_one_thread:
@@ -151,8 +152,7 @@ def _kinds_table(work: Mapping[str, Mapping[str, float]]) -> Table:
         "while they run and over the whole step",
     )
     table.add_column("")
-    for column in ("step", "matrix products", "kernels", "rest", "of peak: products", "of peak: step"):
-        table.add_column(column, justify="right", overflow="fold")
+    add_columns(table, "step", "matrix products", "kernels", "rest", "of peak: products", "of peak: step")
     for name, row in work.items():
         times = [f"{1e3 * row[key]:.1f}" for key in ("step_s", "products_s", "kernels_s", "rest_s")]
         table.add_row(name, *times, *(f"{100 * row[key]:.0f} %" for key in ("products_of_peak", "step_of_peak")))
@@ -165,8 +165,7 @@ def _table(result: Mapping[str, Shares]) -> Table:
     )
     table.add_column("part", no_wrap=True)
     columns = [("train", phase) for phase in PHASES[:3]] + [("inference", phase) for phase in PHASES[:2]]
-    for step, phase in columns:
-        table.add_column(f"{step}\n{phase}", justify="right", overflow="fold")
+    add_columns(table, *(f"{step}\n{phase}" for step, phase in columns))
     totals = {part: sum(row.values()) for part, row in result["train"].items()}
     for part in sorted(totals, key=lambda part: -totals[part]):
         rows = {step: result[step].get(part, dict.fromkeys(PHASES, 0.0)) for step in result}

@@ -18,6 +18,7 @@ from rich.progress import track
 from rich.table import Table
 
 from scalarpath.core.memory import prepare_heap
+from scalarpath.core.terminal import add_columns
 from scalarpath.cost.heads import calibrated_potential
 from scalarpath.cost.memory import Memory
 from scalarpath.cost.named import arm_of
@@ -101,8 +102,7 @@ def _table(result: Mapping[str, Any]) -> Table:
         f"{result['threads']} thread(s)",
         caption=f"From the last but one to the last: time grows as atoms^{time_}, memory as atoms^{memory}",
     )
-    for column in ("atoms", "edges", "neighbour list, s", "step, s", "ms per atom", "memory, GiB"):
-        table.add_column(column, justify="right", overflow="fold")
+    add_columns(table, "atoms", "edges", "neighbour list, s", "step, s", "ms per atom", "memory, GiB")
     for row in result["sizes"]:
         numbers = [row["graph_s"], row["step_s"], 1e3 * row["step_s"] / row["atoms"], row["memory_GiB"]]
         shown = ["?" if x is None else f"{x:.3g}" for x in numbers]

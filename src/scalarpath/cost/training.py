@@ -16,6 +16,7 @@ from rich.table import Table
 
 from scalarpath.core.errors import TrainingError
 from scalarpath.core.stopwatch import FIRST, TIMES
+from scalarpath.core.terminal import add_columns
 from scalarpath.cost.output import write_result
 from scalarpath.cost.settings import BenchmarkSettings, TrainingSettings
 
@@ -137,8 +138,7 @@ def _table(
     table = Table(
         title=f"CPU time of a training of {epochs} epochs, {steps} steps: {cpu:.1f} s (of {wall:.1f} s on the clock)"
     )
-    for column in ("part", "CPU s", "ms each", "% of steps"):
-        table.add_column(column, justify="left" if column == "part" else "right", overflow="fold")
+    add_columns(table, "part", "CPU s", "ms each", "% of steps", words=("part",))
     of_steps = sum(parts[STEP].values())
     each = {STEP: steps, BETWEEN: steps, VALIDATION: epochs, EPOCH: epochs}
     for whole, values in parts.items():

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from scalarpath.core.errors import ScalarPathError
 from scalarpath.core.overrides import as_meant, check_overrides, explained
 from scalarpath.core.resources import CONF_DIR
-from scalarpath.core.terminal import table_console, use_plain_letters
+from scalarpath.core.terminal import open_console, use_plain_letters
 from scalarpath.data.config import DataConfig
 from scalarpath.data.labelled import check, read_labelled, stop_if_suspicious
 from scalarpath.data.split_report import (
@@ -35,13 +35,13 @@ def _table(arguments: argparse.Namespace) -> None:
 
 def _near_duplicates(arguments: argparse.Namespace) -> None:
     data = _split(arguments.settings)
-    table_console().print(render_audit(data, audit_duplicates(data), arguments.shown))
+    open_console().print(render_audit(data, audit_duplicates(data), arguments.shown))
 
 
 def _check(arguments: argparse.Namespace) -> None:
     _, _, config, cutoff = _files(arguments.settings)
     audit = check(config, cutoff)
-    table_console().print(audit.render())
+    open_console().print(audit.render())
     stop_if_suspicious(audit, config)
 
 
@@ -50,7 +50,7 @@ def _look(arguments: argparse.Namespace) -> None:
 
     files, settings, config, cutoff = _files(arguments.settings)
     loaded, labels, audit = read_labelled(config)
-    console = table_console()
+    console = open_console()
     console.print(audit.render())
     look = first_look(loaded.frames, labels, cutoff)
     console.print(*look.tables())

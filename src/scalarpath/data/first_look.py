@@ -16,6 +16,7 @@ from rich.table import Table
 from scalarpath.core.figures import SERIES, STYLE, panels, save
 from scalarpath.core.metrics import KIND
 from scalarpath.core.overrides import next_command
+from scalarpath.core.terminal import add_columns
 from scalarpath.data.e0s import isolated_atom_frames
 from scalarpath.data.labels import Labels, cell_volume
 from scalarpath.data.reading import Frame
@@ -51,8 +52,7 @@ class FirstLook:
     def tables(self) -> Iterator[Table]:
         """For the screen."""
         table = Table(title=f"{self.frames} frames")
-        for name in ("of each", "smallest", "median", "largest"):
-            table.add_column(name, justify="left" if name == "of each" else "right", overflow="fold")
+        add_columns(table, "of each", "smallest", "median", "largest", words=("of each",))
         rows = {
             "atoms": self.sizes,
             f"neighbours per atom within {self.cutoff:g} Å": self.edges / np.maximum(self.sizes, 1),
@@ -64,10 +64,7 @@ class FirstLook:
                 table.add_row(name, *(f"{value:.4g}" for value in (values.min(), np.median(values), values.max())))
         yield table
         table = Table(title="Shortest distances")
-        for name in ("pair", "Å", "of the covalent radii", "where"):
-            table.add_column(
-                name, justify="right" if name in ("Å", "of the covalent radii") else "left", overflow="fold"
-            )
+        add_columns(table, "pair", "Å", "of the covalent radii", "where", words=("pair", "where"))
         for pair, (distance, where) in sorted(self.closest.items(), key=lambda item: item[1][0])[:MOST_BARS]:
             table.add_row(pair, f"{distance:.3f}", f"{distance / _radii(pair):.2f}", where)
         yield table

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign
+from scalarpath.core.terminal import add_columns
 from scalarpath.data.config import DataConfig
 from scalarpath.data.e0s import isolated_atom_frames
 from scalarpath.data.fingerprints import fingerprints
@@ -109,8 +110,7 @@ def render_audit(data: SplitData, audit: DuplicateAudit, shown: int) -> Table:
     """A rich table of the ``shown`` nearest pairs; its caption counts near duplicates."""
     median = statistics.median(pair.distance for pair in audit.pairs)
     table = Table(title=f"Nearest train frames of the test frames of {data.config.name}", caption_justify="left")
-    for column in ("test frame", "its key", "train frame", "its key", "distance"):
-        table.add_column(column, overflow="fold")
+    add_columns(table, "test frame", "its key", "train frame", "its key", "distance", words=("its key",))
     for pair in audit.pairs[:shown]:
         test, train = (data.keys[i] if data.config.group_key else "" for i in (pair.test, pair.train))
         table.add_row(str(pair.test), test, str(pair.train), train, f"{pair.distance:.3g}")

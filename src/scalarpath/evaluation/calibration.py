@@ -16,7 +16,7 @@ from scalarpath.core.errors import ConfigError
 from scalarpath.core.figures import MODEL, REFERENCE, STYLE, panels, save
 from scalarpath.core.files import refuse_foreign, write_json
 from scalarpath.core.quantities import QUANTITIES, Quantity
-from scalarpath.core.terminal import table_console
+from scalarpath.core.terminal import add_columns, open_console
 from scalarpath.deploy.committee import SPREAD, Committee
 from scalarpath.evaluation.finished_run import FinishedRun
 from scalarpath.evaluation.output import plain
@@ -58,7 +58,7 @@ def calibrate(found: FinishedRun, others: Sequence[FinishedRun], batches: Iterab
     content = {**found.identity(), "committee": members, **{name: asdict(each) for name, each in numbers.items()}}
     write_json(target, plain(content))
     save(_figure({name: values[name] for name in numbers}), folder / NAME)
-    table_console().print(_table(numbers), target, sep="\n", highlight=False, soft_wrap=True)
+    open_console().print(_table(numbers), target, sep="\n", highlight=False, soft_wrap=True)
 
 
 def read_members(found: FinishedRun, paths: Sequence[str], device: str, folder: Path) -> list[FinishedRun]:
@@ -118,8 +118,8 @@ def _calibration(quantity: Quantity, errors: np.ndarray, spreads: np.ndarray) ->
 
 def _table(numbers: dict[str, Calibration]) -> Table:
     table = Table(title="Does the spread tell the error?", caption="root mean squares; 1 in error / spread is right")
-    for name in ("quantity", "unit", "labels", "error", "spread", "error / spread", "rank correlation"):
-        table.add_column(name, justify="left" if name in ("quantity", "unit") else "right", overflow="fold")
+    columns = ("quantity", "unit", "labels", "error", "spread", "error / spread", "rank correlation")
+    add_columns(table, *columns, words=("quantity", "unit"))
     for name, found in numbers.items():
         values = (found.error, found.spread, found.error_over_spread, found.rank_correlation)
         table.add_row(name, QUANTITIES[name].shown_unit, str(found.labels), *(f"{value:.3g}" for value in values))

@@ -10,19 +10,18 @@ from typing import Any
 
 import torch
 from pytorch_lightning.loggers import Logger
-from rich.console import Console
 
 from scalarpath.artifacts.bench import Bench, Subject, bench_name, bench_of_training, bench_reference
 from scalarpath.artifacts.registry import MEASURES, measure_settings, preset
 from scalarpath.artifacts.suite import Outcome
 from scalarpath.core.errors import ArtifactError
 from scalarpath.core.files import write_json
-from scalarpath.core.terminal import table_console
+from scalarpath.core.terminal import open_console
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.evaluation.benches import bench_of_calculator, bench_of_potential, subject_of
 from scalarpath.evaluation.calibration import calibrate, read_members
 from scalarpath.evaluation.explanation import explain
-from scalarpath.evaluation.finished_run import FinishedRun
+from scalarpath.evaluation.finished_run import FinishedRun, run_identity
 from scalarpath.evaluation.other_frames import evaluate_frames
 from scalarpath.evaluation.output import (
     FOLDER,
@@ -61,9 +60,14 @@ def run(settings: EvaluationSettings) -> list[Outcome]:
 
 
 def measure_trained(
-    potential: Potential, data: AtomicDataModule, job: Job, directory: RunDirectory, loggers: list[Logger]
+    potential: Potential,
+    data: AtomicDataModule,
+    job: Job,
+    directory: RunDirectory,
+    summary: Mapping[str, Any],
+    loggers: list[Logger],
 ) -> dict[str, Any]:
-    """The artifacts of a potential at the end of its training; returns flat numbers for summary.json.
+    """The artifacts of a potential at the end of its training; returns flat numbers for its ``summary``.
 
     A measure that fails is named under ``artifact/failed`` and does not end the run. Those of test frames are left out
     where the job keeps its test part closed.
@@ -77,7 +81,7 @@ def measure_trained(
         data.train_graphs,
         data.test_graphs if job.evaluate_test else (),
     )
-    header = _versions() | {"calculator": {"run": directory.path.name}, "size": config["artifacts"]}
+    header = _versions() | {"calculator": run_identity(directory, summary), "size": config["artifacts"]}
     settings = measure_settings(preset(config["artifacts"]), list(MEASURES))
     outcomes = measure_and_write(bench, settings, list(MEASURES), directory.path, header)
     log_figures(loggers, _figures(outcomes, directory.path))
@@ -109,18 +113,19 @@ def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
     was_closed = found.is_closed
     errors = found.errors(data)
     write_json(directory / FOLDER / "test_errors.json", {**found.identity(), **errors})
-    table_console().print(error_table({**found.summary, **errors}))
+    console = open_console()
+    console.print(error_table({**found.summary, **errors}))
     if was_closed:
         place = found.directory.path
         said = f"The test part is open now: test errors are in summary.json of {place}, the time in provenance.json."
-        Console().print(said, highlight=False, markup=False, soft_wrap=True)
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
         _log(found, errors, [])
     if others:
         calibrate(found, others, data.test_dataloader(), directory / FOLDER)
     if not measures:
         return []
     if given is None:
-        Console().print(
+        console.print(
             f"No artifacts: the data set '{found.job.config['data'].get('name')}' belongs to no material of the bench. "
             "With structure=, for example structure=crystal.cif, or material=, for example material=si, they are "
             "measured on that."

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from ase import Atoms
-from rich.console import Console
 from rich.table import Table
 from torch_geometric.data import Batch
 
@@ -19,7 +18,7 @@ from scalarpath.artifacts.materials import Material
 from scalarpath.artifacts.pair_search import nearest_distances
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign, write_json
-from scalarpath.core.terminal import table_console
+from scalarpath.core.terminal import add_columns, open_console
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.data.graph_file import GraphSet
 from scalarpath.evaluation.benches import atoms_of, check_elements
@@ -100,9 +99,10 @@ def explain(found: FinishedRun, beside: FinishedRun | None, item: Material | Non
     }
     write_json(target, plain(content))
     draw_panels(panels, folder / NAME)
-    table_console().print(_table(rows, found, len(graphs)))
     said = [] if charges is None else [charges.render()]
-    Console().print(*said, target, *drawn, sep="\n", highlight=False, soft_wrap=True)
+    open_console().print(
+        _table(rows, found, len(graphs)), *said, target, *drawn, sep="\n", highlight=False, soft_wrap=True
+    )
     return drawn[1]
 
 
@@ -153,8 +153,7 @@ def _table(rows: Sequence[Share], found: FinishedRun, frames: int) -> Table:
         caption += "; interplay: what the single parts leave of all"
     table = Table(title=title, caption=caption)
     columns = ("energy, mean (meV/atom)", "energy, spread (meV/atom)", "forces, RMS (meV/Å)", "share of forces (%)")
-    for name in ("part", *columns):
-        table.add_column(name, justify="left" if name == "part" else "right", overflow="fold")
+    add_columns(table, "part", *columns, words=("part",))
     for row in rows:
         values = (row.energy_mean_meV_atom, row.energy_spread_meV_atom, row.forces_rms_meV_A, 100 * row.forces_share)
         table.add_row(row.part, *("–" if np.isnan(value) else f"{value:.4g}" for value in values))

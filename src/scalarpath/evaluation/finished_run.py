@@ -109,4 +109,9 @@ class FinishedRun:
 
     def identity(self) -> dict[str, Any]:
         """What was measured, for the files of the artifacts."""
-        return {"run": self.directory.path.name} | {name: self.summary[name] for name in IDENTITY}
+        return run_identity(self.directory, self.summary)
+
+
+def run_identity(directory: RunDirectory, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for a run that is about to end, with the numbers of its summary."""
+    return {"run": directory.path.name} | {name: summary[name] for name in IDENTITY}

@@ -12,7 +12,7 @@ from torch_geometric.data import Batch
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.files import refuse_foreign, write_json, write_text
 from scalarpath.core.quantities import QUANTITIES
-from scalarpath.core.terminal import table_console
+from scalarpath.core.terminal import open_console
 from scalarpath.data.batches import consecutive_batches
 from scalarpath.data.cache import build_graphs, content_hash
 from scalarpath.data.config import DataConfig
@@ -44,7 +44,7 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
         raise DataError(f"{path}: no frame carries a label; say what they are called, for example data.energy_key=.")
     for frame in frames:
         frame.require_elements(found.potential.species)
-    console = table_console()
+    console = open_console()
     console.print(audit.render())
     stop_if_suspicious(audit, config)
     data_hash = content_hash(frames, labels_of_frames)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from rich.box import HORIZONTALS
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -25,7 +24,7 @@ from scalarpath.artifacts.suite import Outcome, run_suite
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.figures import save
 from scalarpath.core.files import refuse_foreign, write_json
-from scalarpath.core.terminal import table_console
+from scalarpath.core.terminal import open_console
 
 FOLDER = "artifacts"
 MIN_WIDTH_WITH_NOTES = 120
@@ -75,7 +74,7 @@ def measure_and_write(
     folder = directory / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     header = {"material": bench.material.name, "reference": bench.reference_name, **header}
-    console, outcomes = Console(), []
+    console, outcomes = open_console(), []
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=None)
@@ -90,8 +89,7 @@ def measure_and_write(
             outcomes.append(outcome)
     write_json(folder / "summary.json", _measured_before(folder, measures, header) | flat_summary(outcomes))
     title = f"{bench.material.name}, reference: {bench.reference_name.split(',')[0]}"
-    wide = table_console()
-    wide.print(results_table(outcomes, title, notes=wide.width >= MIN_WIDTH_WITH_NOTES))
+    console.print(results_table(outcomes, title, notes=console.width >= MIN_WIDTH_WITH_NOTES))
     written_to = f"Written: {folder} (a .json file per measure, most with a figure, and summary.json)"
     console.print(written_to, highlight=False, markup=False, soft_wrap=True)
     return outcomes

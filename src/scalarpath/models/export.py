@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ase.data import chemical_symbols
-from rich.console import Console
 
 from scalarpath.core.files import prepare_new
 from scalarpath.core.metrics import PARTS, TEST, VALIDATION
 from scalarpath.core.overrides import next_command
 from scalarpath.core.quantities import QUANTITIES
+from scalarpath.core.terminal import open_console
 from scalarpath.data.config import own_places
 from scalarpath.models.mace_torch import write_mace_torch
 from scalarpath.models.mliap import write_mliap
@@ -54,7 +54,7 @@ def run(settings: ExportSettings) -> dict[str, Any]:
         lines = [f'In ASE: ScalarPathCalculator("{file}"). For files of structures: {go_on} path=... output=...']
     what = f"{', '.join(facts['elements'])}; {facts['backbone']} x {facts['head']}, cutoff {potential.cutoff:g} Å"
     for line in (f"Written: {file} ({what})", *lines):
-        Console().print(line, highlight=False, markup=False, soft_wrap=True)
+        open_console().print(line, highlight=False, markup=False, soft_wrap=True)
     return facts
 
 

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from ase.io.extxyz import save_calc_results, write_xyz
-from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from scalarpath.core.errors import DataError
 from scalarpath.core.files import prepare_new, put_in_place, removed_on_failure, write_json
-from scalarpath.core.terminal import table_console
+from scalarpath.core.terminal import open_console
 from scalarpath.data.labels import StreamedLabels
 from scalarpath.data.paths import sources
 from scalarpath.data.reading import Frame, read_frames
@@ -97,7 +96,7 @@ def _potential(settings: PredictSettings) -> Potential | Committee:
 
 def _progress() -> Progress:
     columns = (SpinnerColumn(), MofNCompleteColumn(), TextColumn("frames"), TimeElapsedColumn())
-    return Progress(*columns, console=Console(), transient=True)
+    return Progress(*columns, console=open_console(), transient=True)
 
 
 def _group(frame: Frame, key: str | None) -> tuple[str, str] | None:
@@ -142,11 +141,11 @@ def _text(frame: Frame, values: dict[str, np.ndarray], prefix: str, place: Mappi
 
 
 def _show(results: dict[str, Any], frames: str, output: Path, beside: list[Path], notes: list[str]) -> None:
-    console = Console()
+    console = open_console()
     for note in notes:
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     if results:
-        table_console().print(errors_table(results))
+        console.print(errors_table(results))
     said = f"Written: {output} ({frames})"
     said += f", {', '.join(path.name for path in beside)} beside it" if results else "; no labels, so no errors"
     console.print(said, highlight=False, markup=False, soft_wrap=True)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -21,7 +20,7 @@ from scalarpath.core.errors import ConfigError
 from scalarpath.core.files import refuse_foreign, write_text
 from scalarpath.core.metrics import PARTS, TEST
 from scalarpath.core.quantities import PRIMARY_FIRST
-from scalarpath.core.terminal import table_console
+from scalarpath.core.terminal import add_columns, open_console
 from scalarpath.report.aggregate import Aggregate, aggregate
 from scalarpath.report.answers import BETTER, NO_HEAD
 from scalarpath.report.artifact_rows import ArtifactLine
@@ -159,7 +158,7 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _show(found: Aggregate, paths: Sequence[Path]) -> None:
-    console, wide = Console(), table_console()
+    console = open_console()
     for sentence in preface(found):
         console.print(f"note: {sentence}", highlight=False, markup=False)
     for answer in found.answers:
@@ -168,9 +167,9 @@ def _show(found: Aggregate, paths: Sequence[Path]) -> None:
         for reason in answer.reasons:
             console.print(f"  {reason}", highlight=False, markup=False)
     if found.effects:
-        wide.print(_effect_table(found))
+        console.print(_effect_table(found))
     if found.verdicts:
-        wide.print(_verdict_table(found))
+        console.print(_verdict_table(found))
     for note in [*(f"{run.path}: {run.reason}." for run in found.unfinished), *found.notes]:
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     rest = f" and {len(paths) - 2} files beside them"
@@ -190,8 +189,8 @@ def _effect_table(found: Aggregate) -> Table:
     several = len(found.cells) > 1
     if not several:
         table.title = f"{found.cells[0].name}: change of the {found.part} MAE in %, with 95 % t interval"
-    for column in (*(("data", "backbone") if several else ()), "arm", "against", "pairs", *shown):
-        table.add_column(column, justify="right" if column in ("pairs", *shown) else "left", overflow="fold")
+    words = (*(("data", "backbone") if several else ()), "arm", "against")
+    add_columns(table, *words, "pairs", *shown, words=words)
     for names, line in lines.items():
         pairs = str(max(len(effect.log_ratios) for effect in line.values()))
         cells = [change(line[prop]) if prop in line else UNKNOWN for prop in shown]

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from scalarpath.core.metrics import PARTS, TEST, judged_part, metric_name
 from scalarpath.core.overrides import setting
 from scalarpath.core.quantities import QUANTITIES
-from scalarpath.core.terminal import table_console
+from scalarpath.core.terminal import add_columns, open_console
 
 STYLES = {
     "finished": "green", "resumed": "green", "skipped": "dim", "failed": "red", "interrupted": "red", "cut off": "red",
@@ -59,8 +58,8 @@ def print_sweep(records: Path, arguments: Sequence[str] = tuple(sys.argv)) -> bo
     if not jobs:
         return False
     sweep = _shown(records.parents[1])
-    console = Console()
-    table_console().print(_table(list(jobs.values()), sweep))
+    console = open_console()
+    console.print(_table(list(jobs.values()), sweep))
     for file, job in jobs.items():
         log = file.with_suffix(".log")
         if job["state"] in PROBLEMS:
@@ -82,15 +81,14 @@ def _table(jobs: Sequence[dict[str, Any]], sweep: str) -> Table:
     labelled = [quantity for name, quantity in QUANTITIES.items() if any(name in job.get("errors", {}) for job in jobs)]
     table = Table(title=f"{sweep}: {counts}", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.title_justify = "left"
-    table.add_column("job", overflow="fold")
-    if any(others):
-        table.add_column("other settings", overflow="fold")
+    words = ("job", *(("other settings",) if any(others) else ()))
+    add_columns(table, *words, words=words)
     table.add_column("state", no_wrap=True)
     if len(parts) > 1:
         table.add_column("errors on", no_wrap=True)
     for quantity in labelled:
         table.add_column(f"{quantity.name}\n{quantity.shown_unit}", justify="right", no_wrap=True)
-    table.add_column(f"best\n{', '.join(monitors)}", justify="right", overflow="fold")
+    add_columns(table, f"best\n{', '.join(monitors)}")
     table.add_column("min", justify="right", no_wrap=True)
     for job, other in zip(jobs, others, strict=True):
         value = f"{job['value']:.4g}" if "value" in job else ""

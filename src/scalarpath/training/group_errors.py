@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch_geometric.data import Batch
 
 from scalarpath.core.metrics import ALL, ELEMENT, TERMS, metric_name, metrics_from_sums
 from scalarpath.core.quantities import QUANTITIES
+from scalarpath.core.terminal import add_columns
 from scalarpath.training.residuals import residual
 
 SHOWN = 30  # groups in the table on the screen
@@ -70,11 +72,8 @@ def errors_table(results: Mapping[str, Any]) -> Table:
     table = Table(title="Errors (MAE, RMSE)")
     shown = [name for name in QUANTITIES if metric_name(name) in results[ALL]]
     table.add_column("frames")
-    for name in shown:
-        for statistic in ("mae", "rmse"):
-            table.add_column(
-                f"{name} {statistic.upper()}\n{QUANTITIES[name].shown_unit}", justify="right", overflow="fold"
-            )
+    columns = product(shown, ("mae", "rmse"))
+    add_columns(table, *(f"{name} {kind.upper()}\n{QUANTITIES[name].shown_unit}" for name, kind in columns))
 
     def add(group: str, metrics: Mapping[str, float], last: bool) -> None:
         values = [metrics.get(metric_name(name, statistic)) for name in shown for statistic in ("mae", "rmse")]

@@ -12,12 +12,11 @@ from typing import Any
 import torch
 from ase.data import atomic_numbers
 from omegaconf import OmegaConf
-from rich.console import Console
 
 from scalarpath.core.errors import ConfigError, DataError, TrainingError
 from scalarpath.core.imports import names_from_file
 from scalarpath.core.stopwatch import phase
-from scalarpath.core.terminal import table_console
+from scalarpath.core.terminal import open_console
 from scalarpath.cost.timing import head_overhead, step_flops
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.heads.linear_fit import MOST_FRAMES, LinearFit
@@ -112,7 +111,7 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
         if is_first_process():
             _describe(directory, job, data, linear, origin, resume=resume is not None)
             for note in notes(job, before) if more_epochs else ():
-                Console().print(note, highlight=False)
+                open_console().print(note, highlight=False)
             loggers = build_loggers(job.logger, directory, job.config)
         phase("fit")
         try:
@@ -123,7 +122,7 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
             summary, by_group = _tested(job, potential, data, directory, result)
             log_figures(loggers, figure_files(directory.path))
             if job.artifacts is not None:
-                summary |= measure_trained(potential, data, job, directory, loggers)
+                summary |= measure_trained(potential, data, job, directory, summary, loggers)
             summary["time/wall_s"] = time.perf_counter() - started
         except BaseException:
             finish_loggers(loggers, None)
@@ -174,11 +173,12 @@ def _describe(
     resume: bool,
 ) -> None:
     """Write what is known before training, ``origin``: the file it starts from; on resuming check the data."""
-    table_console().print(data.audit.render())
+    console = open_console()
+    console.print(data.audit.render())
     if linear is not None:
-        Console().print(linear.render(), highlight=False)
+        console.print(linear.render(), highlight=False)
         if not any(bool(graph.pbc.any()) for graph in data.train_graphs):
-            Console().print(OF_MOLECULES, highlight=False)
+            console.print(OF_MOLECULES, highlight=False)
     if resume:
         if directory.read_json("provenance.json", ["data_hash"])["data_hash"] != data.data_hash:
             raise DataError(

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from ase.data import chemical_symbols
-from rich.console import Console
 from torch_geometric.data import Batch
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.model_file import file_of
+from scalarpath.core.terminal import open_console
 from scalarpath.data.datamodule import AtomicDataModule
 from scalarpath.potential import Potential
 from scalarpath.potential.starting import start_from
@@ -59,7 +59,7 @@ def start(potential: Potential, source: Potential, data: AtomicDataModule, job: 
         "e0_changes_eV": {chemical_symbols[z]: change for z, change in fitted.items()},
     }
     if is_first_process():
-        Console().print(_said(file, record), highlight=False, soft_wrap=True)
+        open_console().print(_said(file, record), highlight=False, soft_wrap=True)
     return record
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from torch import nn
@@ -14,7 +13,7 @@ from torch import nn
 from scalarpath.core.metrics import PARTS, TEST, TRAIN, VALIDATION, judged_part, labels_name, metric_name
 from scalarpath.core.overrides import next_command
 from scalarpath.core.quantities import QUANTITIES
-from scalarpath.core.terminal import table_console
+from scalarpath.core.terminal import add_columns, open_console
 from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.fit import FitResult
@@ -75,11 +74,10 @@ def build_summary(
 
 def print_summary(summary: Mapping[str, Any], directory: RunDirectory, groups: Table | None = None) -> None:
     """Show the errors, those of ``groups``, the overhead of the head, where all of it is, and how to go on."""
-    console = Console()
-    wide = table_console()
-    wide.print(error_table(summary))
+    console = open_console()
+    console.print(error_table(summary))
     if groups is not None:
-        wide.print(groups)
+        console.print(groups)
     if sentence := worse_than_trivial(summary):
         console.print(Text(sentence, style="bold red"))
     closed = judged_part(summary) != TEST
@@ -100,8 +98,7 @@ def error_table(summary: Mapping[str, Any], what: str = "Errors") -> Table:
     table = Table(title=f"{what} of epoch {summary['best_epoch']} ({summary['backbone']} x {summary['head']})")
     columns = {name: [f"{prefix}/{key(prop)}" for prop in QUANTITIES] for name, (prefix, key) in _COLUMNS.items()}
     known = {name: keys for name, keys in columns.items() if any(key in summary for key in keys)}
-    for name in ("property", "unit", *known):
-        table.add_column(name, justify="left" if name in ("property", "unit") else "right", overflow="fold")
+    add_columns(table, "property", "unit", *known, words=("property", "unit"))
     for row, (prop, quantity) in enumerate(QUANTITIES.items()):
         values = [summary.get(keys[row]) for keys in known.values()]
         if any(value is not None for value in values):

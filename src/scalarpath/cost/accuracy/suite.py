@@ -20,7 +20,7 @@ from rich.console import Console
 import scalarpath
 from scalarpath.core.errors import ConfigError, ScalarPathError
 from scalarpath.core.settings import nearest
-from scalarpath.core.terminal import table_console
+from scalarpath.core.terminal import open_console
 from scalarpath.cost.accuracy import mace, nequip, own
 from scalarpath.cost.accuracy.clock import watched
 from scalarpath.cost.accuracy.figure import write_figure
@@ -45,7 +45,7 @@ def run(settings: BenchmarkSettings) -> list[dict[str, Any]]:
     Written after every training. Raises ConfigError for a wrong setting before anything runs, and at the end the first
     error of a training when one has failed.
     """
-    console = table_console()
+    console = open_console()
     composed = {name: _composed(name) for name in settings.accuracy.backbones}
     found, left_out = environments(asdict(settings.peers))
     arms = _arms(settings, {name: config["backbone"]["kind"] for name, config in composed.items()}, found)

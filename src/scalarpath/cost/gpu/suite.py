@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from scalarpath.core.errors import TrainingError
 from scalarpath.core.files import write_json
+from scalarpath.core.terminal import open_console
 from scalarpath.cost.gpu import distributed, peers
 from scalarpath.cost.gpu.checks import check_rows
 from scalarpath.cost.gpu.rows import Task, measured
@@ -56,7 +56,7 @@ def run(settings: BenchmarkSettings) -> dict[str, Any]:
         "suite": "gpu", "size": settings.gpu.size, "machine": machine(settings.device), "rounds": settings.rounds,
         "seed": settings.seed, "structure": SIZES[settings.gpu.size]["structure"], "rows": [],
     }  # fmt: skip
-    console = Console()
+    console = open_console()
     with console.status("") as status:
         for task in tasks(settings):
             status.update(f"{name(task.planned[0])} ({time.monotonic() - started:.0f} s)")

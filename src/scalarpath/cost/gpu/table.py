@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
+from scalarpath.core.terminal import add_columns
 from scalarpath.cost.gpu.rows import NAMES, Row
 
 
@@ -40,15 +41,13 @@ def tables(result: Mapping[str, Any]) -> Group:
         caption="Ratios to baseline in eager mode, medians and 95 % intervals of "
         f"{result['rounds']} interleaved rounds; memory of a training step",
     )
-    for column in ("steps", "training", "inference", "GiB"):
-        steps.add_column(column, justify="left" if column == "steps" else "right", overflow="fold")
+    add_columns(steps, "steps", "training", "inference", "GiB", words=("steps",))
     for row in done:
         if row["part"] == "steps":
             memory = "" if row["memory_GiB"] is None else f"{row['memory_GiB']:.3g}"
             steps.add_row(name(row).removeprefix("steps "), _time(row, "train"), _time(row, "inference"), memory)
     peers = Table(caption="Times and memory of the peer over ours, on the same weights: above 1 we are faster")
-    for column in ("peers", "training", "inference", "memory"):
-        peers.add_column(column, justify="left" if column == "peers" else "right", overflow="fold")
+    add_columns(peers, "peers", "training", "inference", "memory", words=("peers",))
     for row in done:
         if row["part"] == "peers":
             of = [f"{row[key]['ratio']:.2f}" if row[key] else "" for key in ("train", "inference", "memory")]

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from scalarpath.core.errors import DataError
 from scalarpath.core.files import write_json, write_text
+from scalarpath.core.terminal import add_columns
 from scalarpath.cost.peers.cases import Case
 from scalarpath.cost.peers.environments import Environment
 
@@ -85,8 +86,7 @@ def table(results: Iterable[Mapping[str, Any]]) -> Table:
     shown = Table(title="Peers", caption=NOTE)
     for column in ("model", "case"):
         shown.add_column(column, no_wrap=True)
-    for column in COLUMNS[-3:]:
-        shown.add_column(column, justify="right", overflow="fold")
+    add_columns(shown, *COLUMNS[-3:])
     for model, structure, dtype, threads, mode, *ratios in rows(results):
         name = model if mode == "eager" else f"{model}, {mode}"
         shown.add_row(name, f"{structure} {dtype} x{threads}", *ratios)

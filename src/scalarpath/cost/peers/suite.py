@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import scalarpath
 from scalarpath.core.errors import ConfigError, ScalarPathError
-from scalarpath.core.terminal import table_console
+from scalarpath.core.terminal import open_console
 from scalarpath.cost.peers.cases import Case, cases
 from scalarpath.cost.peers.comparison import compare_case
 from scalarpath.cost.peers.environments import Environment, environments
@@ -32,7 +32,7 @@ def run(settings: BenchmarkSettings) -> list[dict[str, Any]]:
     Written after every case. Raises ConfigError for a wrong setting before anything is measured, and at the end the
     first error of a case when one has failed.
     """
-    console = table_console()
+    console = open_console()
     models = list(MODELS) if settings.cases is None else settings.cases
     wanted = cases(models, settings.structures, settings.dtypes, settings.threads, settings.modes)
     batches = {name: structures(name) for name in settings.structures}

@@ -8,6 +8,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from scalarpath.core.terminal import add_columns
+
 OVERRULE = "or data.on_suspicious=warn if it is right"
 """How every suspicion ends: the one setting that overrules them."""
 
@@ -57,10 +59,8 @@ class LabelAudit:
         """A rich table of the properties, with every check, warning and suspicion in its caption."""
         counts = ", ".join(f"{symbol} {count}" for symbol, count in self.elements.items())
         table = Table(title=f"Labels of {self.frames} frames, {self.atoms} atoms ({counts})", caption_justify="left")
-        for column in ("property", "key", "frames", "minimum", "maximum", "unit", "read as"):
-            table.add_column(
-                column, justify="right" if column in ("frames", "minimum", "maximum") else "left", overflow="fold"
-            )
+        words = ("property", "key", "unit", "read as")
+        add_columns(table, "property", "key", "frames", "minimum", "maximum", "unit", "read as", words=words)
         for item in self.properties:
             low, high = ("-" if x is None else f"{x:.4g}" for x in (item.minimum, item.maximum))
             source = item.source_unit if item.sign is None else f"{item.source_unit}, {item.sign}"

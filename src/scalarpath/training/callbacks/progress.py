@@ -7,12 +7,12 @@ import time
 from typing import Any
 
 import pytorch_lightning as pl
-from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 from scalarpath.core.metrics import metric_name
 from scalarpath.core.quantities import QUANTITIES
+from scalarpath.core.terminal import open_console
 from scalarpath.runs.sections import ProgressSettings
 
 LINES = 20  # how many lines a whole run prints where there is no terminal
@@ -23,7 +23,7 @@ class Progress(pl.Callback):
     """Shows epoch, step, loss, remaining time, and the validation errors of every epoch."""
 
     def __init__(self, settings: ProgressSettings) -> None:
-        self._console = Console()
+        self._console = open_console()
         self.style = "lines" if settings.style == "bar" and not self._console.is_terminal else settings.style
         self._bar: RichProgress | None = None
         self._task: Any = None
