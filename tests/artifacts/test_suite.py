@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from scalarpath.artifacts.bench import Bench, bench_reference
 from scalarpath.artifacts.materials import material
-from scalarpath.artifacts.measure import Measure, Measurement, drawn
+from scalarpath.artifacts.measure import Curve, Measure, Measurement, drawn
 from scalarpath.artifacts.oracles import TightBindingSilver
 from scalarpath.artifacts.registry import MEASURES, measure_settings, preset
 from scalarpath.artifacts.rows import Row
@@ -108,6 +109,34 @@ def test_a_soft_potential_is_shown_as_soft_with_the_right_size() -> None:
         assert rows(found["repulsion"])[f"softening_slope_{name}"].error == pytest.approx(-0.2)
     assert rows(found["phonons"])["X_L_THz"].error == pytest.approx(0.8**0.5 - 1)
     assert rows(found["elastic"])["bulk_modulus_GPa"].error == pytest.approx(-0.2)
+
+
+def curves(outcome: Outcome) -> dict[str, list[Curve]]:
+    """The reference and the model of every panel, from what the file of the measure holds."""
+    panels: dict[str, list[Curve]] = {}
+    for curve in outcome.measure.curves(json.loads(json.dumps(plain(outcome.measurement.results)))):
+        panels.setdefault(curve.panel, []).append(curve)
+    assert all([curve.is_reference for curve in both] == [True, False] for both in panels.values())
+    return panels
+
+
+def test_the_curves_of_a_report_are_those_of_the_measure_beside_the_reference(perfect: dict[str, Outcome]) -> None:
+    found = outcomes(bench(Scaled(0.8)), "repulsion", "phonons")
+    walls, bands = curves(found["repulsion"]), curves(found["phonons"])
+    assert list(walls) == ["dimer AgAg", "crystal", "pair in crystal"]
+    for reference, soft in walls.values():
+        shown = np.isfinite(reference.y)
+        assert shown.sum() > 3
+        assert np.nanmax(reference.y) < 15
+        np.testing.assert_allclose(soft.y[shown], 0.8 * reference.y[shown], atol=1e-9)
+    reference, soft = bands["phonons"]
+    assert set(reference.ticks.values()) >= {"Γ", "L"}
+    stiff = np.nan_to_num(reference.y) > 1
+    np.testing.assert_allclose(soft.y[stiff], 0.8**0.5 * reference.y[stiff], rtol=1e-6)
+    (liquid,) = curves(perfect["rdf"]).values()
+    assert liquid[0].y.max() > 1.5
+    assert 1.5 < liquid[0].x[0] < 3
+    np.testing.assert_array_equal(liquid[0].y, liquid[1].y)
 
 
 def test_a_measure_that_fails_does_not_lose_the_others() -> None:

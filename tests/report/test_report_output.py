@@ -30,7 +30,7 @@ from scalarpath.report.table import with_minus
 ROOT = Path(__file__).parents[2]
 FIGURES = (
     "effects_forces", "effects_energy", "effects_stress", "gain_map", "seeds_forces", "learning_curves",
-    "cost_and_gain",
+    "cost_and_gain", "phonons_si_mace_si",
 )  # fmt: skip
 
 
@@ -51,7 +51,10 @@ def runs(tmp_path_factory) -> Path:
             path = write_run(folder, arm, seed, frames=rows, summary=cost)
             (path / "artifacts").mkdir()
             row = asdict(Row("X_T_THz", "X_T", "THz", 3.0 - factor / 10 - seed, 3.0, -0.03, relative=True))
-            content = {"measure": "phonons", "rows": [row | {"low": None, "high": None}]}
+            bands = {"band_distance": [0, 1], "band_frequency_THz": [[0, 5], [3, 4]]}
+            bands |= {"band_tick_distance": [0, 1], "band_tick_labels": ["G", "X"]}
+            content = {"measure": "phonons", "material": "si", "results": {"model": bands, "reference": None}}
+            content |= {"rows": [row | {"low": None, "high": None}]}
             (path / "artifacts/phonons.json").write_text(json.dumps(content))
             (path / "artifacts/summary.json").write_text("{}")
     for arm, percent in {"baseline": 0, "panpgs": -5}.items():
@@ -199,7 +202,7 @@ def test_the_markdown_has_whole_tables_and_its_figures_beside_it(written: Path) 
     text = (written / "report.md").read_text()
     whole_tables(text)
     figures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", text)
-    assert len(figures) == 9
+    assert len(figures) == 10
     for figure in figures:
         root = ElementTree.parse(written / figure).getroot()
         assert root[0].attrib["fill"] == "white"  # readable on a dark page

@@ -335,7 +335,8 @@ def test_artifacts_on_two_structures_are_not_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["{", "[]", "null", "\udcff", '{"measure": 1, "rows": 3}', '{"rows": [{"key": "a"}], "measure": "b"}',
-     '{"measure": "repulsion", "rows": [{"key": "a", "quantity": "a", "unit": "", "model": "high"}]}'],
+     '{"measure": "repulsion", "rows": [{"key": "a", "quantity": "a", "unit": "", "model": "high"}]}',
+     '{"measure": "repulsion", "rows": [], "results": {"model": {}}}'],
 )  # fmt: skip
 def test_a_damaged_file_of_an_artifact_is_one_sentence(tmp_path: Path, text: str) -> None:
     write_slopes(tmp_path, "baseline", [0.9])

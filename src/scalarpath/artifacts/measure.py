@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
 
 from scalarpath.artifacts.rows import Row
 from scalarpath.core.figures import STYLE
@@ -50,6 +52,24 @@ class Measurement:
     settings: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Curve:
+    """What a report draws of a run beside the same of other runs.
+
+    panel: title of the axes it belongs to; x: [points]; y: [points] or [points, lines], NaN where not known;
+    is_reference: whether it is what the model should give; ticks: places and names on the x axis, where numbers would
+    say nothing.
+    """
+
+    panel: str
+    x_label: str
+    y_label: str
+    x: np.ndarray
+    y: np.ndarray
+    is_reference: bool
+    ticks: Mapping[float, str] | None = None
+
+
 class Measure(ABC, Generic[Settings]):
     """One artifact. A subclass says what it is called, what can be set, and how it is measured and shown."""
 
@@ -90,6 +110,10 @@ class Measure(ABC, Generic[Settings]):
     def figure(self, measurement: Measurement) -> Figure | None:
         """A figure, where there is something to draw."""
         return None
+
+    def curves(self, results: Mapping[str, Any]) -> Iterator[Curve]:
+        """What a report draws of many runs together; ``results``: those of the measure's file, null where not known."""
+        return iter(())
 
     def has_figure(self) -> bool:
         """Whether this kind of measure can draw one."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.answers import Answer, answers
-from scalarpath.report.artifact_rows import ArtifactLine, artifact_lines
+from scalarpath.report.artifact_rows import ArtifactCurves, ArtifactLine, artifact_curves, artifact_lines
 from scalarpath.report.breakdown import Breakdown, breakdown_of
 from scalarpath.report.cells import BASELINE, BUDGET, Cell, cells_of
 from scalarpath.report.costs import Cost, costs_of
@@ -28,12 +28,12 @@ class Aggregate:
 
     ``answers`` say which arm is best. ``cells`` are the comparable runs by data set, backbone and terms. ``effects``
     compare every arm with baseline, and panpgs with its controls: each quantity, MAE and RMSE, each data set and the
-    mean over data sets. ``costs``, ``artifacts`` and ``verdicts`` (on the claims that were asked for) are by cell. Arms
-    are in the order of their effects, the best first. ``parts`` are errors on train and test frames, ``breakdown`` is
-    errors by element and config_type, ``noise`` tells what can be seen with the seeds at hand, ``ladders`` are cells
-    that differ in one thing that rises, ``convergence`` is what doublings of the budget bring, ``gains`` are effects
-    over everything in which the cells differ. ``unfinished`` are runs that cannot be compared. ``notes`` say
-    what to know when reading: seeds without a partner, missing files, mixed revisions.
+    mean over data sets. ``costs``, ``artifacts``, their curves and ``verdicts`` (on the claims that were asked for) are
+    by cell. Arms are in the order of their effects, the best first. ``parts`` are errors on train and test frames,
+    ``breakdown`` is errors by element and config_type, ``noise`` tells what can be seen with the seeds at hand,
+    ``ladders`` are cells that differ in one thing that rises, ``convergence`` is what doublings of the budget bring,
+    ``gains`` are effects over everything in which the cells differ. ``unfinished`` are runs that cannot be compared.
+    ``notes`` say what to know when reading: seeds without a partner, missing files, mixed revisions.
     """
 
     answers: tuple[Answer, ...]
@@ -41,6 +41,7 @@ class Aggregate:
     effects: tuple[Effect, ...]
     costs: tuple[Cost, ...]
     artifacts: tuple[ArtifactLine, ...]
+    artifact_curves: tuple[ArtifactCurves, ...]
     parts: tuple[PartErrors, ...]
     breakdown: tuple[Breakdown, ...]
     noise: tuple[Noise, ...]
@@ -83,6 +84,7 @@ def aggregate(settings: ReportSettings) -> Aggregate:
         effects=tuple(effects),
         costs=tuple(costs),
         artifacts=tuple(artifacts),
+        artifact_curves=tuple(curves for cell in cells for curves in artifact_curves(cell)),
         parts=tuple(item for cell in cells for item in part_errors(cell)),
         breakdown=tuple(breakdown),
         noise=tuple(item for cell in cells for item in noise_of(cell)),

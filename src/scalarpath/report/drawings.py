@@ -112,7 +112,7 @@ def seed_dots(prop: str, cells: Sequence[Cell], colours: dict[str, str]) -> Figu
 
 def learning_curves(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
     """Validation errors of the primary quantity by epoch, one panel per cell."""
-    figure, axes = _panels(len(cells))
+    figure, axes = figure_of_panels(len(cells))
     for axis, cell in zip(axes, cells, strict=True):
         for arm, seeds in cell.arms.items():
             curves = [run.learning_curve(PRIMARY) for run in seeds.values()]
@@ -137,7 +137,7 @@ def cost_and_gain(points: Sequence[tuple[Effect, Cost]], colours: dict[str, str]
         "training step": lambda cost: cost.train.value,
     }
     known = {kind: of for kind, of in kinds.items() if any(math.isfinite(of(cost)) for _, cost in points)}
-    figure, axes = _panels(len(known))
+    figure, axes = figure_of_panels(len(known))
     places = list(dict.fromkeys(cost.name for _, cost in points))
     for axis, (kind, of) in zip(axes, known.items(), strict=True):
         axis.axhline(0.0, color=INK, lw=0.8)
@@ -176,7 +176,7 @@ def error_axis(quantity: Quantity) -> str:
     return f"{quantity.noun} MAE ({quantity.shown_unit})"
 
 
-def _panels(count: int) -> tuple[Figure, list[Axes]]:
+def figure_of_panels(count: int) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels, two side by side."""
     columns = min(count, 2)
     rows = math.ceil(count / columns)

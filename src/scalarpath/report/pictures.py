@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from scalarpath.core.figures import SERIES, STYLE
 from scalarpath.core.quantities import PRIMARY, PRIMARY_FIRST, QUANTITIES
 from scalarpath.report.aggregate import Aggregate
+from scalarpath.report.artifact_drawings import artifact_figure
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost
 from scalarpath.report.drawings import INK, cost_and_gain, forest, learning_curves, seed_dots
@@ -66,6 +67,7 @@ def pictures(found: Aggregate) -> list[Picture]:
     """All figures that the runs give."""
     colours = arm_colours(found)
     made = [*_effects(found, colours), *_gains(found, colours), *_seeds(found, colours), *_ladders(found, colours)]
+    made += _artifacts(found, colours)
     caption = f"Validation {_NOUN} MAE by epoch: mean over seeds, and the range of the seeds."
     made.append(_picture("learning_curves", caption, partial(learning_curves, found.cells, colours), "runs"))
     points = [(effect, cost) for effect in found.effects if (cost := _cost_of(effect, found.costs)) is not None]
@@ -143,6 +145,17 @@ def _ladders(found: Aggregate, colours: dict[str, str]) -> Iterator[Picture]:
                 drawer = partial(error_over_ladder, quantity.name, chosen, colours)
                 yield _picture(f"{axis.name}_{quantity.name}", caption.format(noun=quantity.noun), drawer, axis.name)
                 caption = "The same for the {noun} MAE."
+
+
+def _artifacts(found: Aggregate, colours: dict[str, str]) -> Iterator[Picture]:
+    """Curves behind the physical artifacts, a figure per measure and cell."""
+    for each in found.artifact_curves:
+        caption = (
+            f"Artifacts, {each.measure}, of {each.name} (measured on {each.material}): a line for every run; wide and "
+            "pale the reference, where it is known, as far as which the axes go. What failed has no line."
+        )
+        name = re.sub(r"\W+", "_", f"{each.measure}_{each.data}_{each.model}_{each.material}")
+        yield _picture(name, caption, partial(artifact_figure, each, colours), "artifacts")
 
 
 def _cost_of(effect: Effect, costs: Sequence[Cost]) -> Cost | None:

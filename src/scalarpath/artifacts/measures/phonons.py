@@ -7,7 +7,7 @@ between them are interpolated and need force constants that end within the super
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from ase.calculators.calculator import Calculator
 
 from scalarpath.artifacts.bench import Bench
 from scalarpath.artifacts.materials import Material
-from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
+from scalarpath.artifacts.measure import Claim, Curve, Measure, Measurement, Progress
 from scalarpath.artifacts.measures.elastic import equation_of_state
 from scalarpath.artifacts.measures.force_constants import (
     PhononSettings,
@@ -35,6 +35,8 @@ from scalarpath.core.figures import MODEL, REFERENCE, blank, legend
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+FREQUENCY = "frequency (THz), imaginary below 0"
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class Phonons(Measure[PhononSettings]):
         if reference is not None:
             _bands(axis, reference, color=REFERENCE, lw=1.0, ls="--", label="reference")
         _bands(axis, result, color=MODEL, label="model")
-        labels = [text.replace("G", "Γ") for text in result.band_tick_labels]
+        labels = _shown(result.band_tick_labels)
         style: dict[str, Any] = {"marker": "o", "ms": 5, "ls": "none", "color": REFERENCE, "zorder": 3}
         for mode in result.modes:
             point = "Γ" if mode.name.startswith("Gamma") else mode.name[0]
@@ -148,18 +150,36 @@ class Phonons(Measure[PhononSettings]):
         for x in result.band_tick_distance:
             axis.axvline(x, color="0.85", lw=0.8, zorder=0)
         axis.axhline(0.0, color="0.6", lw=0.8, zorder=0)
-        axis.set(xlim=(0, result.band_distance[-1]), ylabel="frequency (THz), imaginary below 0")
+        axis.set(xlim=(0, result.band_distance[-1]), ylabel=FREQUENCY)
         axis.set_xticks(result.band_tick_distance, labels)
         axis.set_title(f"{result.material} at {result.cell}")
         legend(figure, np.array([axis]))
         return figure
 
+    def curves(self, results: Mapping[str, Any]) -> Iterator[Curve]:
+        """Bands; a reference of stored modes has none."""
+        for name in ("reference", "model"):
+            found = results.get(name)
+            if found is not None and found.get("band_distance"):  # a molecule has none
+                x, y = _with_gaps(found["band_distance"], found["band_frequency_THz"])
+                ticks = dict(zip(found["band_tick_distance"], _shown(found["band_tick_labels"]), strict=True))
+                yield Curve("phonons", "", FREQUENCY, x, y, name == "reference", ticks)
+
 
 def _bands(axis: Axes, result: PhononResult, *, label: str, **style: Any) -> None:
-    distance, frequency = np.array(result.band_distance), np.array(result.band_frequency_THz)
-    jumps = np.flatnonzero(np.diff(distance) == 0) + 1  # the path goes on elsewhere: no line between
-    lines = axis.plot(np.insert(distance, jumps, np.nan), np.insert(frequency, jumps, np.nan, axis=0), **style)
+    lines = axis.plot(*_with_gaps(result.band_distance, result.band_frequency_THz), **style)
     lines[0].set_label(label)
+
+
+def _with_gaps(distance: Sequence[float], frequency: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Bands [points, branches] with NaN where the path goes on elsewhere: no line between."""
+    x, y = np.array(distance, float), np.array(frequency, float)
+    jumps = np.flatnonzero(np.diff(x) == 0) + 1
+    return np.insert(x, jumps, np.nan), np.insert(y, jumps, np.nan, axis=0)
+
+
+def _shown(labels: Sequence[str]) -> list[str]:
+    return [text.replace("G", "Γ") for text in labels]
 
 
 def measure_phonons(

@@ -5,7 +5,7 @@ Where a model's short-range repulsion is too soft, atoms come closer than they s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from scalarpath.artifacts.dynamics import (
     smallest_distance,
     thermal_momenta,
 )
-from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
+from scalarpath.artifacts.measure import Claim, Curve, Measure, Measurement, Progress
 from scalarpath.artifacts.measures.pair_distribution import (
     ONSET_LEVELS,
     TOTAL,
@@ -215,6 +215,15 @@ class LiquidStructure(Measure[RdfSettings]):
         axes[0, 0].set(ylabel=f"g(r) at {model.temperature_K:g} K")
         legend(figure, axes, columns=min(4, 2 * len(model.pairs)))
         return figure
+
+    def curves(self, results: Mapping[str, Any]) -> Iterator[Curve]:
+        """g(r) of every kind of pair; none of a liquid that failed."""
+        for name in ("reference", "model"):
+            liquid = results.get(name) or {"pairs": {}}
+            for label, pair in liquid["pairs"].items():
+                r, g = (np.array(values, float) for values in (liquid["r_A"], pair["g"]))
+                seen = r > r[g > 0].min() - 0.1  # what is nearer is empty
+                yield Curve(f"liquid, {label}", "r (Å)", "g(r)", r[seen], g[seen], name == "reference")
 
 
 def _distances(label: str, comparison: RdfComparison) -> Iterator[Row]:

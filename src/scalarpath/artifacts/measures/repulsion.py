@@ -19,7 +19,7 @@ from scipy.interpolate import CubicHermiteSpline
 
 from scalarpath.artifacts.bench import Bench
 from scalarpath.artifacts.materials import Material, pair_name
-from scalarpath.artifacts.measure import Claim, Measure, Measurement, Progress
+from scalarpath.artifacts.measure import Claim, Curve, Measure, Measurement, Progress
 from scalarpath.artifacts.measures.softening import TopForceResult, softening_of_top_forces, softening_slope
 from scalarpath.artifacts.measures.wall_comparison import WallResult, compare_wall, forces_at_reference
 from scalarpath.artifacts.measures.walls import EQUILIBRIUM_FRACTIONS, CompressedCrystal, Scan, wall_curve, wall_scans
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _TOP_EV = 15.0  # of the energy axis
 _LINE_POINTS = 400
+ABOVE_MINIMUM = "energy above the minimum (eV)"
 _MOST_MARKERS = 20  # more points are a line
 
 
@@ -141,10 +142,22 @@ class Repulsion(Measure[RepulsionSettings]):
                     axis.axvline(border, color="0.5", ls=":", lw=1.0, label="shortest training distance")
             energy_axis.set(title=wall.name.replace("_", " "), ylim=(-0.06 * _TOP_EV, _TOP_EV))
             force_axis.set(xlabel="distance (Å)")
-        axes[0, 0].set(ylabel="energy above the minimum (eV)")
+        axes[0, 0].set(ylabel=ABOVE_MINIMUM)
         axes[1, 0].set(ylabel="$-dE/dr$ (eV/Å)")
         legend(figure, axes)
         return figure
+
+    def curves(self, results: Mapping[str, Any]) -> Iterator[Curve]:
+        """Energy above the minimum; of the reference as far as a figure shows it."""
+        for wall in results["model"]["walls"]:
+            title = wall["name"].replace("_", " ")
+            for name in ("reference", "model"):
+                if (curve := wall[name]) is not None:
+                    is_reference = name == "reference"
+                    height = _height(curve["distance_A"], curve["energy_eV"], wall["wall_end_A"])
+                    shown = np.where(height < _TOP_EV, height, np.nan) if is_reference else height
+                    distance = np.array(curve["distance_A"], float)
+                    yield Curve(title, "distance (Å)", ABOVE_MINIMUM, distance, shown, is_reference)
 
 
 def measure_repulsion(
@@ -249,26 +262,24 @@ def _draw_wall(energy_axis: Axes, force_axis: Axes, wall: WallResult) -> None:
         style: dict[str, Any] = {"lw": 1.0, "ls": "--"} if dense else {"marker": "o", "ms": 4, "ls": "none"}
         style |= {"label": "reference", "color": REFERENCE}
         _draw_curve(energy_axis, force_axis, wall.reference, wall.wall_end_A, **style)
-    tops = [
-        force
-        for curve in (wall.model, wall.reference)
-        if curve is not None
-        for force, height in zip(curve.force_eV_A, _height(curve, wall.wall_end_A), strict=True)
-        if height < _TOP_EV and np.isfinite(force)
-    ]
+    tops = []
+    for curve in filter(None, (wall.model, wall.reference)):
+        height, force = _height(curve.distance_A, curve.energy_eV, wall.wall_end_A), np.asarray(curve.force_eV_A)
+        tops += force[(height < _TOP_EV) & np.isfinite(force)].tolist()
     if tops and max(tops) > 0:
         force_axis.set_ylim(-0.15 * max(tops), 1.15 * max(tops))
 
 
-def _height(curve: WallCurve, wall_end_A: float) -> np.ndarray:
+def _height(distance_A: Sequence[float], energy_eV: Sequence[float], wall_end_A: float) -> np.ndarray:
     """Energy above the minimum outside of any hole."""
-    energy = np.asarray(curve.energy_eV)
-    return energy - energy[np.asarray(curve.distance_A) >= 0.8 * wall_end_A].min()
+    distance, energy = np.array(distance_A, float), np.array(energy_eV, float)
+    return energy - energy[distance >= 0.8 * wall_end_A].min()
 
 
 def _draw_curve(energy_axis: Axes, force_axis: Axes, curve: WallCurve, wall_end_A: float, **style: Any) -> None:
     """Points as they are; a line as the cubic that has their energies and forces."""
-    distance, force, height = np.asarray(curve.distance_A), np.asarray(curve.force_eV_A), _height(curve, wall_end_A)
+    distance, force = np.asarray(curve.distance_A), np.asarray(curve.force_eV_A)
+    height = _height(curve.distance_A, curve.energy_eV, wall_end_A)
     if style.get("ls") != "none" and np.isfinite(force).all():
         cubic = CubicHermiteSpline(distance, height, -force)
         distance = np.linspace(distance[0], distance[-1], _LINE_POINTS)
