@@ -114,6 +114,74 @@ def test_the_network_beside_a_fitted_potential_is_bounded_and_hardly_changed_whe
     assert 0.99 * limit < of_the_network(bounded, squeezed).abs().max() <= limit + 1e-9  # rounding of the difference
 
 
+def squeezed_dimer(distance: float):
+    """A gold atom pushed into one of copper, in a crystal that is as usual otherwise."""
+    atoms = bulk("Cu", a=3.7, cubic=True)
+    atoms.numbers[0] = 79
+    atoms.positions[0] = atoms.positions[1] - [0, distance / np.sqrt(2), distance / np.sqrt(2)]
+    return atoms
+
+
+def test_the_bound_fades_above_the_train_frames_for_an_atom_and_its_neighbours():
+    frames = [graph(atoms) for atoms in rattled(20)]
+    faded, steady = (linear_potential([29, 79], radial=0, bound=10.0, fade=fade) for fade in (2.0, None))
+    for potential in (faded, steady):
+        potential.fit_linear(frames)
+        potential.observe_linear(frames)
+        with torch.no_grad():
+            for parameter in potential.backbone.parameters():
+                parameter *= 3.0
+    for frame in frames:
+        for key, value in steady(frame).items():
+            torch.testing.assert_close(faded(frame)[key], value, rtol=1e-9, atol=1e-12)
+    limit, pushed = 10.0 * steady.scale.max(), graph(squeezed_dimer(1.2), energy=0.0)
+    assert of_the_network(steady, pushed).abs().min() > 0.5 * limit
+    assert of_the_network(faded, pushed).abs().max() < 0.01 * limit, "the atom's neighbours too"
+
+
+def test_the_bound_is_half_as_large_so_many_bounds_above_the_train_frames():
+    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=2.0)
+    potential.fit_linear([graph(atoms) for atoms in rattled(20)])
+    geometry = potential.geometry(graph(Atoms("Cu", cell=[30.0] * 3, pbc=True), energy=0.0))
+    network, low = torch.tensor([1e9], dtype=torch.float64), torch.tensor([-3.0], dtype=torch.float64)
+    assert potential.linear.bounded(network, low + 1e9, geometry).item() == pytest.approx(10.0), (
+        "before it has seen any"
+    )
+    potential.linear.highest.fill_(low.item())
+    bounds = 10.0 * potential.scale.max()
+    shown = [potential.linear.bounded(network, low + above, geometry).item() for above in (-1.0, 0.0, 2.0 * bounds)]
+    assert shown == pytest.approx([10.0, 10.0, 5.0])
+
+
+def test_forces_are_those_of_the_energy_where_the_bound_fades():
+    frames = [graph(atoms) for atoms in rattled(20)]
+    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=2.0)
+    potential.fit_linear(frames)
+    potential.observe_linear(frames)
+    potential.eval()
+    atoms, step = squeezed_dimer(1.75), 1e-4
+    out = potential(graph(atoms, energy=0.0))
+    own = potential.linear(potential.geometry(graph(atoms, energy=0.0)))
+    above = (own - potential.linear.highest[potential.species_of(graph(atoms, energy=0.0).z)]) / potential.linear.reach
+    assert 0.3 < above.max() < 3.0, "the fade is on its way"
+    for k, axis in ((0, 1), (1, 2), (2, 0)):
+        energies = []
+        for sign in (1, -1):
+            moved = atoms.copy()
+            moved.positions[k, axis] += sign * step
+            energies.append(potential(graph(moved, energy=0.0))["energy"].item())
+        assert out["forces"][k, axis].item() == pytest.approx(-(energies[0] - energies[1]) / (2 * step), abs=1e-5)
+
+
+def test_a_potential_without_some_of_its_terms_does_not_fade():
+    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=2.0)
+    frames = [graph(atoms) for atoms in rattled(20)]
+    potential.fit_linear(frames)
+    potential.observe_linear(frames)
+    assert potential.linear.highest.isfinite().all()
+    assert potential.without(["pair functions Cu-Cu"]).linear.highest.isinf().all()
+
+
 def test_missing_labels_are_left_out_and_none_at_all_is_an_error():
     potential, frames = linear_potential([29, 79], radial=0), [graph(atoms) for atoms in rattled(12)]
     whole = potential.fit_linear(frames).left["energy"]

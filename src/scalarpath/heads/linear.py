@@ -19,13 +19,15 @@ phi_m = sin(m pi r / rc) / r u(r), u the polynomial envelope. Densities are thos
 coefficients belong to the element of the centre. All terms vanish for an atom without neighbours.
 
 Where no frame was, the linear potential goes on as a classical one does, and a network anyhow: products of features
-grow fast. So what the network may add to an atomic energy is bounded, far above what it adds on train frames.
+grow fast. So what the network may add to an atomic energy is bounded, far above what it adds on train frames, and fades
+where the linear potential puts an atom or its neighbours above all train frames: a bounded network still changes its
+sign within a thousandth of an Å there.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import torch
@@ -55,14 +57,18 @@ class LinearPotential(nn.Module):
     [T], which are parameters, times ``coefficients``, which the fit sets to the sizes that fit the labels;
     pair: sines of the pair functions; radial: those of the products at most (0: none), l_max: their highest degree;
     exponents: 1/Å, of the densities of the embedding functions; bound: of the network beside it, in units of its scale
-    and from the fit on, null: none. ``roughness`` [T]: square of the wave number of a term,
-    in pi / cutoff; ``highest_sine`` [T]: that of a product, zero for other terms. Raises ConfigError for too many.
+    and from the fit on, null: none; fade: the bound is half of that where an atom is so many bounds above the
+    ``highest`` [S] linear energy of its element on train frames, eV, null: the same everywhere. ``roughness`` [T]:
+    square of the wave number of a term, in pi / cutoff; ``highest_sine`` [T]: that of a product, zero for other terms.
+    Raises ConfigError for too many.
     """
 
     origin = 2.0  # Å, where the densities of the embedding are one
     smooth_root = 0.01  # e: the root of a density has a slope where there is no neighbour
     coefficients: Tensor
     limit: Tensor
+    highest: Tensor
+    reach: Tensor
     pair_rows: Tensor
     product_terms: Tensor
     exponents: Tensor
@@ -79,11 +85,15 @@ class LinearPotential(nn.Module):
         exponents: Sequence[Positive] = (0.5, 1.0, 2.0),
         trained: bool = False,
         bound: Positive | None = None,
+        fade: Positive | None = None,
     ):
         super().__init__()
-        self.bound = bound
-        if bound is not None:
+        self.bound, self.fade = bound, None if bound is None or trained else fade
+        if self.bound is not None:
             self.register_buffer("limit", torch.tensor(torch.inf, dtype=torch.float64))
+        if self.fade is not None:
+            self.register_buffer("highest", torch.full((n_species,), torch.inf, dtype=torch.float64))
+            self.register_buffer("reach", torch.ones((), dtype=torch.float64))
         self.n_species, self.radial, self.l_max = n_species, min(radial, pair), l_max
         pairs = list(itertools.combinations_with_replacement(range(n_species), 2))
         densities, features = n_species * len(exponents), n_species * self.radial
@@ -181,11 +191,43 @@ class LinearPotential(nn.Module):
             energy = energy + every.gather(1, geometry.species[:, None]).squeeze(1)
         return energy
 
-    def bounded(self, network: Tensor) -> Tensor:
-        """x / sqrt(1 + (x / bound)^2) for what the network gives, x [N]; x without a bound and before the fit."""
+    def start_bound(self, scale: float) -> None:
+        """Let the bound hold from now on; ``scale``: of the network, eV."""
+        if self.bound is not None:
+            self.limit.fill_(self.bound)
+        if self.bound is not None and self.fade is not None:
+            self.reach.fill_(self.fade * self.bound * scale)
+
+    def observe(self, geometries: Iterable[EdgeGeometry]) -> None:
+        """Let the bound fade above the highest energies of atoms of these train frames, for the elements they have."""
+        if self.fade is None:
+            return
+        highest = torch.full_like(self.highest, -torch.inf)
+        for geometry in geometries:
+            highest = highest.scatter_reduce(0, geometry.species, self(geometry), "amax")
+        self.highest.copy_(torch.where(highest.isfinite(), highest, torch.inf))
+
+    def stop_fading(self) -> None:
+        """Let the bound be the same everywhere."""
+        if self.fade is not None:
+            self.highest.fill_(torch.inf)
+
+    def bounded(self, network: Tensor, energy: Tensor, geometry: EdgeGeometry) -> Tensor:
+        """x / sqrt(1 + (x / b)^2) for what the network gives, x [N]; x without a bound and before the fit.
+
+        energy: that of the linear potential [N]. b = bound / (1 + h_i + sum_j u(r_ij) h_j), h = max(0, (energy -
+        highest) / reach)^3: neighbours count too, since a network passes on what it makes of them.
+        """
         if self.bound is None:
             return network
-        return network * torch.rsqrt(1.0 + (network / self.limit).square())
+        inverse = 1.0 / self.limit  # zero before the fit
+        if self.fade is not None:
+            above = (energy - self.highest.index_select(0, geometry.species)) / self.reach
+            own = torch.relu(above).pow(3)
+            envelope = polynomial_cutoff(geometry.scaled_distances.double(), EXPONENT).flatten()
+            near = (envelope * own.index_select(0, geometry.neighbour))[:, None]
+            inverse = inverse * (1.0 + own + neighbour_sum(near, geometry).squeeze(1))
+        return network * torch.rsqrt(1.0 + (network * inverse).square())
 
     @property
     def coulomb_share(self) -> Tensor:

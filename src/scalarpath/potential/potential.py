@@ -95,16 +95,16 @@ class Potential(nn.Module):
         geometry = EdgeGeometry.from_vectors(vectors, graph, species, self.cutoff, self.pair_cutoffs, atom_counts)
         # 2. atomic energies; sums in float64                                                       [N], [G]
         network = self.backbone(geometry, self.head).double()
-        if self.linear is not None:
-            network = self.linear.bounded(network)
-        node_energy = self.scale.index_select(0, species) * network + (self.shift + self.e0).index_select(0, species)
-        known = None
+        known = linear = None
         if self.linear is not None:
             linear = self.linear(geometry)
-            # nothing in it is trained, so it needs no second derivative
+            # nothing in it is trained, so it needs no second derivative, and on train frames no bound depends on it
             if derivatives and self.training and self.linear.weights is None:
                 (known,) = torch.autograd.grad(linear.sum(), vectors, retain_graph=True)
                 linear = linear.detach()
+            network = self.linear.bounded(network, linear, geometry)
+        node_energy = self.scale.index_select(0, species) * network + (self.shift + self.e0).index_select(0, species)
+        if linear is not None:
             node_energy = node_energy + linear
         field = self._coulomb_field(graph, species)  # not through the edges: it reaches beyond the cutoff
         if field is not None:
@@ -207,9 +207,14 @@ class Potential(nn.Module):
             return None
         left = fit.left.get("forces", fit.left.get("energy", 0.0))
         self.scale.fill_(max(left, SMALLEST_SHARE * float(self.scale.max())))
-        if self.linear.bound is not None:
-            self.linear.limit.fill_(self.linear.bound)
+        self.linear.start_bound(float(self.scale.max()))
         return fit
+
+    @torch.no_grad()
+    def observe_linear(self, batches: Iterable[Data]) -> None:
+        """Let the bound beside a fitted linear potential fade above its energies on ``batches`` of the training set."""
+        if self.linear is not None:
+            self.linear.observe(self.geometry(batch) for batch in batches)
 
     def geometry(self, batch: Data) -> EdgeGeometry:
         """The geometry of a batch; its vectors are leaves that require a gradient."""
@@ -256,6 +261,7 @@ class Potential(nn.Module):
             for name, terms in self._linear_groups().items():
                 if name in parts:
                     changed.linear.coefficients[terms] = 0.0
+                    changed.linear.stop_fading()  # energies without these terms say nothing about train frames
         return changed.to(self.device).eval()
 
     def parts(self) -> dict[str, list[nn.Parameter]]:

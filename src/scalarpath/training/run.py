@@ -153,6 +153,8 @@ def _prepare(potential: Potential, data: AtomicDataModule, job: Job, *, resume: 
     potential.calibrate(data.in_order(data.train_graphs))
     # a run that goes on has its coefficients in the checkpoint
     linear = None if resume else potential.fit_linear(data.in_order(data.train_sample(MOST_FRAMES), 1))
+    if linear is not None:
+        potential.observe_linear(data.in_order(data.train_graphs))
     prediction = potential.eval()(next(iter(data.in_order(data.train_graphs))))
     for prop in ("energy", "forces"):
         if not torch.isfinite(prediction[prop]).all():
