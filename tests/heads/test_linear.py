@@ -128,6 +128,7 @@ def test_the_bound_fades_above_the_train_frames_for_an_atom_and_its_neighbours()
     for potential in (faded, steady):
         potential.fit_linear(frames)
         potential.observe_linear(frames)
+        potential.eval()
         with torch.no_grad():
             for parameter in potential.backbone.parameters():
                 parameter *= 3.0
@@ -147,7 +148,7 @@ def test_the_bound_is_half_as_large_so_many_bounds_above_the_train_frames():
     assert potential.linear.bounded(network, low + 1e9, geometry).item() == pytest.approx(10.0), (
         "before it has seen any"
     )
-    potential.linear.highest.fill_(low.item())
+    potential.eval().linear.highest.fill_(low.item())
     bounds = 10.0 * potential.scale.max()
     shown = [potential.linear.bounded(network, low + above, geometry).item() for above in (-1.0, 0.0, 2.0 * bounds)]
     assert shown == pytest.approx([10.0, 10.0, 5.0])
@@ -171,6 +172,19 @@ def test_forces_are_those_of_the_energy_where_the_bound_fades():
             moved.positions[k, axis] += sign * step
             energies.append(potential(graph(moved, energy=0.0))["energy"].item())
         assert out["forces"][k, axis].item() == pytest.approx(-(energies[0] - energies[1]) / (2 * step), abs=1e-5)
+
+
+def test_the_shortcut_within_the_train_frames_changes_nothing():
+    frames = [graph(atoms) for atoms in rattled(20)]
+    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=2.0)
+    potential.fit_linear(frames)
+    potential.observe_linear(frames)
+    potential.eval()
+    for batch in (frames[0], graph(squeezed_dimer(1.75), energy=0.0)):
+        with in_torch_operations():
+            expected = potential(batch)
+        for key, value in potential(batch).items():
+            torch.testing.assert_close(value, expected[key], rtol=1e-10, atol=1e-10)
 
 
 def test_a_potential_without_some_of_its_terms_does_not_fade():

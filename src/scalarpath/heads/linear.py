@@ -49,6 +49,12 @@ EXPONENT = 6  # of the envelope
 MOST_TERMS = 5000  # least squares take their number squared in memory, cubed in time
 
 
+def one_below(linear: LinearPotential, energy: Tensor, geometry: EdgeGeometry) -> Tensor | None:
+    """One, without a slope, where no atom is above the train frames; there is nothing to compute then."""
+    below = energy.detach() <= linear.highest.index_select(0, geometry.species)
+    return torch.ones_like(linear.limit) if bool(below.all()) else None
+
+
 class LinearPotential(nn.Module):
     """Atomic energies that are linear in ``coefficients`` [T], in float64; zero until they are fitted.
 
@@ -215,19 +221,26 @@ class LinearPotential(nn.Module):
     def bounded(self, network: Tensor, energy: Tensor, geometry: EdgeGeometry) -> Tensor:
         """x / sqrt(1 + (x / b)^2) for what the network gives, x [N]; x without a bound and before the fit.
 
-        energy: that of the linear potential [N]. b = bound / (1 + h_i + sum_j u(r_ij) h_j), h = max(0, (energy -
-        highest) / reach)^3: neighbours count too, since a network passes on what it makes of them.
+        energy: that of the linear potential [N]. b is the bound, less where it fades: not in training, since nothing
+        is above the train frames there.
         """
         if self.bound is None:
             return network
         inverse = 1.0 / self.limit  # zero before the fit
-        if self.fade is not None:
-            above = (energy - self.highest.index_select(0, geometry.species)) / self.reach
-            own = torch.relu(above).pow(3)
-            envelope = polynomial_cutoff(geometry.scaled_distances.double(), EXPONENT).flatten()
-            near = (envelope * own.index_select(0, geometry.neighbour))[:, None]
-            inverse = inverse * (1.0 + own + neighbour_sum(near, geometry).squeeze(1))
+        if self.fade is not None and not self.training:
+            inverse = inverse * self._divisor(energy, geometry)
         return network * torch.rsqrt(1.0 + (network * inverse).square())
+
+    @with_cpu_kernel(one_below)
+    def _divisor(self, energy: Tensor, geometry: EdgeGeometry) -> Tensor:
+        """Of the bound: 1 + h_i + sum_j u(r_ij) h_j, h = max(0, (energy - highest) / reach)^3, [N].
+
+        Neighbours count too, since a network passes on what it makes of them.
+        """
+        own = torch.relu((energy - self.highest.index_select(0, geometry.species)) / self.reach).pow(3)
+        envelope = polynomial_cutoff(geometry.scaled_distances.double(), EXPONENT).flatten()
+        near = (envelope * own.index_select(0, geometry.neighbour))[:, None]
+        return 1.0 + own + neighbour_sum(near, geometry).squeeze(1)
 
     @property
     def coulomb_share(self) -> Tensor:

@@ -98,7 +98,7 @@ class Potential(nn.Module):
         known = linear = None
         if self.linear is not None:
             linear = self.linear(geometry)
-            # nothing in it is trained, so it needs no second derivative, and on train frames no bound depends on it
+            # nothing in it is trained, so it needs no second derivative
             if derivatives and self.training and self.linear.weights is None:
                 (known,) = torch.autograd.grad(linear.sum(), vectors, retain_graph=True)
                 linear = linear.detach()
