@@ -124,7 +124,7 @@ def squeezed_dimer(distance: float):
 
 def test_the_bound_fades_above_the_train_frames_for_an_atom_and_its_neighbours():
     frames = [graph(atoms) for atoms in rattled(20)]
-    faded, steady = (linear_potential([29, 79], radial=0, bound=10.0, fade=fade) for fade in (2.0, None))
+    faded, steady = (linear_potential([29, 79], radial=0, bound=10.0, fade=fade) for fade in (1.0, None))
     for potential in (faded, steady):
         potential.fit_linear(frames)
         potential.observe_linear(frames)
@@ -140,30 +140,32 @@ def test_the_bound_fades_above_the_train_frames_for_an_atom_and_its_neighbours()
     assert of_the_network(faded, pushed).abs().max() < 0.01 * limit, "the atom's neighbours too"
 
 
-def test_the_bound_is_half_as_large_so_many_bounds_above_the_train_frames():
-    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=2.0)
-    potential.fit_linear([graph(atoms) for atoms in rattled(20)])
-    geometry = potential.geometry(graph(Atoms("Cu", cell=[30.0] * 3, pbc=True), energy=0.0))
-    network, low = torch.tensor([1e9], dtype=torch.float64), torch.tensor([-3.0], dtype=torch.float64)
-    assert potential.linear.bounded(network, low + 1e9, geometry).item() == pytest.approx(10.0), (
-        "before it has seen any"
-    )
-    potential.eval().linear.highest.fill_(low.item())
-    bounds = 10.0 * potential.scale.max()
-    shown = [potential.linear.bounded(network, low + above, geometry).item() for above in (-1.0, 0.0, 2.0 * bounds)]
-    assert shown == pytest.approx([10.0, 10.0, 5.0])
+def test_the_bound_is_half_as_large_as_far_above_the_train_frames_as_their_highest_is_above_their_mean():
+    potential, frames = linear_potential([29, 79], radial=0, bound=10.0, fade=1.0), [graph(a) for a in rattled(20)]
+    potential.fit_linear(frames)
+    potential.eval()
+    alone = potential.geometry(graph(Atoms("Cu", cell=[30.0] * 3, pbc=True), energy=0.0))
+    network, high = torch.tensor([1e9], dtype=torch.float64), torch.tensor([1e9], dtype=torch.float64)
+    assert potential.linear.bounded(network, high, alone).item() == pytest.approx(10.0), "it has seen nothing yet"
+    potential.observe_linear(frames)
+    copper = torch.cat([potential.linear(potential.geometry(frame))[frame.z == 29] for frame in frames])
+    highest, mean = copper.max(), copper.mean()
+    for above, expected in ((-1.0, 10.0), (0.0, 10.0), (highest - mean, 5.0)):
+        found = potential.linear.bounded(network, (highest + above)[None], alone).item()
+        assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_forces_are_those_of_the_energy_where_the_bound_fades():
     frames = [graph(atoms) for atoms in rattled(20)]
-    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=2.0)
+    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=1.0)
     potential.fit_linear(frames)
     potential.observe_linear(frames)
     potential.eval()
     atoms, step = squeezed_dimer(1.75), 1e-4
     out = potential(graph(atoms, energy=0.0))
     own = potential.linear(potential.geometry(graph(atoms, energy=0.0)))
-    above = (own - potential.linear.highest[potential.species_of(graph(atoms, energy=0.0).z)]) / potential.linear.reach
+    species = potential.species_of(graph(atoms, energy=0.0).z)
+    above = (own - potential.linear.highest[species]) / potential.linear.reach[species]
     assert 0.3 < above.max() < 3.0, "the fade is on its way"
     for k, axis in ((0, 1), (1, 2), (2, 0)):
         energies = []
@@ -176,7 +178,7 @@ def test_forces_are_those_of_the_energy_where_the_bound_fades():
 
 def test_the_shortcut_within_the_train_frames_changes_nothing():
     frames = [graph(atoms) for atoms in rattled(20)]
-    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=2.0)
+    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=1.0)
     potential.fit_linear(frames)
     potential.observe_linear(frames)
     potential.eval()
@@ -188,7 +190,7 @@ def test_the_shortcut_within_the_train_frames_changes_nothing():
 
 
 def test_a_potential_without_some_of_its_terms_does_not_fade():
-    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=2.0)
+    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=1.0)
     frames = [graph(atoms) for atoms in rattled(20)]
     potential.fit_linear(frames)
     potential.observe_linear(frames)

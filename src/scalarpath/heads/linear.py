@@ -63,10 +63,10 @@ class LinearPotential(nn.Module):
     [T], which are parameters, times ``coefficients``, which the fit sets to the sizes that fit the labels;
     pair: sines of the pair functions; radial: those of the products at most (0: none), l_max: their highest degree;
     exponents: 1/Å, of the densities of the embedding functions; bound: of the network beside it, in units of its scale
-    and from the fit on, null: none; fade: the bound is half of that where an atom is so many bounds above the
-    ``highest`` [S] linear energy of its element on train frames, eV, null: the same everywhere. ``roughness`` [T]:
-    square of the wave number of a term, in pi / cutoff; ``highest_sine`` [T]: that of a product, zero for other terms.
-    Raises ConfigError for too many.
+    and from the fit on, null: none; fade: the bound is half of that where an atom is above the ``highest`` [S] linear
+    energy of its element on train frames by so many times what that is above their mean, null: the same everywhere.
+    ``roughness`` [T]: square of the wave number of a term, in pi / cutoff; ``highest_sine`` [T]: that of a product, zero
+    for other terms. Raises ConfigError for too many.
     """
 
     origin = 2.0  # Å, where the densities of the embedding are one
@@ -99,7 +99,7 @@ class LinearPotential(nn.Module):
             self.register_buffer("limit", torch.tensor(torch.inf, dtype=torch.float64))
         if self.fade is not None:
             self.register_buffer("highest", torch.full((n_species,), torch.inf, dtype=torch.float64))
-            self.register_buffer("reach", torch.ones((), dtype=torch.float64))
+            self.register_buffer("reach", torch.ones(n_species, dtype=torch.float64))
         self.n_species, self.radial, self.l_max = n_species, min(radial, pair), l_max
         pairs = list(itertools.combinations_with_replacement(range(n_species), 2))
         densities, features = n_species * len(exponents), n_species * self.radial
@@ -197,21 +197,25 @@ class LinearPotential(nn.Module):
             energy = energy + every.gather(1, geometry.species[:, None]).squeeze(1)
         return energy
 
-    def start_bound(self, scale: float) -> None:
-        """Let the bound hold from now on; ``scale``: of the network, eV."""
-        if self.bound is not None:
-            self.limit.fill_(self.bound)
-        if self.bound is not None and self.fade is not None:
-            self.reach.fill_(self.fade * self.bound * scale)
+    def observe(self, geometries: Iterable[EdgeGeometry], scale: float) -> None:
+        """Let the bound fade above the energies of atoms of these train frames, for the elements they have.
 
-    def observe(self, geometries: Iterable[EdgeGeometry]) -> None:
-        """Let the bound fade above the highest energies of atoms of these train frames, for the elements they have."""
-        if self.fade is None:
+        scale: of the network, eV. The fade takes two bounds at least: were it steeper than the linear potential, a wall
+        could fall inwards.
+        """
+        if self.bound is None or self.fade is None:
             return
         highest = torch.full_like(self.highest, -torch.inf)
+        count, total = torch.zeros_like(highest), torch.zeros_like(highest)
         for geometry in geometries:
-            highest = highest.scatter_reduce(0, geometry.species, self(geometry), "amax")
-        self.highest.copy_(torch.where(highest.isfinite(), highest, torch.inf))
+            energy = self(geometry)
+            highest = highest.scatter_reduce(0, geometry.species, energy, "amax")
+            count = count.index_add(0, geometry.species, torch.ones_like(energy))
+            total = total.index_add(0, geometry.species, energy)
+        seen = count > 0
+        self.highest.copy_(torch.where(seen, highest, torch.inf))
+        above_mean = torch.where(seen, highest - total / count.clamp_min(1.0), 0.0)
+        self.reach.copy_((self.fade * above_mean).clamp_min(2.0 * self.bound * scale))
 
     def stop_fading(self) -> None:
         """Let the bound be the same everywhere."""
@@ -233,11 +237,12 @@ class LinearPotential(nn.Module):
 
     @with_cpu_kernel(one_below)
     def _divisor(self, energy: Tensor, geometry: EdgeGeometry) -> Tensor:
-        """Of the bound: 1 + h_i + sum_j u(r_ij) h_j, h = max(0, (energy - highest) / reach)^3, [N].
+        """Of the bound: 1 + h_i + sum_j u(r_ij) h_j, h = max(0, (energy - highest) / reach)^6, [N].
 
         Neighbours count too, since a network passes on what it makes of them.
         """
-        own = torch.relu((energy - self.highest.index_select(0, geometry.species)) / self.reach).pow(3)
+        highest, reach = (values.index_select(0, geometry.species) for values in (self.highest, self.reach))
+        own = torch.relu((energy - highest) / reach).pow(6)
         envelope = polynomial_cutoff(geometry.scaled_distances.double(), EXPONENT).flatten()
         near = (envelope * own.index_select(0, geometry.neighbour))[:, None]
         return 1.0 + own + neighbour_sum(near, geometry).squeeze(1)

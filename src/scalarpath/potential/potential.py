@@ -207,14 +207,15 @@ class Potential(nn.Module):
             return None
         left = fit.left.get("forces", fit.left.get("energy", 0.0))
         self.scale.fill_(max(left, SMALLEST_SHARE * float(self.scale.max())))
-        self.linear.start_bound(float(self.scale.max()))
+        if self.linear.bound is not None:
+            self.linear.limit.fill_(self.linear.bound)
         return fit
 
     @torch.no_grad()
     def observe_linear(self, batches: Iterable[Data]) -> None:
         """Let the bound beside a fitted linear potential fade above its energies on ``batches`` of the training set."""
         if self.linear is not None:
-            self.linear.observe(self.geometry(batch) for batch in batches)
+            self.linear.observe((self.geometry(batch) for batch in batches), float(self.scale.max()))
 
     def geometry(self, batch: Data) -> EdgeGeometry:
         """The geometry of a batch; its vectors are leaves that require a gradient."""
