@@ -65,8 +65,8 @@ class LinearPotential(nn.Module):
     exponents: 1/Å, of the densities of the embedding functions; bound: of the network beside it, in units of its scale
     and from the fit on, null: none; fade: the bound is half of that where an atom is above the ``highest`` [S] linear
     energy of its element on train frames by so many times what that is above their mean, null: the same everywhere.
-    ``roughness`` [T]: square of the wave number of a term, in pi / cutoff; ``highest_sine`` [T]: that of a product, zero
-    for other terms. Raises ConfigError for too many.
+    ``roughness`` [T]: square of the wave number of a term, in pi / cutoff; ``highest_sine`` [T]: that of a product,
+    zero for others. Raises ConfigError for too many.
     """
 
     origin = 2.0  # Å, where the densities of the embedding are one
