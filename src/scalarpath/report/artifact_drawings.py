@@ -43,9 +43,11 @@ def artifact_figure(found: ArtifactCurves, colours: dict[str, str]) -> Figure:
 
 def _frame(axis: Axes, curve: Curve) -> None:
     """Title, labels and range of the axes: as far as this curve goes."""
-    low, high = np.nanmin(curve.y), np.nanmax(curve.y)
-    margin = _MARGIN * (high - low)
-    axis.set(title=curve.panel, xlabel=curve.x_label, ylabel=curve.y_label, ylim=(low - margin, high + margin))
+    axis.set(title=curve.panel, xlabel=curve.x_label, ylabel=curve.y_label)
+    known = curve.y[np.isfinite(curve.y)]
+    if known.size:
+        margin = _MARGIN * np.ptp(known)
+        axis.set_ylim(known.min() - margin, known.max() + margin)
     if curve.ticks is not None:
         axis.set_xticks(list(curve.ticks), list(curve.ticks.values()))
         axis.grid(axis="x", color="0.85", lw=0.8)

@@ -222,7 +222,7 @@ class LiquidStructure(Measure[RdfSettings]):
             liquid = results.get(name) or {"pairs": {}}
             for label, pair in liquid["pairs"].items():
                 r, g = (np.array(values, float) for values in (liquid["r_A"], pair["g"]))
-                seen = r > r[g > 0].min() - 0.1  # what is nearer is empty
+                seen = r > r[np.argmax(g > 0)] - 0.1  # what is nearer is empty
                 yield Curve(f"liquid, {label}", "r (Å)", "g(r)", r[seen], g[seen], name == "reference")
 
 
