@@ -87,6 +87,12 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("command", commands())
+def test_shells_leave_commands_as_they_are(command):
+    outside = re.sub(r"'[^']*'|\"[^\"]*\"", "", command)
+    assert not re.search(r"\{[^}]*,", outside), "bash makes several arguments of a {b,c}; quotes keep it whole"
+
+
+@pytest.mark.parametrize("command", commands())
 def test_commands_compose(command):
     script, *arguments = shlex.split(command)
     if "--config-dir" in arguments:
