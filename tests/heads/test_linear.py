@@ -122,6 +122,14 @@ def squeezed_dimer(distance: float):
     return atoms
 
 
+def fading(frames):
+    """A fitted potential whose bound fades above these frames, evaluated."""
+    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=1.0)
+    potential.fit_linear(frames)
+    potential.observe_linear(frames)
+    return potential.eval()
+
+
 def test_the_bound_fades_above_the_train_frames_for_an_atom_and_its_neighbours():
     frames = [graph(atoms) for atoms in rattled(20)]
     faded, steady = (linear_potential([29, 79], radial=0, bound=10.0, fade=fade) for fade in (1.0, None))
@@ -156,11 +164,7 @@ def test_the_bound_is_half_as_large_as_far_above_the_train_frames_as_their_highe
 
 
 def test_forces_are_those_of_the_energy_where_the_bound_fades():
-    frames = [graph(atoms) for atoms in rattled(20)]
-    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=1.0)
-    potential.fit_linear(frames)
-    potential.observe_linear(frames)
-    potential.eval()
+    potential = fading([graph(atoms) for atoms in rattled(20)])
     atoms, step = squeezed_dimer(1.75), 1e-4
     out = potential(graph(atoms, energy=0.0))
     own = potential.linear(potential.geometry(graph(atoms, energy=0.0)))
@@ -178,10 +182,7 @@ def test_forces_are_those_of_the_energy_where_the_bound_fades():
 
 def test_the_shortcut_within_the_train_frames_changes_nothing():
     frames = [graph(atoms) for atoms in rattled(20)]
-    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=1.0)
-    potential.fit_linear(frames)
-    potential.observe_linear(frames)
-    potential.eval()
+    potential = fading(frames)
     for batch in (frames[0], graph(squeezed_dimer(1.75), energy=0.0)):
         with in_torch_operations():
             expected = potential(batch)
@@ -190,10 +191,7 @@ def test_the_shortcut_within_the_train_frames_changes_nothing():
 
 
 def test_a_potential_without_some_of_its_terms_does_not_fade():
-    potential = linear_potential([29, 79], radial=0, bound=10.0, fade=1.0)
-    frames = [graph(atoms) for atoms in rattled(20)]
-    potential.fit_linear(frames)
-    potential.observe_linear(frames)
+    potential = fading([graph(atoms) for atoms in rattled(20)])
     assert potential.linear.highest.isfinite().all()
     assert potential.without(["pair functions Cu-Cu"]).linear.highest.isinf().all()
 

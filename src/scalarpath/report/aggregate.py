@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.answers import Answer, answers
-from scalarpath.report.artifact_rows import ArtifactCurves, ArtifactLine, artifact_curves, artifact_lines
+from scalarpath.report.artifact_rows import ArtifactCurves, ArtifactLine, artifacts_of
 from scalarpath.report.breakdown import Breakdown, breakdown_of
 from scalarpath.report.cells import BASELINE, BUDGET, Cell, cells_of
 from scalarpath.report.costs import Cost, costs_of
@@ -74,7 +74,8 @@ def aggregate(settings: ReportSettings) -> Aggregate:
     cells = [replace(cell, arms={arm: cell.arms[arm] for arm in arms_by_effect(cell, effects)}) for cell in cells]
     effects = _in_order(effects, cells)
     costs = [cost for cell in cells for cost in costs_of(cell)]
-    artifacts = [line for cell in cells for line in artifact_lines(cell)]
+    measured = [artifacts_of(cell) for cell in cells]
+    artifacts = [line for lines, _ in measured for line in lines]
     found_ladders = ladders(cells)
     breakdown, untold = breakdown_of(cells)
     notes = [note for cell in cells for note in _notes(cell)]
@@ -84,7 +85,7 @@ def aggregate(settings: ReportSettings) -> Aggregate:
         effects=tuple(effects),
         costs=tuple(costs),
         artifacts=tuple(artifacts),
-        artifact_curves=tuple(curves for cell in cells for curves in artifact_curves(cell)),
+        artifact_curves=tuple(each for _, curves in measured for each in curves),
         parts=tuple(item for cell in cells for item in part_errors(cell)),
         breakdown=tuple(breakdown),
         noise=tuple(item for cell in cells for item in noise_of(cell)),

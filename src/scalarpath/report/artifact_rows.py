@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from scalarpath.artifacts.measure import Curve
 from scalarpath.artifacts.registry import all_measures
@@ -14,8 +14,6 @@ from scalarpath.artifacts.rows import Row
 from scalarpath.core.errors import ReportError
 from scalarpath.report.cells import Cell, Placed
 from scalarpath.report.runs import Run
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -47,39 +45,33 @@ class ArtifactCurves(Placed):
     curves: dict[str, dict[int, list[Curve]]]
 
 
-def artifact_lines(cell: Cell) -> list[ArtifactLine]:
-    """All quantities that any run of the cell has measured, in the order of their files."""
+def artifacts_of(cell: Cell) -> tuple[list[ArtifactLine], list[ArtifactCurves]]:
+    """All quantities that any run of the cell has measured, and what can be drawn of them, in the order of files."""
     lines: dict[tuple[str, str, str], ArtifactLine] = {}
+    drawn: dict[tuple[str, str], ArtifactCurves] = {}
     for run in cell.runs():
-        for measure, material, row in _read(run, _rows):
-            empty = ArtifactLine(*cell.place, measure, material, {})
-            line = lines.setdefault((measure, material, row.key), empty)
-            line.rows.setdefault(run.arm, {})[run.seed] = row
-    return list(lines.values())
+        for measure, material, rows, curves in _measured(run):
+            for row in rows:
+                line = lines.setdefault((measure, material, row.key), ArtifactLine(*cell.place, measure, material, {}))
+                line.rows.setdefault(run.arm, {})[run.seed] = row
+            if curves:
+                found = drawn.setdefault((measure, material), ArtifactCurves(*cell.place, measure, material, {}))
+                found.curves.setdefault(run.arm, {})[run.seed] = curves
+    return list(lines.values()), list(drawn.values())
 
 
-def artifact_curves(cell: Cell) -> list[ArtifactCurves]:
-    """What can be drawn of any run of the cell, in the order of their files."""
-    found: dict[tuple[str, str], ArtifactCurves] = {}
-    for run in cell.runs():
-        for measure, material, curve in _read(run, _curves):
-            drawn = found.setdefault((measure, material), ArtifactCurves(*cell.place, measure, material, {}))
-            drawn.curves.setdefault(run.arm, {}).setdefault(run.seed, []).append(curve)
-    return list(found.values())
-
-
-def _read(run: Run, items: Callable[[Mapping[str, Any]], Iterator[Item]]) -> list[tuple[str, str, Item]]:
-    """(measure, material, item) for all items in the files of a run."""
-    found = []
+def _measured(run: Run) -> Iterator[tuple[str, str, list[Row], list[Curve]]]:
+    """Measure, material, rows and curves of all files of a run."""
     for path in sorted((run.path / "artifacts").glob("*.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             material = str(content.get("material", ""))
-            found += [(str(content["measure"]), material, item) for item in items(content)]
+            rows, curves = [_row(row) for row in content.get("rows", ())], list(_curves(content))
+            if rows or curves:  # none of a measurement that failed
+                yield str(content["measure"]), material, rows, curves
         except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise ReportError(f"{path} is damaged ({reason}); measure it again with evaluate.py.") from error
-    return found
 
 
 def _curves(content: Mapping[str, Any]) -> Iterator[Curve]:
@@ -88,11 +80,6 @@ def _curves(content: Mapping[str, Any]) -> Iterator[Curve]:
         for measure in all_measures():
             if measure.name == content["measure"]:
                 yield from measure.curves(content["results"])
-
-
-def _rows(content: Mapping[str, Any]) -> Iterator[Row]:
-    """None of a measurement that failed."""
-    return map(_row, content.get("rows", ()))
 
 
 def _row(content: dict[str, Any]) -> Row:
