@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from synthetic_runs import about, frame, report_of, write_arm, write_json, write
 
 from scalarpath.core.errors import ConfigError, ReportError
 from scalarpath.report.cells import cells_of
-from scalarpath.report.effects import percent
+from scalarpath.report.effects import ALL_DATA, percent
 from scalarpath.report.runs import find_runs
 
 
@@ -106,6 +107,24 @@ def test_runs_of_another_budget_size_or_number_of_frames_are_compared_among_them
     assert len({answer.name for answer in found.answers}) == 2
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "terms"),
+    [("trainer.max_epochs", 12, ["3 epochs"]), ("backbone.cutoff", 6.0, ["cutoff 5.0"])],
+)
+def test_data_sets_are_pooled_where_budget_and_size_are_the_same(
+    tmp_path: Path, key: str, value: object, terms: list[str]
+) -> None:
+    own = {"": ("si", "lif"), "more": ("si",), "alone": ("ag",)}
+    for factor, (folder, names) in zip((None, 1, 2), own.items(), strict=True):
+        changed = {} if factor is None else {key: factor * value}
+        for data, (arm, gain) in itertools.product(names, (("baseline", 0), ("panpgs", -10))):
+            settings = {"data.name": data, **changed}
+            write_arm(tmp_path / folder / data, arm, about(gain), settings=settings, summary={"data": data})
+    pooled = [effect for effect in report_of(tmp_path).effects if effect.data == ALL_DATA]
+    assert sorted({effect.terms for effect in pooled}) == terms
+    assert {effect.data_sets for effect in pooled} == {2}
+
+
 def test_arms_of_different_budgets_are_never_a_pair(tmp_path: Path) -> None:
     write_arm(tmp_path / "a", "baseline", [0.0] * 3)
     write_arm(tmp_path / "b", "panpgs", [-0.3] * 3, settings={"trainer.max_epochs": 80})
@@ -178,11 +197,11 @@ def test_where_chooses_by_any_setting_and_by_short_names(tmp_path: Path) -> None
         cells(tmp_path, where={"head": "pan"})
 
 
-def test_other_data_sets_and_backbones_may_have_other_settings(tmp_path: Path) -> None:
+def test_other_data_sets_and_backbones_may_have_other_settings_and_budgets_are_named(tmp_path: Path) -> None:
     write_run(tmp_path, "baseline", settings={"trainer.max_epochs": 80})
     write_run(tmp_path, "baseline", data="ag")
     write_run(tmp_path, "baseline", backbone="nequip")
-    assert [cell.name for cell in cells(tmp_path)] == ["ag × mace", "si × mace", "si × nequip"]
+    assert [cell.name for cell in cells(tmp_path)] == ["ag × mace, 3 epochs", "si × mace, 80 epochs", "si × nequip"]
 
 
 def test_seeds_without_a_partner_are_left_out_and_named(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ PARTING = ("trainer.max_epochs", "data.train_size", "backbone.*")
 class Placed:
     """What is said of one cell: its data set, the kind of its backbone and its terms.
 
-    ``terms`` are what parts it from other cells of the same data set and backbone, such as ``160 epochs``; empty where
-    there is only one.
+    ``terms`` are what parts it from other cells of the same backbone, such as ``160 epochs``; empty where there is
+    nothing. Effects on several data sets are pooled where the terms are the same.
     """
 
     data: str
@@ -60,7 +60,7 @@ class Cell(Placed):
     """Comparable runs: ``arms[arm][seed]``, baseline first.
 
     ``parting`` has what the terms are made of, by BUDGET, FRAMES and SIZE (settings of the backbone): only what differs
-    between the cells of one data set and backbone.
+    between the cells of one backbone, frames between those of one data set, which has its own number of them.
     """
 
     data: str
@@ -92,22 +92,22 @@ def cells_of(runs: Sequence[Run]) -> list[Cell]:
     """
     cells: list[Cell] = []
     for data, backbone in sorted({(run.data, run.backbone) for run in runs}):
-        inside = [run for run in runs if (run.data, run.backbone) == (data, backbone)]
+        alike = [run for run in runs if run.backbone == backbone]
+        inside = [run for run in alike if run.data == data]
         for run in inside[1:]:
             _same_terms(inside[0], run)
         for arm in {run.arm for run in inside}:
             _same_head([run for run in inside if run.arm == arm])
-        cells += _cells_of_one_place(inside)
+        cells += _cells_of_one_place(inside, alike)
     return cells
 
 
-def _cells_of_one_place(runs: Sequence[Run]) -> list[Cell]:
-    """Cells of one data set and backbone."""
-    sizes = {run.path: _size(run) for run in runs}
-    shared = set.intersection(*map(set, sizes.values()))
+def _cells_of_one_place(runs: Sequence[Run], alike: Sequence[Run]) -> list[Cell]:
+    """Cells of one data set and backbone; ``alike``: the runs of this backbone on all data sets."""
+    shared = set.intersection(*(set(_size(run)) for run in alike))
     groups: dict[tuple[int, int, str], list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.number("parameters/total")):
-        size = ", ".join(f"{key} {value}" for key, value in sizes[run.path] if (key, value) not in shared)
+        size = ", ".join(f"{key} {value}" for key, value in _size(run) if (key, value) not in shared)
         groups.setdefault((run.epochs, len(run.splits["train"]), size), []).append(run)
     order = list(dict.fromkeys(size for _, _, size in groups))
     cells = []
@@ -116,7 +116,7 @@ def _cells_of_one_place(runs: Sequence[Run]) -> list[Cell]:
         for run in inside[1:]:
             _same_frames(inside[0], run, "train")
         said = {BUDGET: f"{epochs} epochs", FRAMES: f"{frames} train frames", SIZE: size}
-        varies = [len({key[k] for key in groups}) > 1 for k in range(3)]
+        varies = len({run.epochs for run in alike}) > 1, len({key[1] for key in groups}) > 1, bool(size)
         parting = {key: text for (key, text), yes in zip(said.items(), varies, strict=True) if yes}
         names = sorted({run.arm for run in inside}, key=lambda name: (name != BASELINE, name))
         arms = {name: _by_seed(run for run in inside if run.arm == name) for name in names}
