@@ -131,8 +131,7 @@ def checked_settings(kind: Callable[..., Any], section: Any, where: str, given: 
 
     Raises ConfigError with one sentence that names the setting, what is allowed, and the nearest name.
     """
-    if not isinstance(section, Mapping):
-        raise ConfigError(f"{where} must be a group of settings, not {shown(section)}.")
+    section = _group(section, where)
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     parameters = {
         name: p for name, p in inspect.signature(kind).parameters.items() if name not in given and p.kind not in several
@@ -191,6 +190,16 @@ def nearest(name: Any, known: Collection[Any]) -> str:
     return f" (did you mean '{names[found[0]]}'?)" if found else ""
 
 
+def _group(value: Any, where: str) -> Mapping[Any, Any]:
+    """``value`` if it is a group of settings; raises ConfigError."""
+    if isinstance(value, Mapping):
+        return value
+    # a shell makes two words of {a:1,b:2}, and the last of them counts
+    torn = isinstance(value, str) and ":" in value
+    quoted = f"; in a shell a group is quoted: '{where}={{a: 1, b: 2}}'" if torn else ""
+    raise ConfigError(f"{where} must be a group of settings, not {shown(value)}{quoted}.")
+
+
 def checked(value: Any, hint: Any, where: str) -> Any:
     """``value`` as the annotation ``hint`` wants it; raises ConfigError."""
     if hint is Any:
@@ -209,12 +218,10 @@ def checked(value: Any, hint: Any, where: str) -> Any:
     if origin is Literal:
         return choose(value, arguments, where)
     if origin is dict or hint is dict:
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{where} must be a group of settings, not {shown(value)}.")
         name, entry = arguments or (Any, Any)
         return {
             checked(key, name, f"the name '{key}' in {where}"): checked(item, entry, f"{where}.{key}")
-            for key, item in value.items()
+            for key, item in _group(value, where).items()
         }
     if (origin or hint) in (list, tuple, _SequenceType):
         return _checked_list(value, origin or hint, arguments or (Any, ...), where)
