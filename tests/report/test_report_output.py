@@ -298,7 +298,10 @@ def test_wandb_saves_the_dashboard_of_the_chosen_project_after_all_is_written(
         ("bootstrap.samples=0", "bootstrap.samples must be at least 1"),
         ("claims=mine", "claims must be published or null"),
         ("where=3", "where must be a group of settings, not 3"),
-        ("where=data:si", "where must be a group of settings, not 'data:si'; in a shell a group is quoted: 'where={a: 1"),
+        (
+            "where=data:si",
+            "where must be a group of settings, not 'data:si'; in a shell a group is quoted: 'where={a: 1",
+        ),
     ],
 )
 def test_wrong_settings_are_refused(tmp_path: Path, override: str, message: str) -> None:

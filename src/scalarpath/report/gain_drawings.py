@@ -24,7 +24,7 @@ PALE = 0.3
 _LEAST_WIDTH_INCHES, _PANEL_INCHES = 4.7, (2.3, 1.75)
 _APART_POINTS = 5.0
 """Between lines at one place of an axis."""
-_TICK_LETTERS, _LEGEND_LETTERS, _LETTER_INCHES = 16, 40, 0.068
+_TICK_LETTERS, _LEGEND_LETTERS, _LETTER_INCHES = 17, 40, 0.068
 _LOGARITHMIC_FROM = 3.0
 """Ratio of the largest to the smallest place."""
 
@@ -52,19 +52,15 @@ def gain_map(lines: Sequence[GainLine], colours: Mapping[str, str]) -> Figure:
     if len(names) == 1:
         legend_below(figure, handles)
         return figure
-    shown = {_wrapped(name): dot(marker=_marker(name, names), color=INK, mfc="none") for name in names}
+    shown = {_wrapped(name, _LEGEND_LETTERS): dot(marker=_marker(name, names), color=INK, mfc="none") for name in names}
     widest = max(len(part) for name in [*handles, *shown] for part in name.splitlines())
     legend_below(figure, handles | shown, columns=max(1, int(size[0] / (0.4 + _LETTER_INCHES * widest))))
     return figure
 
 
-def _short(text: str, letters: int) -> str:
-    """A label that leaves room for the panels; the whole of it stands in the tables."""
-    return text if len(text) <= letters else f"{text[: letters - 1].rstrip(' ,')}…"
-
-
-def _wrapped(name: str) -> str:
-    return "\n".join(textwrap.wrap(name, _LEGEND_LETTERS)) or name
+def _wrapped(name: str, letters: int, lines: int | None = None) -> str:
+    """A label in lines, of which so many leave room for the panels; the whole of it stands in the tables."""
+    return "\n".join(textwrap.wrap(name, letters, max_lines=lines, placeholder="…")) or name
 
 
 def _panel(axis: Axes, lines: Sequence[GainLine], prop: str, names: Sequence[str], colours: Mapping[str, str]) -> None:
@@ -73,7 +69,7 @@ def _panel(axis: Axes, lines: Sequence[GainLine], prop: str, names: Sequence[str
     places = list(dict.fromkeys(place for line in lines for place, _ in line.points))
     numbers = [place for place in places if not isinstance(place, str)]
     if not numbers:
-        shown = [_short(str(place), _TICK_LETTERS) for place in places]
+        shown = [_wrapped(str(place), _TICK_LETTERS, lines=2) for place in places]
         axis.set_xticks(range(len(places)), shown, rotation=60, ha="right", rotation_mode="anchor")
         axis.set_xlim(-0.5, len(places) - 0.5)
     elif max(numbers) >= _LOGARITHMIC_FROM * min(numbers):
