@@ -46,12 +46,14 @@ def test_a_property_without_labels_has_no_effect(tmp_path: Path) -> None:
     assert {item.prop for item in report_of(tmp_path).effects} == {"forces", "energy"}
 
 
-def test_panpgs_is_compared_with_every_control_that_was_run(tmp_path: Path) -> None:
+def test_panpgs_is_compared_with_every_control_that_was_run_and_its_parts_with_those_of_its_size(
+    tmp_path: Path,
+) -> None:
     for arm in ("baseline", "panpgs", "ctrl_mlp", "density", "pan"):
         write_run(tmp_path, arm)
     pairs = {(item.arm, item.reference) for item in report_of(tmp_path).effects}
     arms = {(arm, "baseline") for arm in ("panpgs", "ctrl_mlp", "density", "pan")}
-    assert pairs == arms | {("panpgs", "ctrl_mlp"), ("panpgs", "density")}
+    assert pairs == arms | {("panpgs", "ctrl_mlp"), ("panpgs", "density"), ("pan", "ctrl_mlp")}
 
 
 def test_over_data_sets_each_weighs_the_same_whatever_its_seeds(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class Aggregate:
     """Runs, what they say, and what was left out.
 
     ``answers`` say which arm is best. ``cells`` are the comparable runs by data set, backbone and terms. ``effects``
-    compare every arm with baseline, and panpgs with its controls: each quantity, MAE and RMSE, each data set and the
+    compare every arm with baseline, and heads with their controls: each quantity, MAE and RMSE, each data set and the
     mean over data sets. ``costs``, ``artifacts``, their curves and ``verdicts`` (on the claims that were asked for) are
     by cell. Arms are in the order of their effects, the best first. ``parts`` are errors on train and test frames,
     ``breakdown`` is errors by element and config_type, ``noise`` tells what can be seen with the seeds at hand,

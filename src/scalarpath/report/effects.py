@@ -27,8 +27,10 @@ from scalarpath.report.settings import BootstrapSettings
 from scalarpath.report.table import UNKNOWN
 
 ARM = "panpgs"
+OF_ITS_SIZE = ("ctrl_mlp", "wide_param", "wide_flop")
 CONTROLS = {
-    ARM: ("ctrl_mlp", "wide_param", "wide_flop", "density", "nonlinear", "panpgs_shuffle"),
+    ARM: (*OF_ITS_SIZE, "density", "nonlinear", "panpgs_shuffle"),
+    **dict.fromkeys(("pan", "pgs", "pan_node"), OF_ITS_SIZE),  # parts of it, which are smaller than their controls
     "linear": ("ctrl_linear",),
     "ionic": ("linear", "ctrl_linear"),
 }

@@ -12,7 +12,7 @@ from scalarpath.report.artifact_tables import artifact_tables
 from scalarpath.report.breakdown_tables import breakdown_tables
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost, Ratio
-from scalarpath.report.effects import ALL_DATA, ARM, Effect, percent, shown_change, signed
+from scalarpath.report.effects import ALL_DATA, Effect, percent, shown_change, signed
 from scalarpath.report.runs import mae_of
 from scalarpath.report.table import UNKNOWN, Table, number, p_value
 from scalarpath.report.training_tables import convergence_table, noise_table, part_tables
@@ -32,7 +32,7 @@ def tables(found: Aggregate) -> list[Table]:
         result.append(_effect_table(title, against, quantity.shown_unit))
     controls = [effect for effect in effects if effect.reference != BASELINE]
     result += [
-        _effect_table(f"{ARM} against its controls", controls, _ALL_UNITS),
+        _effect_table("Heads against their controls", controls, _ALL_UNITS),
         _gain_table(found),
         *part_tables(found),
         *breakdown_tables(found),

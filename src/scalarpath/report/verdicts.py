@@ -14,14 +14,13 @@ from scalarpath.core.quantities import QUANTITIES
 from scalarpath.report.artifact_rows import ArtifactLine
 from scalarpath.report.cells import BASELINE, Placed
 from scalarpath.report.costs import Cost
-from scalarpath.report.effects import ALL_DATA, ARM, NEEDED_SEEDS, Effect, percent, shown_effect
+from scalarpath.report.effects import ALL_DATA, ARM, NEEDED_SEEDS, OF_ITS_SIZE, Effect, percent, shown_effect
 from scalarpath.report.paired_tests import t_test
 
 REPLICATED, NOT_REPLICATED, UNDECIDED = "replicated", "not replicated", "undecided"
 RELEVANT_GAIN = 0.05
 """Smallest gain that counts, a fraction: an interval that leaves only smaller ones speaks against a claim."""
 NEEDED_CONTROL = "ctrl_mlp"
-CAPACITY_CONTROLS = (NEEDED_CONTROL, "wide_param", "wide_flop")
 PUBLISHED_ON = "mace"
 PUBLISHED_PERCENT = {"forces": (-27.0, -22.0), "energy": (-22.0, -19.0), "stress": (-28.0, -27.0)}
 PUBLISHED_COST = 1.05
@@ -59,7 +58,7 @@ def _on_errors(effects: Sequence[Effect]) -> Iterator[Verdict]:
         if main.reference != BASELINE:
             continue
         against = {item.reference: item for item in own if (item.place, item.prop) == (main.place, main.prop)}
-        controls = {name: against[name] for name in CAPACITY_CONTROLS if name in against}
+        controls = {name: against[name] for name in OF_ITS_SIZE if name in against}
         on_mace = main.backbone == PUBLISHED_ON
         word, reason = judge(main, controls, needs_control=on_mace)
         low, high = PUBLISHED_PERCENT[main.prop]
