@@ -52,7 +52,7 @@ def main() -> None:
         figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True, width_ratios=[3, 3, 5], layout="constrained")
         for axis, (title, places) in zip(axes, PANELS.items(), strict=True):
             for colour, (material, (short, fitted)) in zip(SERIES, MATERIALS.items(), strict=False):
-                for head, style in ((fitted, "o-"), ("panpgs", "x:")):
+                for head, style in ((fitted, "o-"), ("panpgs", "x:"), ("pan_node", "P:")):
                     found = {
                         x: values
                         for x, (suffix, backbone, epochs) in enumerate(places.values())
