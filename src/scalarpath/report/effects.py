@@ -27,7 +27,8 @@ from scalarpath.report.settings import BootstrapSettings
 from scalarpath.report.table import UNKNOWN
 
 ARM = "panpgs"
-OF_ITS_SIZE = ("ctrl_mlp", "wide_param", "wide_flop")
+NEEDED_CONTROL = "ctrl_mlp"
+OF_ITS_SIZE = (NEEDED_CONTROL, "wide_param", "wide_flop")
 CONTROLS = {
     ARM: (*OF_ITS_SIZE, "density", "nonlinear", "panpgs_shuffle"),
     **dict.fromkeys(("pan", "pgs", "pan_node"), OF_ITS_SIZE),  # parts of it, which are smaller than their controls

@@ -10,11 +10,11 @@ from scalarpath.core.metrics import TEST
 from scalarpath.report.aggregate import Aggregate
 from scalarpath.report.answers import Answer
 from scalarpath.report.cells import BASELINE
-from scalarpath.report.effects import ARM, NEEDED_SEEDS
+from scalarpath.report.effects import ARM, NEEDED_CONTROL, NEEDED_SEEDS
 from scalarpath.report.preface import preface
 from scalarpath.report.table import Table
 from scalarpath.report.tables import rank_table, run_table, tables
-from scalarpath.report.verdicts import NEEDED_CONTROL, RELEVANT_GAIN, Verdict
+from scalarpath.report.verdicts import RELEVANT_GAIN, Verdict
 
 if TYPE_CHECKING:
     from scalarpath.report.pictures import Picture

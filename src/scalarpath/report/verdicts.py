@@ -14,13 +14,21 @@ from scalarpath.core.quantities import QUANTITIES
 from scalarpath.report.artifact_rows import ArtifactLine
 from scalarpath.report.cells import BASELINE, Placed
 from scalarpath.report.costs import Cost
-from scalarpath.report.effects import ALL_DATA, ARM, NEEDED_SEEDS, OF_ITS_SIZE, Effect, percent, shown_effect
+from scalarpath.report.effects import (
+    ALL_DATA,
+    ARM,
+    NEEDED_CONTROL,
+    NEEDED_SEEDS,
+    OF_ITS_SIZE,
+    Effect,
+    percent,
+    shown_effect,
+)
 from scalarpath.report.paired_tests import t_test
 
 REPLICATED, NOT_REPLICATED, UNDECIDED = "replicated", "not replicated", "undecided"
 RELEVANT_GAIN = 0.05
 """Smallest gain that counts, a fraction: an interval that leaves only smaller ones speaks against a claim."""
-NEEDED_CONTROL = "ctrl_mlp"
 PUBLISHED_ON = "mace"
 PUBLISHED_PERCENT = {"forces": (-27.0, -22.0), "energy": (-22.0, -19.0), "stress": (-28.0, -27.0)}
 PUBLISHED_COST = 1.05
