@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -31,10 +32,10 @@ NEEDED_CONTROL = "ctrl_mlp"
 OF_ITS_SIZE = (NEEDED_CONTROL, "wide_param", "wide_flop")
 CONTROLS = {
     ARM: (*OF_ITS_SIZE, "density", "nonlinear", "panpgs_shuffle"),
-    **dict.fromkeys(("pan", "pgs", "pan_node"), OF_ITS_SIZE),  # parts of it, which are smaller than their controls
     "linear": ("ctrl_linear",),
     "ionic": ("linear", "ctrl_linear"),
 }
+"""Arms with what they are compared with besides baseline. Others, such as parts of ARM, with those OF_ITS_SIZE."""
 ALL_DATA = "all data sets"
 FEW_GROUPS = 10
 NEEDED_SEEDS = 5
@@ -158,9 +159,15 @@ def comparisons(cell: Cell) -> Iterator[tuple[str, str]]:
     """(arm, reference) of all comparisons that the arms of a cell allow."""
     if BASELINE in cell.arms:
         yield from ((arm, BASELINE) for arm in cell.arms if arm != BASELINE)
-    for arm, controls in CONTROLS.items():
-        if arm in cell.arms:
-            yield from ((arm, control) for control in controls if control in cell.arms)
+    for arm in cell.arms:
+        yield from ((arm, control) for control in _controls(arm) if control in cell.arms)
+
+
+def _controls(arm: str) -> tuple[str, ...]:
+    """The controls of an arm; none for an arm that is itself one and nothing else."""
+    if arm in CONTROLS:
+        return CONTROLS[arm]
+    return () if arm in {BASELINE, *chain(*CONTROLS.values())} else OF_ITS_SIZE
 
 
 def _effects_of(
