@@ -43,8 +43,8 @@ def main() -> None:
             )
     for row in read(HERE.parent / "evidence/runs.csv"):
         if row["head"] == "baseline":
-            frames = points.setdefault((row["data"], "scratch"), {})
-            frames.setdefault(int(row["train_frames"]), []).append(float(row[FORCES]))
+            scratch = points.setdefault((row["data"], "scratch"), {})
+            scratch.setdefault(int(row["train_frames"]), []).append(float(row[FORCES]))
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
         for axis, (short, material) in zip(axes, MATERIALS.items(), strict=True):

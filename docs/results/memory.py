@@ -13,7 +13,8 @@ from ase.build import bulk
 from hydra import initialize_config_dir
 
 from scalarpath.core.resources import CONF_DIR
-from scalarpath.cost.heads import arm_of, calibrated_potential, named_config
+from scalarpath.cost.heads import calibrated_potential
+from scalarpath.cost.named import arm_of, named_config
 from scalarpath.cost.timing import STEPS
 from scalarpath.graph import AtomicGraph, collate
 

@@ -8,7 +8,9 @@ rMD17); without it only the bundled ones are measured. Every set's own test spli
 import csv
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from omegaconf import OmegaConf
 from scalarpath.artifacts.measures.softening import softening_slope
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.data.datamodule import AtomicDataModule
-from scalarpath.graph import collate
+from scalarpath.graph import AtomicGraph, collate
 from scalarpath.potential import load_potential
 from scalarpath.training.evaluation import trivial_errors
 from scalarpath.training.metrics import EpochErrors
@@ -40,15 +42,17 @@ EXTERNAL = {
 }
 
 
-def some(graphs, most):
+def some(graphs: Sequence[AtomicGraph], most: int) -> list[AtomicGraph]:
     """Evenly spaced graphs."""
     return [graphs[i] for i in np.linspace(0, len(graphs) - 1, min(most, len(graphs))).astype(int)]
 
 
-def measure(name, overrides, checkpoint):
+def measure(name: str, overrides: list[str], checkpoint: str) -> dict[str, Any]:
     """One row of the table."""
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        config = OmegaConf.to_container(compose("train", [*overrides, "data.on_suspicious=warn"]).data, resolve=True)
+        config: Any = OmegaConf.to_container(
+            compose("train", [*overrides, "data.on_suspicious=warn"]).data, resolve=True
+        )
     potential = load_potential(checkpoint)
     data = AtomicDataModule({**config, "cache": False}, cutoff=potential.cutoff, seed=0)
     data.setup()
@@ -60,12 +64,12 @@ def measure(name, overrides, checkpoint):
     shifts = np.linalg.lstsq(counts / counts.sum(1, keepdims=True), left / counts.sum(1), rcond=1e-8)[0]
     for z, shift in zip(elements, shifts, strict=True):
         potential.e0[potential.species.index(z)] += shift
-    sums, forces = EpochErrors(), []
+    sums, parts = EpochErrors(), []
     for graph in test:
         out = potential(collate([graph]))
         sums.update(out, collate([graph]))
-        forces.append(out["forces"].detach().numpy())
-    errors, trivial, forces = sums.compute(), trivial_errors(train, test), np.concatenate(forces)
+        parts.append(out["forces"].detach().numpy())
+    errors, trivial, forces = sums.compute(), trivial_errors(train, test), np.concatenate(parts)
     labels = torch.cat([graph.forces for graph in test]).numpy()
     size = np.linalg.norm(labels, axis=1)
     top = size >= np.quantile(size, 0.9)
@@ -81,7 +85,7 @@ def measure(name, overrides, checkpoint):
     }
 
 
-def main(checkpoint, output, folder=None):
+def main(checkpoint: str, output: str, folder: str | None = None) -> None:
     """Measure all sets."""
     torch.set_num_threads(1)
     sets = BUNDLED | (

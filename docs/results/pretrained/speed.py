@@ -8,10 +8,13 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from ase import Atoms
 from ase.build import bulk, molecule
+from ase.calculators.calculator import Calculator
 from sevenn.calculator import SevenNetCalculator
 
 from scalarpath.deploy import ScalarPathCalculator
@@ -25,25 +28,26 @@ STRUCTURES = {
 WARM_UP = 3
 
 
-def seconds(calculator, atoms):
+def seconds(calculator: Calculator, atoms: Atoms) -> float:
     """Processor time of one calculation."""
     start = time.process_time()
     calculator.calculate(atoms)
     return time.process_time() - start
 
 
-def main(file, output, rounds=15):
+def main(file: str, output: str, rounds: str = "15") -> None:
     """Measure, show and write."""
     torch.set_num_threads(1)
     ours, theirs = ScalarPathCalculator(read_upstream("sevennet", Path(file))), SevenNetCalculator(file, device="cpu")
-    found, rng = {}, np.random.default_rng(0)
+    found: dict[str, dict[str, Any]] = {}
+    rng = np.random.default_rng(0)
     for name, start in STRUCTURES.items():
-        times = []
+        taken = []
         for number in range(WARM_UP + int(rounds)):
             atoms = start.copy()
             atoms.rattle(0.05, seed=number)
-            times.append([seconds(calculator, atoms) for calculator in (ours, theirs)])
-        times = np.array(times[WARM_UP:])
+            taken.append([seconds(calculator, atoms) for calculator in (ours, theirs)])
+        times = np.array(taken[WARM_UP:])
         ratios = times[:, 1] / times[:, 0]
         medians = np.median(rng.choice(ratios, (2000, len(ratios))), axis=1)
         found[name] = {
