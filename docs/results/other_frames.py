@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import t
+
+from scalarpath.report.cells import BASELINE
+from scalarpath.report.effects import NEEDED_CONTROL, percent
+from scalarpath.report.paired_tests import t_test
 
 ERRORS = ("forces_meV_A", "energy_about_median_meV_atom", "stress_meV_A3")
-REFERENCES = ("baseline", "ctrl_mlp")
+REFERENCES = (BASELINE, NEEDED_CONTROL)
 
 
 def row_of(found: Path) -> dict[str, str]:
@@ -36,9 +39,7 @@ def row_of(found: Path) -> dict[str, str]:
 
 def change(logs: np.ndarray) -> str:
     """Mean and 95 % t interval of paired logarithms, as percent."""
-    half = t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / len(logs) ** 0.5
-    ends = (logs.mean(), logs.mean() - half, logs.mean() + half)
-    mean, low, high = (f"{100 * np.expm1(value):+.0f}" for value in ends)
+    mean, low, high = (f"{percent(value):+.0f}" for value in t_test([logs])[:3])
     return f"{mean} [{low}, {high}]"
 
 
@@ -61,7 +62,7 @@ def main(output: str, name: str, *folders: str) -> None:
         for reference in REFERENCES:
             other = arms.get((backbone, epochs, reference), {})
             both = sorted(seeds.keys() & other.keys())
-            if head not in (reference, "baseline") and len(both) > 1:
+            if head not in (reference, BASELINE) and len(both) > 1:
                 logs = np.log(np.stack([seeds[seed] / other[seed] for seed in both]))
                 changes = ", ".join(change(column) for column in logs.T)
                 cells.append(f"against {reference} ({len(both)}): {changes}")
