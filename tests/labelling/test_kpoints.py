@@ -5,7 +5,6 @@ import pytest
 from ase.dft.kpoints import monkhorst_pack
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.labelling.frames import _SLAB
 from scalarpath.labelling.kpoints import folded_kpoints
 from scalarpath.labelling.settings import CRYSTALS
 
@@ -44,6 +43,5 @@ def test_a_repetition_that_does_not_divide_the_grid_is_refused():
 
 @pytest.mark.parametrize("crystal", CRYSTALS.values(), ids=CRYSTALS)
 def test_every_supercell_of_the_recipes_divides_its_grid(crystal):
-    repeats = [crystal.supercell] + ([_SLAB] if "slab" in crystal.supercell_cycle else [])
-    for repeat in repeats:
+    for repeat in (crystal.supercell, crystal.unseen_supercell, crystal.slab):
         assert len(folded_kpoints(crystal.kpoint_grid, repeat)) * np.prod(repeat) == np.prod(crystal.kpoint_grid)

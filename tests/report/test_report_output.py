@@ -76,7 +76,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def test_everything_is_there_and_nothing_half_written(written: Path) -> None:
-    names = {"report.html", "report.md", "runs.csv", "effects.csv", "groups.csv", "artifacts.csv"}
+    names = {"report.html", "report.md", "runs.csv", "effects.csv", "groups.csv", "other_frames.csv", "artifacts.csv"}
     names |= {"seeds_energy.svg", "seeds_stress.svg"}
     assert {path.name for path in written.iterdir()} == names | {f"{name}.svg" for name in FIGURES}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from scalarpath.core.errors import ConfigError
@@ -95,6 +96,16 @@ def metric_name(quantity: str, statistic: str = "mae") -> str:
     """Name of a metric in summary.json and metrics.csv, for example ``forces_mae_meV_A``."""
     unit = f"_{QUANTITIES[quantity].unit_in_names}" if FRAME_STATISTICS[statistic].has_unit else ""
     return f"{quantity}_{statistic}{unit}"
+
+
+ENERGY_ABOUT_MEDIAN = "energy_mae_about_median_meV_atom"
+"""Name of the energy MAE of ``about_median``."""
+
+
+def about_median(errors: Sequence[float]) -> float:
+    """Mean absolute deviation of errors (per structure) from their median: of energies with another zero."""
+    middle = median(errors)
+    return sum(abs(error - middle) for error in errors) / len(errors)
 
 
 def labels_name(quantity: str) -> str:

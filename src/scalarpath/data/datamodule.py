@@ -14,7 +14,6 @@ from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.memory import memory_of_machine
-from scalarpath.core.metrics import KIND
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.settings import Cutoff, checked
 from scalarpath.data.audit import LabelAudit, note_isolated_atoms, note_references
@@ -105,7 +104,7 @@ class AtomicDataModule(pl.LightningDataModule):
             note_references(self.audit, [frames[i] for i in isolated])
         self.splits, groups = split_frames(config, loaded, isolated)
         self.test_groups = [groups[i] for i in self.splits["test"]]
-        self.kinds = [None if (kind := f.atoms.info.get(KIND)) is None else str(kind) for f in frames]
+        self.kinds = [frame.kind for frame in frames]
         weights = frame_weights(config, frames)
         self.frame_weights = None if weights is None else torch.from_numpy(weights)
         self._check_coverage(labels, frames)

@@ -25,6 +25,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from ase.utils import string2index
 
 from scalarpath.core.errors import ConfigError, DataError
+from scalarpath.core.metrics import KIND
 from scalarpath.data import cp2k, databases, deepmd
 from scalarpath.data.convergence import Steps, steps
 from scalarpath.data.extxyz import atoms_of, frame_texts
@@ -48,6 +49,12 @@ class Frame:
     def where(self) -> str:
         """File and frame, as they appear in every message."""
         return f"{self.file}, frame {self.number}"
+
+    @property
+    def kind(self) -> str | None:
+        """Its config_type."""
+        kind = self.atoms.info.get(KIND)
+        return None if kind is None else str(kind)
 
     def require_elements(self, known: Collection[int]) -> None:
         """Raise DataError for an element that is none of ``known``, the atomic numbers of a potential."""

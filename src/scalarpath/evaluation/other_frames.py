@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from torch import Tensor
 from torch_geometric.data import Batch
 
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.files import refuse_foreign, write_json, write_text
+from scalarpath.core.metrics import KIND, about_median
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.terminal import open_console
 from scalarpath.data.batches import consecutive_batches
@@ -23,7 +26,7 @@ from scalarpath.graph import collate
 from scalarpath.runs.job import absolute
 from scalarpath.training.evaluation import evaluate
 from scalarpath.training.frame_errors import FrameErrors
-from scalarpath.training.summary import error_table
+from scalarpath.training.group_errors import GroupErrors, errors_table
 
 
 def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -54,20 +57,34 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
         for batch in consecutive_batches(graphs.sizes["edges"], config.max_edges, config.eval_batch_size):
             yield collate([graphs[i] for i in batch])
 
-    frame_errors = FrameErrors()
-    errors = evaluate(found.potential, batches(), frame_errors.update)
+    frame_errors, group_errors = FrameErrors(), GroupErrors()
+
+    def by_kind(prediction: Mapping[str, Tensor], batch: Batch) -> None:
+        of_batch = [frames[number].kind for number in batch.frame.tolist()]
+        group_errors.update(prediction, batch, [None if kind is None else (KIND, kind) for kind in of_batch])
+
+    errors = evaluate(found.potential, batches(), frame_errors.update, by_kind)
+    groups = group_errors.results()
     content = {
         **found.identity(),
         "file": str(path),
         "frames": len(frames),
         "frames_hash": data_hash,
         **{f"frames/{name}": value for name, value in errors.items()},
+        "errors": groups,
     }
-    write_text(target.with_suffix(".csv"), frame_errors.to_csv([f.number for f in frames], [""] * len(frames)))
+    table = frame_errors.to_csv([frame.number for frame in frames], [frame.kind or "" for frame in frames])
+    write_text(target.with_suffix(".csv"), table)
     write_json(target, content)
-    shown = {**found.identity(), **{f"test/{name}": value for name, value in errors.items()}}
-    table = error_table(shown, f"Errors on {path.name}")
-    console.print(table, target, target.with_suffix(".csv"), sep="\n", highlight=False, soft_wrap=True)
+    title = f"Errors on {path.name} of epoch {content['best_epoch']} ({content['backbone']} x {content['head']})"
+    console.print(errors_table(groups, title))
+    if energies := frame_errors.energies:
+        console.print(
+            f"The median energy error is {median(energies):+.4g} meV/atom, another zero of energy where the labels are "
+            f"of another method; the MAE about it is {about_median(energies):.4g} meV/atom.",
+            soft_wrap=True, highlight=False,
+        )  # fmt: skip
+    console.print(target, target.with_suffix(".csv"), sep="\n", highlight=False, soft_wrap=True)
     return content
 
 

@@ -14,7 +14,7 @@ from scalarpath.core.errors import DataError, ScalarPathError
 from scalarpath.labelling.curves import CURVES, curve_tasks
 from scalarpath.labelling.engines import MolecularEngine, PlaneWaveEngine, load_engine
 from scalarpath.labelling.ethanol import relabel_tasks, sample_trajectory
-from scalarpath.labelling.frames import stored_frame_list
+from scalarpath.labelling.frames import frame_list, stored_frame_list, unseen_frame_list
 from scalarpath.labelling.label import LabelJob, LabelReport, collect, label_all, write_atomically
 from scalarpath.labelling.oracle_sets import ORACLE_SETS, write_oracle_set
 from scalarpath.labelling.pulay import fit_pulay_constant
@@ -23,17 +23,21 @@ from scalarpath.labelling.settings import CRYSTALS, crystal_settings
 _say = partial(print, flush=True)  # a log file shows each label as it is made
 
 
+_LISTS = {"frames": frame_list, "unseen": unseen_frame_list}
+"""What ``label`` can label, by the name of the file that holds it."""
+
+
 def _label(arguments: argparse.Namespace) -> int:
     load_engine("gpaw")
     crystal = crystal_settings(arguments.system)
     job = LabelJob(PlaneWaveEngine(crystal), arguments.out, crystal.pulay_constant_per_atom)
     inputs = arguments.out / "inputs.extxyz"
     _say(f"frames to label: {inputs}{'' if inputs.exists() else ' (drawn now, which can take minutes)'}")
-    tasks = stored_frame_list(crystal, inputs)
+    tasks = stored_frame_list(crystal, inputs, _LISTS[arguments.frames])
     report = label_all(
         tasks, job, processes=arguments.processes, start=arguments.start, stop=arguments.stop, progress=_say
     )
-    return _finish(report, job, "frames")
+    return _finish(report, job, arguments.frames)
 
 
 def _curves(arguments: argparse.Namespace) -> int:
@@ -105,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     label = commands.add_parser("label", help="label the frames of a crystal (resumable)")
+    label.add_argument(
+        "--frames", choices=_LISTS, default="frames", help="those of training, or those that no training part holds"
+    )
     label.add_argument("--start", type=int, default=0, help="first frame")
     label.add_argument("--stop", type=int, default=None, help="frame to stop before")
     label.set_defaults(run=_label)

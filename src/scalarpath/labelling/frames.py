@@ -1,27 +1,28 @@
-"""The deterministic frame list of a crystal: the same structures, in the same order, on every call.
+"""The deterministic frame lists of a crystal: the same structures, in the same order, on every call.
 
 Kinds are interleaved, so that any prefix is a balanced sample. The first ``PRIMITIVE_FRAMES`` frames are one
 conventional cell; the supercell frames follow and draw from generators of their own, so that adding to them changes no
 earlier frame.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms, units
+from ase import Atom, Atoms, geometry, units
 from ase.io import iread
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.optimize import BFGS
 
 from scalarpath.labelling.engines import sampling_calculator
 from scalarpath.labelling.label import write_atomically
-from scalarpath.labelling.settings import PRIMITIVE_FRAMES, Crystal
+from scalarpath.labelling.settings import PRIMITIVE_FRAMES, UNSEEN_FRAMES, Crystal
 from scalarpath.labelling.tasks import LabelTask
 
 Repeat = tuple[int, int, int]
 
 _UNIT_CELL: Repeat = (1, 1, 1)
-_SLAB: Repeat = (1, 1, 4)  # its lower half is filled: four layers and as much vacuum
 
 
 def frame_list(crystal: Crystal) -> list[LabelTask]:
@@ -35,14 +36,23 @@ def frame_list(crystal: Crystal) -> list[LabelTask]:
     drawn += _draw(
         crystal, [cycle[i % len(cycle)] for i in range(crystal.supercell_frames)], crystal.supercell, seed=100
     )
-    return [
-        LabelTask(atoms, info={"config_type": config_type, "frame": index}, repeat=repeat)
-        for index, (atoms, config_type, repeat) in enumerate(drawn)
-    ]
+    return _numbered(drawn)
 
 
-def stored_frame_list(crystal: Crystal, path: Path) -> list[LabelTask]:
-    """The frame list, drawn once and kept in ``path``: trajectories differ between machines in the last digits.
+def unseen_frame_list(crystal: Crystal) -> list[LabelTask]:
+    """Frames for tests only, numbered by ``info["frame"]``: cells with a defect or a surface, hot supercells.
+
+    Raises MissingEngineError when the cheap potential that samples the hot frames is not installed.
+    """
+    cycle = crystal.unseen_cycle
+    kinds = [cycle[i % len(cycle)] for i in range(UNSEEN_FRAMES)]
+    return _numbered(_draw(crystal, kinds, crystal.unseen_supercell, seed=200))
+
+
+def stored_frame_list(
+    crystal: Crystal, path: Path, draw: Callable[[Crystal], list[LabelTask]] = frame_list
+) -> list[LabelTask]:
+    """A frame list, drawn once and kept in ``path``: trajectories differ between machines in the last digits.
 
     Raises MissingEngineError when the list has to be drawn, and the potential that samples the hot frames is not
     installed.
@@ -50,7 +60,7 @@ def stored_frame_list(crystal: Crystal, path: Path) -> list[LabelTask]:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         structures = []
-        for task in frame_list(crystal):
+        for task in draw(crystal):
             structure = task.atoms.copy()
             structure.info = {**task.info, "repeat": np.array(task.repeat)}
             structures.append(structure)
@@ -61,6 +71,13 @@ def stored_frame_list(crystal: Crystal, path: Path) -> list[LabelTask]:
         info = {"config_type": structure.info["config_type"], "frame": int(structure.info["frame"])}
         tasks.append(LabelTask(structure, info=info, repeat=(first, second, third)))
     return tasks
+
+
+def _numbered(drawn: list[tuple[Atoms, str, Repeat]]) -> list[LabelTask]:
+    return [
+        LabelTask(atoms, info={"config_type": config_type, "frame": index}, repeat=repeat)
+        for index, (atoms, config_type, repeat) in enumerate(drawn)
+    ]
 
 
 def _draw(crystal: Crystal, kinds: list[str], repeat: Repeat, seed: int) -> list[tuple[Atoms, str, Repeat]]:
@@ -74,9 +91,11 @@ def _draw(crystal: Crystal, kinds: list[str], repeat: Repeat, seed: int) -> list
             atoms, label = hot.pop(0)
             drawn.append((atoms, prefix + label, repeat))
         elif kind == "slab":
-            drawn.append((slab(crystal, rng), kind, _SLAB))
+            drawn.append((slab(crystal, rng), kind, crystal.slab))
         elif kind == "vacancy":
             drawn.append((vacancy(crystal, repeat, rng), kind, repeat))
+        elif kind == "interstitial":
+            drawn.append((interstitial(crystal, repeat, rng), kind, repeat))
         else:
             drawn.append((_bulk_frame(crystal, kind, repeat, rng), prefix + kind, repeat))
     return drawn
@@ -120,9 +139,30 @@ def vacancy(crystal: Crystal, repeat: Repeat, rng: np.random.Generator) -> Atoms
     return rattled(atoms, rng, 0.08)
 
 
+def interstitial(crystal: Crystal, repeat: Repeat, rng: np.random.Generator) -> Atoms:
+    """A rattled supercell with an atom at an empty site, its surroundings relaxed a little on the cheap potential.
+
+    An element gets one atom more; of an ionic crystal an atom of the first element moves there (a Frenkel pair), so
+    that it stays neutral and closed-shell.
+    """
+    cell = crystal.conventional_cell(rng.uniform(0.98, 1.03))
+    atoms = cell.repeat(repeat)
+    site = np.asarray(crystal.interstitial_site) @ cell.cell.array
+    mover = atoms[0].symbol
+    if len(set(atoms.numbers)) > 1:
+        same = np.flatnonzero(atoms.numbers == atoms.numbers[0])
+        distances = np.linalg.norm(geometry.find_mic(atoms.positions[same] - site, atoms.cell)[0], axis=1)
+        del atoms[int(same[distances.argmax()])]
+    atoms.append(Atom(mover, site))
+    atoms.calc = sampling_calculator(crystal)
+    BFGS(atoms, logfile=None).run(fmax=0.5, steps=20)
+    atoms.calc = None
+    return rattled(atoms, rng, 0.05)
+
+
 def slab(crystal: Crystal, rng: np.random.Generator) -> Atoms:
-    """A rattled (001) slab of two conventional cells below two cells of vacuum, periodic in three dimensions."""
-    atoms = crystal.conventional_cell(rng.uniform(0.97, 1.03)).repeat(_SLAB)
+    """A rattled (001) slab in the lower half of its cell below as much vacuum, periodic in three dimensions."""
+    atoms = crystal.conventional_cell(rng.uniform(0.97, 1.03)).repeat(crystal.slab)
     del atoms[atoms.get_scaled_positions(wrap=False)[:, 2] > 0.499]
     return rattled(atoms, rng, 0.08)
 

@@ -10,6 +10,9 @@ from scalarpath.core.errors import ConfigError
 PRIMITIVE_FRAMES = 120
 """How many frames of one conventional cell a system has; the supercell frames are numbered after them."""
 
+UNSEEN_FRAMES = 20
+"""How many frames of a system are for tests only: cells with a defect or a surface, which no training part holds."""
+
 
 @dataclass(frozen=True)
 class HotSampling:
@@ -33,7 +36,10 @@ class Crystal:
     use the grid folded into them; ``smearing``: Fermi-Dirac width, eV; ``pulay_constant``: c of the stress error c/V
     of a fixed cutoff, eV per conventional cell (see ``pulay.py``); ``hot``: sampling of the hot frames; ``supercell``:
     repetitions of the conventional cell in supercell frames; each divides the k grid; ``supercell_cycle``: kinds of
-    supercell frames, in the order in which they are drawn; ``supercell_frames``: how many of them.
+    supercell frames, in the order in which they are drawn; ``supercell_frames``: how many of them; ``unseen_supercell``
+    and ``slab``: repetitions of the conventional cell in unseen frames and in slabs; each divides the k grid;
+    ``unseen_cycle``: kinds of unseen frames, in the order in which they are drawn; ``interstitial_site``: the empty
+    site of the conventional cell, fractional.
     """
 
     name: str
@@ -49,6 +55,10 @@ class Crystal:
     supercell: tuple[int, int, int]
     supercell_cycle: tuple[str, ...]
     supercell_frames: int
+    unseen_supercell: tuple[int, int, int]
+    unseen_cycle: tuple[str, ...]
+    slab: tuple[int, int, int]
+    interstitial_site: tuple[float, float, float]
 
     def conventional_cell(self, scale: float = 1.0) -> Atoms:
         """The perfect conventional cubic cell with the lattice constant times ``scale``."""
@@ -79,6 +89,10 @@ CRYSTALS: dict[str, Crystal] = {
             supercell=(3, 1, 1),
             supercell_cycle=_BULK_CYCLE,
             supercell_frames=24,
+            unseen_supercell=(3, 1, 1),
+            unseen_cycle=("vacancy", "slab", "interstitial", "hot"),
+            slab=(1, 1, 3),
+            interstitial_site=(0.5, 0.5, 0.5),
         ),
         Crystal(
             name="lif",
@@ -94,6 +108,10 @@ CRYSTALS: dict[str, Crystal] = {
             supercell=(2, 1, 1),
             supercell_cycle=_BULK_CYCLE,
             supercell_frames=24,
+            unseen_supercell=(2, 2, 1),
+            unseen_cycle=("vacancy", "slab", "interstitial", "hot"),
+            slab=(2, 1, 2),
+            interstitial_site=(0.25, 0.25, 0.25),
         ),
         Crystal(
             name="ag",
@@ -109,6 +127,11 @@ CRYSTALS: dict[str, Crystal] = {
             supercell=(2, 2, 1),
             supercell_cycle=("rattled", "hot", "vacancy", "slab", "strained", "hot", "vacancy", "compressed"),
             supercell_frames=16,
+            unseen_supercell=(2, 2, 1),
+            # An interstitial in a cell one lattice constant high is a column of them, 2 Å from its neighbours.
+            unseen_cycle=("vacancy", "slab", "hot"),
+            slab=(1, 1, 4),
+            interstitial_site=(0.5, 0.5, 0.5),
         ),
     )
 }

@@ -16,6 +16,7 @@ from scalarpath.report.effects import ALL_DATA, Effect, all_effects, arms_by_eff
 from scalarpath.report.gain_map import GainLine, gain_lines
 from scalarpath.report.ladders import AXES, Convergence, Ladder, convergence, ladders
 from scalarpath.report.noise import Noise, noise_of
+from scalarpath.report.other_frames import OtherFrames, other_frames_of
 from scalarpath.report.parts import PartErrors, part_errors
 from scalarpath.report.runs import Run, Unfinished, comparing, find_runs
 from scalarpath.report.settings import PUBLISHED, ReportSettings
@@ -30,10 +31,11 @@ class Aggregate:
     compare every arm with baseline, and heads with their controls: each quantity, MAE and RMSE, each data set and the
     mean over data sets. ``costs``, ``artifacts``, their curves and ``verdicts`` (on the claims that were asked for) are
     by cell. Arms are in the order of their effects, the best first. ``parts`` are errors on train and test frames,
-    ``breakdown`` is errors by element and config_type, ``noise`` tells what can be seen with the seeds at hand,
-    ``ladders`` are cells that differ in one thing that rises, ``convergence`` is what doublings of the budget bring,
-    ``gains`` are effects over everything in which the cells differ. ``unfinished`` are runs that cannot be compared.
-    ``notes`` say what to know when reading: seeds without a partner, missing files, mixed revisions.
+    ``breakdown`` is errors by element and config_type, ``other_frames`` those on frames of other files, ``noise`` tells
+    what can be seen with the seeds at hand, ``ladders`` are cells that differ in one thing that rises, ``convergence``
+    is what doublings of the budget bring, ``gains`` are effects over everything in which the cells differ.
+    ``unfinished`` are runs that cannot be compared. ``notes`` say what to know when reading: seeds without a partner,
+    missing files, mixed revisions.
     """
 
     answers: tuple[Answer, ...]
@@ -44,6 +46,7 @@ class Aggregate:
     artifact_curves: tuple[ArtifactCurves, ...]
     parts: tuple[PartErrors, ...]
     breakdown: tuple[Breakdown, ...]
+    other_frames: tuple[OtherFrames, ...]
     noise: tuple[Noise, ...]
     ladders: tuple[Ladder, ...]
     convergence: tuple[Convergence, ...]
@@ -88,6 +91,7 @@ def aggregate(settings: ReportSettings) -> Aggregate:
         artifact_curves=tuple(each for _, curves in measured for each in curves),
         parts=tuple(item for cell in cells for item in part_errors(cell)),
         breakdown=tuple(breakdown),
+        other_frames=tuple(item for cell in cells for item in other_frames_of(cell)),
         noise=tuple(item for cell in cells for item in noise_of(cell)),
         ladders=tuple(found_ladders),
         convergence=tuple(item for each in found_ladders if each.axis is AXES[BUDGET] for item in convergence(each)),

@@ -7,7 +7,7 @@ import io
 import math
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,10 @@ from scalarpath.report.artifact_rows import ArtifactLine
 from scalarpath.report.breakdown import Breakdown
 from scalarpath.report.breakdown_tables import FILE as GROUPS_FILE
 from scalarpath.report.cells import BASELINE
+from scalarpath.report.changes import Change
 from scalarpath.report.effects import Effect, percent
+from scalarpath.report.other_frames import OtherFrames
+from scalarpath.report.other_frames_table import FILE as OTHER_FRAMES_FILE
 from scalarpath.report.preface import preface
 from scalarpath.report.runs import Run, parts_shown
 from scalarpath.report.settings import ReportSettings
@@ -40,8 +43,8 @@ _IN_RUNS = ("parameters/", "flops/", "overhead/", "time/", "best/", "artifact/")
 
 
 def write_report(settings: ReportSettings) -> Aggregate:
-    """Compare the runs of ``settings``, write report.html, report.md, figures, runs.csv, effects.csv, groups.csv and
-    artifacts.csv, and show both effects and verdicts.
+    """Compare the runs of ``settings``, write report.html, report.md, figures, runs.csv, effects.csv, groups.csv,
+    other_frames.csv and artifacts.csv, and show both effects and verdicts.
 
     All is made before the first file is written. With ``wandb`` the dashboard is saved last.
 
@@ -65,6 +68,7 @@ def write_report(settings: ReportSettings) -> Aggregate:
         "runs.csv": _csv([_run_row(run, found.part) for run in found.runs]),
         "effects.csv": _csv([_effect_row(effect) for effect in found.effects]),
         GROUPS_FILE: _csv([row for item in found.breakdown for row in _breakdown_rows(item)]),
+        OTHER_FRAMES_FILE: _csv([row for item in found.other_frames for row in _other_frames_rows(item)]),
         "artifacts.csv": _csv([row for line in found.artifacts for row in _artifact_rows(line)]),
         **{f"{picture.name}.svg": picture.standalone() for picture in drawn},
     }
@@ -120,16 +124,31 @@ def _breakdown_rows(item: Breakdown) -> Iterator[dict[str, Any]]:
     """One row per arm."""
     shared = {key: value for key, value in asdict(item).items() if key not in ("errors", "changes")}
     for arm, errors in item.errors.items():
-        change = dict(zip(("percent", "percent_low", "percent_high"), map(percent, item.changes[arm]), strict=True))
-        values = list(errors.values())
-        numbers = {
-            "arm": arm,
-            "seeds": " ".join(map(str, errors)),
-            "errors": " ".join(f"{value:.6g}" for value in values),
-            "mean": float(np.mean(values)),
-            "spread": float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
-        }
-        yield _known({**shared, **numbers, **change})
+        yield _known({**shared, "arm": arm, **_over_seeds(errors), **_in_percent(item.changes[arm])})
+
+
+def _other_frames_rows(item: OtherFrames) -> Iterator[dict[str, Any]]:
+    """One row per arm, then one per comparison."""
+    shared = {key: value for key, value in asdict(item).items() if key not in ("errors", "changes")}
+    for arm, errors in item.errors.items():
+        yield _known({**shared, "arm": arm, "against": None, **_over_seeds(errors)})
+    for (arm, reference), paired in item.changes.items():
+        if {arm, reference} <= item.errors.keys():
+            yield _known({**shared, "arm": arm, "against": reference, **_in_percent(paired)})
+
+
+def _over_seeds(errors: Mapping[int, float]) -> dict[str, Any]:
+    values = list(errors.values())
+    return {
+        "seeds": " ".join(map(str, errors)),
+        "errors": " ".join(f"{value:.6g}" for value in values),
+        "mean": float(np.mean(values)),
+        "spread": float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
+    }
+
+
+def _in_percent(paired: Change) -> dict[str, float]:
+    return dict(zip(("percent", "percent_low", "percent_high"), map(percent, paired), strict=True))
 
 
 def _effect_row(effect: Effect) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from scalarpath.report.breakdown_tables import breakdown_tables
 from scalarpath.report.cells import BASELINE
 from scalarpath.report.costs import Cost, Ratio
 from scalarpath.report.effects import ALL_DATA, Effect, percent, shown_change, signed
+from scalarpath.report.other_frames_table import other_frames_tables
 from scalarpath.report.runs import mae_of
 from scalarpath.report.table import UNKNOWN, Table, number, p_value
 from scalarpath.report.training_tables import convergence_table, noise_table, part_tables
@@ -36,6 +37,7 @@ def tables(found: Aggregate) -> list[Table]:
         _gain_table(found),
         *part_tables(found),
         *breakdown_tables(found),
+        *other_frames_tables(found),
         _cost_table(found.costs),
         *artifact_tables(found),
     ]

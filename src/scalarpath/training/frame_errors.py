@@ -45,6 +45,12 @@ class FrameErrors:
         self._atoms += [int(n) for n in atoms_per_graph(batch)]
         self._rows += torch.stack(columns, dim=1).tolist()
 
+    @property
+    def energies(self) -> list[float]:
+        """Energy errors of the structures that have a label, meV/atom."""
+        column = COLUMNS.index(metric_name("energy", "error"))
+        return [row[column] for row in self._rows if row[column] == row[column]]
+
     def to_csv(self, frames: Sequence[int], groups: Sequence[str]) -> str:
         """Table with the index of every structure in its data set and the group it belongs to; no label: empty."""
         text = io.StringIO()

@@ -67,9 +67,9 @@ class GroupErrors:
         return found if found[ALL] else {}
 
 
-def errors_table(results: Mapping[str, Any]) -> Table:
+def errors_table(results: Mapping[str, Any], title: str = "Errors") -> Table:
     """The results of ``GroupErrors`` with one line per group; of very many groups the first SHOWN."""
-    table = Table(title="Errors (MAE, RMSE)")
+    table = Table(title=f"{title} (MAE, RMSE)")
     shown = [name for name in QUANTITIES if metric_name(name) in results[ALL]]
     table.add_column("frames")
     columns = product(shown, ("mae", "rmse"))

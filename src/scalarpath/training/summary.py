@@ -90,12 +90,12 @@ def print_summary(summary: Mapping[str, Any], directory: RunDirectory, groups: T
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def error_table(summary: Mapping[str, Any], what: str = "Errors") -> Table:
+def error_table(summary: Mapping[str, Any]) -> Table:
     """Train, validation and test errors of the same weights, from the keys of summary.json; unknown ones are left out.
 
     Beside them stands what a predictor that has learned nothing has for an RMSE on test.
     """
-    table = Table(title=f"{what} of epoch {summary['best_epoch']} ({summary['backbone']} x {summary['head']})")
+    table = Table(title=f"Errors of epoch {summary['best_epoch']} ({summary['backbone']} x {summary['head']})")
     columns = {name: [f"{prefix}/{key(prop)}" for prop in QUANTITIES] for name, (prefix, key) in _COLUMNS.items()}
     known = {name: keys for name, keys in columns.items() if any(key in summary for key in keys)}
     add_columns(table, "property", "unit", *known, words=("property", "unit"))

@@ -1,0 +1,108 @@
+"""Errors on frames of other files, measured by ``evaluate.py frames=``: compared by seed, like test errors."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic_runs import report_of, write_json, write_run
+
+from scalarpath.core.errors import ReportError
+from scalarpath.report.command import write_report
+from scalarpath.report.other_frames import OtherFrames
+from scalarpath.report.settings import BootstrapSettings, DashboardSettings, ReportSettings
+from scalarpath.report.tables import tables
+
+RATIOS = (0.5, 0.6, 0.7)
+OFFSET = 1000.0  # meV/atom between the zeros of energy of two methods
+
+
+def measured(run: Path, forces: float, *, file: str = "other.extxyz", frames_hash: str = "h", **more: Any) -> Path:
+    """What evaluate.py writes of two frames; energies are off by OFFSET - 1 and OFFSET + 2 or so."""
+    folder = run / "artifacts"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"frames_{file}.json"
+    content = {"file": f"/data/{file}", "frames": 2, "frames_hash": frames_hash, "frames/forces_mae_meV_A": forces}
+    write_json(path, {**content, "frames/energy_mae_meV_atom": OFFSET, **more})
+    rows = [f"0,,4,{OFFSET - forces},1", f"1,,4,{OFFSET + forces},1", f"2,,4,{OFFSET},1"]
+    path.with_suffix(".csv").write_text("\n".join(["frame,group,atoms,energy_error_meV_atom,forces_mae_meV_A", *rows]))
+    return path
+
+
+def write_arms(folder: Path) -> None:
+    for seed, ratio in enumerate(RATIOS):
+        measured(write_run(folder, seed=seed), 10.0 + seed)
+        measured(write_run(folder, "pan_node", seed), (10.0 + seed) * ratio)
+        measured(write_run(folder, "ctrl_mlp", seed), 20.0 * (10.0 + seed) * ratio)
+
+
+def found(folder: Path, metric: str = "forces_mae_meV_A", **more: Any) -> list[OtherFrames]:
+    return [item for item in report_of(folder, claims=None, **more).other_frames if item.metric == metric]
+
+
+def test_changes_are_paired_by_seed_against_baseline_and_controls(tmp_path: Path) -> None:
+    write_arms(tmp_path)
+    (item,) = found(tmp_path)
+    assert item.errors["pan_node"] == pytest.approx({0: 5.0, 1: 6.6, 2: 8.4})
+    logs = [math.log(ratio) for ratio in RATIOS]
+    assert item.changes["pan_node", "baseline"][0] == pytest.approx(sum(logs) / 3)
+    assert item.changes["pan_node", "ctrl_mlp"] == pytest.approx([-math.log(20)] * 3)
+
+
+def test_energies_of_another_method_are_compared_about_their_median_error(tmp_path: Path) -> None:
+    write_arms(tmp_path)
+    (item,) = found(tmp_path, "energy_mae_about_median_meV_atom")
+    assert item.errors["baseline"] == pytest.approx({seed: 2 / 3 * (10.0 + seed) for seed in range(3)})
+    (as_it_is,) = found(tmp_path, "energy_mae_meV_atom")
+    assert as_it_is.changes["pan_node", "baseline"][0] == 0.0
+
+
+def test_kinds_of_frames_stand_by_themselves_where_there_are_several(tmp_path: Path) -> None:
+    kinds = {"slab": {"forces_mae_meV_A": 7.0}, "vacancy": {"forces_mae_meV_A": 3.0}}
+    measured(write_run(tmp_path), 5.0, errors={"config_type": kinds})
+    measured(write_run(tmp_path, "linear"), 5.0, file="one.extxyz", errors={"config_type": {"slab": kinds["slab"]}})
+    assert [(item.file, item.group) for item in found(tmp_path)] == [
+        ("one.extxyz", "all"), ("other.extxyz", "all"), ("other.extxyz", "slab"), ("other.extxyz", "vacancy")
+    ]  # fmt: skip
+
+
+def test_different_frames_of_one_name_are_not_compared(tmp_path: Path) -> None:
+    measured(write_run(tmp_path), 5.0)
+    measured(write_run(tmp_path, "linear"), 5.0, frames_hash="another")
+    with pytest.raises(ReportError, match=r"different frames or labels .*evaluate.py frames=/data/other.extxyz"):
+        found(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"frames": 2}'])
+@pytest.mark.parametrize("suffix", [".json", ".csv"])
+def test_a_damaged_file_is_named(content: str, suffix: str, tmp_path: Path) -> None:
+    path = measured(write_run(tmp_path), 5.0).with_suffix(suffix)
+    path.write_text(f"{content}\n{content}")
+    with pytest.raises(ReportError, match=rf"{path.name} is damaged .*measure it again"):
+        found(tmp_path)
+
+
+def test_development_does_not_show_them(tmp_path: Path) -> None:
+    measured(write_run(tmp_path, others={"valid_frames": 1.0}), 5.0)
+    assert found(tmp_path)
+    assert not found(tmp_path, part="validation")
+
+
+def test_the_table_and_the_file_have_every_arm_and_comparison(tmp_path: Path) -> None:
+    write_arms(tmp_path / "runs")
+    (table,) = [t for t in tables(report_of(tmp_path / "runs", claims=None)) if "other.extxyz" in t.title]
+    forces = dict(zip(table.columns, table.rows[0], strict=True))
+    assert forces["frames"] == "all 2"
+    assert forces["pan_node"] == "6.667 ± 1.7"
+    assert forces["pan_node / ctrl_mlp, %"] == "-95.0 [-95.0, -95.0]"
+    output = tmp_path / "report"
+    settings = (None, None, BootstrapSettings(100, 0), False, DashboardSettings("", None), str(output))
+    write_report(ReportSettings([str(tmp_path / "runs")], {}, *settings))
+    rows = list(csv.DictReader((output / "other_frames.csv").open()))
+    of_forces = [row for row in rows if row["metric"] == "forces_mae_meV_A"]
+    assert [(row["arm"], row["against"]) for row in of_forces if row["arm"] == "pan_node"] == [
+        ("pan_node", ""), ("pan_node", "baseline"), ("pan_node", "ctrl_mlp")
+    ]  # fmt: skip
