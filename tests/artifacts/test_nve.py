@@ -11,8 +11,9 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.io import read
 
+from scalarpath.artifacts.measure import Measurement
 from scalarpath.artifacts.measures.drift import energy_slope, step_dependence
-from scalarpath.artifacts.measures.nve import NveResult, measure_nve
+from scalarpath.artifacts.measures.nve import EnergyConservation, NveResult, measure_nve
 from scalarpath.artifacts.oracles import oracle
 from scalarpath.artifacts.registry import measure_settings, preset
 from scalarpath.core.errors import ConfigError
@@ -175,6 +176,11 @@ def test_stillinger_weber_silicon_conserves_energy_at_the_smoke_preset(tmp_path)
     np.testing.assert_array_equal(starts[0].positions, starts[1].positions)  # shared by the time steps
     np.testing.assert_allclose(starts[0].get_momenta().sum(axis=0), 0, atol=1e-6)
     json.dumps(asdict(result))
+
+
+def test_rows_of_other_time_steps_and_precisions_have_other_names(harmonic):
+    names = [row.quantity for row in EnergyConservation().rows(Measurement({"float64": harmonic}, {}), None)]
+    assert len(names) == len(set(names)) > 2
 
 
 def test_the_slope_of_several_seeds_is_that_within_them_whatever_their_offsets():

@@ -15,6 +15,7 @@ from scalarpath.labelling.pulay import fit_pulay_constant
 from scalarpath.labelling.settings import CRYSTALS
 
 SETS = [*CRYSTALS, *ORACLE_SETS, "ethanol"]
+FILES = [(name, "frames") for name in SETS] + [(name, "unseen") for name in CRYSTALS]
 
 
 def _frames(name: str, file: str = "frames"):
@@ -37,26 +38,52 @@ def test_source_states_the_frames_of_every_config_type(name):
     assert _table(name, r"\w+") == Counter(frame.info["config_type"] for frame in _frames(name))
 
 
-@pytest.mark.parametrize("name", SETS)
-def test_frames_are_numbered_without_gap_or_duplicate(name):
-    frames = _frames(name)
+@pytest.mark.parametrize(("name", "file"), FILES)
+def test_frames_are_numbered_without_gap_or_duplicate(name, file):
+    frames = _frames(name, file)
     assert [frame.info["frame"] for frame in frames] == list(range(len(frames)))
     assert len({frame.positions.tobytes() for frame in frames}) == len(frames)
 
 
-@pytest.mark.parametrize("name", SETS)
-def test_every_frame_has_finite_labels(name):
+@pytest.mark.parametrize(("name", "file"), FILES)
+def test_every_frame_has_finite_labels(name, file):
     expected = {"energy", "forces"} if name == "ethanol" else {"energy", "forces", "stress"}
-    for frame in _frames(name):
+    for frame in _frames(name, file):
         assert set(frame.calc.results) == expected
         for label in frame.calc.results.values():
             assert np.isfinite(label).all()
         assert frame.get_forces().shape == (len(frame), 3)
 
 
-@pytest.mark.parametrize("name", SETS)
-def test_net_force_is_small(name):
-    assert max(np.abs(frame.get_forces().sum(axis=0)).max() for frame in _frames(name)) < 0.02
+@pytest.mark.parametrize(("name", "file"), FILES)
+def test_net_force_is_small(name, file):
+    assert max(np.abs(frame.get_forces().sum(axis=0)).max() for frame in _frames(name, file)) < 0.02
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_unseen_frames_are_what_their_source_says(name):
+    text = (BUNDLED_DIR / name / "SOURCE.md").read_text()
+    (said,) = re.findall(r"^\| unseen\.extxyz .*$", text, flags=re.MULTILINE)
+    kinds = Counter(frame.info["config_type"].rstrip("0123456789") for frame in _frames(name, "unseen"))
+    words = {"vacancy": "cells without", "interstitial": "with", "slab": "(001) slabs", "supercell_hot": "hot"}
+    assert all(f"{count} {words[kind]} " in said for kind, count in kinds.items())
+    assert kinds.keys() >= {"vacancy", "slab", "supercell_hot"}
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_unseen_frames_are_not_among_those_of_training(name):
+    known = [frame.positions for frame in _frames(name)]
+    for frame in _frames(name, "unseen"):
+        alike = [positions for positions in known if positions.shape == frame.positions.shape]
+        assert all(np.abs(positions - frame.positions).max() > 0.05 for positions in alike)
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_unseen_frames_lie_on_the_energy_surface_of_the_training_frames(name):
+    """A hot supercell costs what hot cells of training cost, per atom: the same method, cutoff and k-points."""
+    hot = [f.get_potential_energy() / len(f) for f in _frames(name) if "hot" in f.info["config_type"]]
+    unseen = [f.get_potential_energy() / len(f) for f in _frames(name, "unseen") if "hot" in f.info["config_type"]]
+    assert min(hot) - 0.02 < np.mean(unseen) < max(hot)
 
 
 @pytest.mark.parametrize("name", CRYSTALS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -99,7 +100,12 @@ def test_errors_on_another_file_leave_the_run_as_it_was(moved: Path, tmp_path: P
     content = read(moved / "run/artifacts/frames_few.extxyz.json")
     assert content["frames"] == content["frames/energy_labels"] == 5
     assert content["frames/forces_mae_meV_A"] > 0
-    assert len((moved / "run/artifacts/frames_few.extxyz.csv").read_text().splitlines()) == 6
+    rows = list(csv.DictReader((moved / "run/artifacts/frames_few.extxyz.csv").open()))
+    assert len(rows) == 5
+    for row in rows:  # each of another config_type
+        of_kind = content["errors"]["config_type"][row["group"]]
+        assert of_kind["energy_labels"] == 1
+        assert of_kind["energy_mae_meV_atom"] == pytest.approx(abs(float(row["energy_error_meV_atom"])), rel=1e-4)
     assert {path: path.read_bytes() for path in before} == before
     shutil.copy(few, moved / "few.extxyz")
     with pytest.raises(ConfigError, match=r"holds the errors on .*few\.extxyz; choose another place"):

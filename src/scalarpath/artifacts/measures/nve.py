@@ -172,7 +172,7 @@ class EnergyConservation(Measure[NveSettings]):
                 for line, theirs in _drifts(result, reference, temperature):
                     yield Row(
                         f"drift_meV_atom_ps_{key}_{line.time_step_fs:g}fs",
-                        f"drift {temperature:g} K, {label}",
+                        f"drift {temperature:g} K, {line.time_step_fs:g} fs, {label}",
                         "meV/atom/ps",
                         line.drift_meV_atom_ps,
                         np.nan if theirs is None else theirs.drift_meV_atom_ps,
