@@ -142,13 +142,19 @@ def _over_seeds(errors: Mapping[int, float]) -> dict[str, Any]:
     return {
         "seeds": " ".join(map(str, errors)),
         "errors": " ".join(f"{value:.6g}" for value in values),
-        "mean": float(np.mean(values)),
-        "spread": float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
+        "mean": _rounded(float(np.mean(values))),
+        "spread": _rounded(float(np.std(values, ddof=1))) if len(values) > 1 else math.nan,
     }
 
 
 def _in_percent(paired: Change) -> dict[str, float]:
-    return dict(zip(("percent", "percent_low", "percent_high"), map(percent, paired), strict=True))
+    names = ("percent", "percent_low", "percent_high")
+    return {name: _rounded(percent(value)) for name, value in zip(names, paired, strict=True)}
+
+
+def _rounded(value: float) -> float:
+    """Six digits, so that files with many rows stay small."""
+    return float(f"{value:.6g}")
 
 
 def _effect_row(effect: Effect) -> dict[str, Any]:
