@@ -14,6 +14,7 @@ from scalarpath.core.errors import ReportError
 from scalarpath.report.command import write_report
 from scalarpath.report.other_frames import OtherFrames
 from scalarpath.report.settings import BootstrapSettings, DashboardSettings, ReportSettings
+from scalarpath.report.table import UNKNOWN
 from scalarpath.report.tables import tables
 
 RATIOS = (0.5, 0.6, 0.7)
@@ -94,10 +95,12 @@ def test_development_does_not_show_them(tmp_path: Path) -> None:
 def test_the_table_and_the_file_have_every_arm_and_comparison(tmp_path: Path) -> None:
     write_arms(tmp_path / "runs")
     (table,) = [t for t in tables(report_of(tmp_path / "runs", claims=None)) if "other.extxyz" in t.title]
-    forces = dict(zip(table.columns, table.rows[0], strict=True))
-    assert forces["frames"] == "all 2"
-    assert forces["pan_node"] == "6.667 ± 1.7"
-    assert forces["pan_node / ctrl_mlp, %"] == "-95.0 [-95.0, -95.0]"
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    (gate,) = [row for row in rows if row["head"] == "pan_node" and row["MAE of"].startswith("force")]
+    assert gate["frames"] == "all 2"
+    assert gate["MAE"] == "6.667 ± 1.7"
+    assert gate["against ctrl_mlp, %"] == "-95.0 [-95.0, -95.0]"
+    assert [row["against baseline, %"] for row in rows if row["head"] == "baseline"] == [UNKNOWN] * 3
     output = tmp_path / "report"
     settings = (None, None, BootstrapSettings(100, 0), False, DashboardSettings("", None), str(output))
     write_report(ReportSettings([str(tmp_path / "runs")], {}, *settings))
