@@ -79,7 +79,7 @@ def test_a_strain_is_symmetric_and_carries_the_atoms_along():
 
 
 def test_the_stored_list_is_read_back_and_not_drawn_again(tmp_path, silver_frames):
-    path = tmp_path / "new" / "inputs.extxyz"
+    path = tmp_path / "new" / "frames_inputs.extxyz"
     drawn = stored_frame_list(SILVER, path, lambda crystal: silver_frames)
     stored = stored_frame_list(SILVER, path, lambda crystal: pytest.fail("drawn again"))
     for task, first, second in zip(silver_frames, drawn, stored, strict=True):

@@ -11,7 +11,7 @@ from ase.io import read
 from scalarpath.artifacts.stored_values import StoredValues, stored_values
 from scalarpath.core.resources import BUNDLED_DIR
 from scalarpath.labelling import __main__ as command_line
-from scalarpath.labelling.frames import stored_frame_list
+from scalarpath.labelling.frames import stored_frame_list, unseen_frame_list
 
 
 class EmtEngine:
@@ -33,7 +33,7 @@ def emt_instead_of_dft(monkeypatch):
 
 
 def test_label_is_resumable_and_names_the_frames_without_label(emt_instead_of_dft, quick_silver, tmp_path, capsys):
-    stored_frame_list(quick_silver, tmp_path / "inputs.extxyz")
+    stored_frame_list(quick_silver, tmp_path / "frames_inputs.extxyz")
     base = ["label", "--system", "ag", "--out", str(tmp_path)]
     assert command_line.main([*base, "--start", "2", "--stop", "4"]) == 0
     assert "2 labelled now, 0 before, 0 failed" in capsys.readouterr().out
@@ -42,6 +42,15 @@ def test_label_is_resumable_and_names_the_frames_without_label(emt_instead_of_df
     assert "1 labelled now, 1 before, 1 failed" in captured.out
     assert "no label for 1: RuntimeError: SCF did not converge" in captured.err
     assert [frame.info["frame"] for frame in read(tmp_path / "frames.extxyz", ":")] == [0, 2, 3]
+
+
+def test_lists_of_frames_are_not_mixed_in_one_folder(emt_instead_of_dft, quick_silver, tmp_path, capsys):
+    stored_frame_list(quick_silver, tmp_path / "unseen_inputs.extxyz", unseen_frame_list)
+    base = ["label", "--system", "ag", "--out", str(tmp_path)]
+    assert command_line.main([*base, "--frames", "unseen", "--start", "2", "--stop", "4"]) == 0
+    assert [frame.info["frame"] for frame in read(tmp_path / "unseen.extxyz", ":")] == [2, 3]
+    assert command_line.main(base) == 2
+    assert "holds labels of --frames unseen; use another folder" in capsys.readouterr().err
 
 
 def test_curves_write_one_file_per_curve(emt_instead_of_dft, tmp_path):
@@ -88,7 +97,7 @@ def test_worker_processes_of_the_module_run_the_engine_with_the_settings_of_the_
     """As a user runs it: started with ``-m``, the worker processes must find the engine again."""
     (tmp_path / "gpaw.py").write_text(FAKE_GPAW)
     out = tmp_path / "out"
-    stored_frame_list(quick_silver, out / "inputs.extxyz")
+    stored_frame_list(quick_silver, out / "frames_inputs.extxyz")
     command = "-m scalarpath.labelling label --system ag --processes 2 --start 119 --stop 124 --out"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     result = subprocess.run(

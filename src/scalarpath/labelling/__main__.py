@@ -10,7 +10,7 @@ from pathlib import Path
 from ase.io import iread
 from ase.io.formats import UnknownFileTypeError
 
-from scalarpath.core.errors import DataError, ScalarPathError
+from scalarpath.core.errors import ConfigError, DataError, ScalarPathError
 from scalarpath.labelling.curves import CURVES, curve_tasks
 from scalarpath.labelling.engines import MolecularEngine, PlaneWaveEngine, load_engine
 from scalarpath.labelling.ethanol import relabel_tasks, sample_trajectory
@@ -31,7 +31,10 @@ def _label(arguments: argparse.Namespace) -> int:
     load_engine("gpaw")
     crystal = crystal_settings(arguments.system)
     job = LabelJob(PlaneWaveEngine(crystal), arguments.out, crystal.pulay_constant_per_atom)
-    inputs = arguments.out / "inputs.extxyz"
+    for name in _LISTS:
+        if name != arguments.frames and (arguments.out / f"{name}_inputs.extxyz").exists():
+            raise ConfigError(f"--out {arguments.out} holds labels of --frames {name}; use another folder.")
+    inputs = arguments.out / f"{arguments.frames}_inputs.extxyz"
     _say(f"frames to label: {inputs}{'' if inputs.exists() else ' (drawn now, which can take minutes)'}")
     tasks = stored_frame_list(crystal, inputs, _LISTS[arguments.frames])
     report = label_all(
