@@ -80,8 +80,8 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
     console.print(errors_table(groups, title))
     if energies := frame_errors.energies:
         console.print(
-            f"The median energy error is {median(energies):+.4g} meV/atom. Labels of another method have another zero of "
-            f"energy: then the MAE about the median, {about_median(energies):.4g} meV/atom, is what counts.",
+            f"The median energy error is {median(energies):+.4g} meV/atom. Labels of another method have another zero "
+            f"of energy: then the MAE about the median, {about_median(energies):.4g} meV/atom, is what counts.",
             soft_wrap=True, highlight=False,
         )  # fmt: skip
     console.print(target, target.with_suffix(".csv"), sep="\n", highlight=False, soft_wrap=True)
