@@ -13,7 +13,7 @@ from torch_geometric.data import Batch
 
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.files import refuse_foreign, write_json, write_text
-from scalarpath.core.metrics import KIND, about_median
+from scalarpath.core.metrics import about_median
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.terminal import open_console
 from scalarpath.data.batches import consecutive_batches
@@ -26,7 +26,7 @@ from scalarpath.graph import collate
 from scalarpath.runs.job import absolute
 from scalarpath.training.evaluation import evaluate
 from scalarpath.training.frame_errors import FrameErrors
-from scalarpath.training.group_errors import GroupErrors, errors_table
+from scalarpath.training.group_errors import GroupErrors, by_kind, errors_table
 
 
 def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -59,11 +59,10 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
 
     frame_errors, group_errors = FrameErrors(), GroupErrors()
 
-    def by_kind(prediction: Mapping[str, Tensor], batch: Batch) -> None:
-        of_batch = [frames[number].kind for number in batch.frame.tolist()]
-        group_errors.update(prediction, batch, [None if kind is None else (KIND, kind) for kind in of_batch])
+    def add_to_groups(prediction: Mapping[str, Tensor], batch: Batch) -> None:
+        group_errors.update(prediction, batch, by_kind([frames[number].kind for number in batch.frame.tolist()]))
 
-    errors = evaluate(found.potential, batches(), frame_errors.update, by_kind)
+    errors = evaluate(found.potential, batches(), frame_errors.update, add_to_groups)
     groups = group_errors.results()
     content = {
         **found.identity(),

@@ -13,7 +13,7 @@ from scalarpath.core.errors import ReportError
 from scalarpath.core.metrics import ALL, ELEMENT, ERROR_SIZES, ERRORS_FILE, PARTS, labels_name, metric_name
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.cells import BASELINE, Cell, Placed
-from scalarpath.report.changes import Change, change_between
+from scalarpath.report.changes import Change, change_between, errors_by_arm
 from scalarpath.report.runs import Run
 
 Group = tuple[str, str]
@@ -64,11 +64,7 @@ def _breakdown_of(cell: Cell, read: Read) -> Iterator[Breakdown]:
             labels = next((int(metrics[labels_name(prop)]) for metrics in found if labels_name(prop) in metrics), 0)
             for statistic in ERROR_SIZES if labels else ():
                 error = partial(_error, read, (kind, name), metric_name(prop, statistic))
-                errors = {
-                    arm: {seed: value for seed, run in runs.items() if not math.isnan(value := error(run))}
-                    for arm, runs in cell.arms.items()
-                }
-                errors = {arm: by_seed for arm, by_seed in errors.items() if by_seed}
+                errors = errors_by_arm(cell, error)
                 changes = {arm: change_between([cell], (arm, BASELINE), error) for arm in errors}
                 yield Breakdown(*cell.place, cell.part, kind, name, prop, statistic, labels, errors, changes)
 

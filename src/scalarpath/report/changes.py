@@ -16,6 +16,15 @@ Change = tuple[float, float, float]
 UNKNOWN_CHANGE: Change = (math.nan, math.nan, math.nan)
 
 
+def errors_by_arm(cell: Cell, error: Callable[[Run], float]) -> dict[str, dict[int, float]]:
+    """An error of every run that knows it, by arm and seed; arms without any are left out."""
+    found = {
+        arm: {seed: value for seed, run in runs.items() if not math.isnan(value := error(run))}
+        for arm, runs in cell.arms.items()
+    }
+    return {arm: by_seed for arm, by_seed in found.items() if by_seed}
+
+
 def change_between(cells: Sequence[Cell], arms: tuple[str, str], error: Callable[[Run], float]) -> Change:
     """Mean log-ratio of an error of two arms over the seeds (and cells) that both have; unknown for an arm itself."""
     if arms[0] == arms[1]:

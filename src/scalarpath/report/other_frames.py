@@ -15,7 +15,7 @@ from scalarpath.core.errors import ReportError
 from scalarpath.core.metrics import ALL, ENERGY_ABOUT_MEDIAN, KIND, TEST, about_median, metric_name
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.cells import Cell, Placed
-from scalarpath.report.changes import Change, change_between
+from scalarpath.report.changes import Change, change_between, errors_by_arm
 from scalarpath.report.effects import comparisons
 from scalarpath.report.runs import Run
 
@@ -56,14 +56,10 @@ def other_frames_of(cell: Cell) -> Iterator[OtherFrames]:
         found = {path: _errors(files[name]) if name in files else {} for path, files in measured.items()}
         for group, metric in dict.fromkeys(key for errors in found.values() for key in errors):
             error = partial(_error, found, (group, metric))
-            errors = {
-                arm: {seed: value for seed, run in runs.items() if not math.isnan(value := error(run))}
-                for arm, runs in cell.arms.items()
-            }
+            errors = errors_by_arm(cell, error)
             changes = {pair: change_between([cell], pair, error) for pair in comparisons(cell)}
             frames = int(contents[0].content["frames"])
-            known = {arm: by_seed for arm, by_seed in errors.items() if by_seed}
-            yield OtherFrames(*cell.place, name, frames, group, metric, known, changes)
+            yield OtherFrames(*cell.place, name, frames, group, metric, errors, changes)
 
 
 @dataclass(frozen=True)

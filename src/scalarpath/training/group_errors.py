@@ -14,7 +14,7 @@ from rich.table import Table
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from scalarpath.core.metrics import ALL, ELEMENT, TERMS, metric_name, metrics_from_sums
+from scalarpath.core.metrics import ALL, ELEMENT, KIND, TERMS, metric_name, metrics_from_sums
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.terminal import add_columns
 from scalarpath.training.residuals import residual
@@ -65,6 +65,11 @@ class GroupErrors:
             else:
                 found.setdefault(kind, {})[name] = metrics
         return found if found[ALL] else {}
+
+
+def by_kind(kinds: Sequence[str | None]) -> list[tuple[str, str] | None]:
+    """Groups of ``GroupErrors.update`` from the config_type of every frame, or None."""
+    return [None if kind is None else (KIND, kind) for kind in kinds]
 
 
 def errors_table(results: Mapping[str, Any], title: str = "Errors") -> Table:

@@ -21,7 +21,7 @@ from scalarpath.core.files import put_in_place
 from scalarpath.core.metrics import ALL, ELEMENT, ERRORS_FILE, KIND, PARTS, TEST, TRAIN, VALIDATION, metric_name
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.runs.run_directory import RunDirectory
-from scalarpath.training.group_errors import GroupErrors
+from scalarpath.training.group_errors import GroupErrors, by_kind
 from scalarpath.training.learning_curves import draw_learning_curves
 from scalarpath.training.parity import ParitySample, draw_parity
 
@@ -48,7 +48,7 @@ class Record:
     def update(self, part: str, prediction: Mapping[str, Tensor], batch: Batch) -> None:
         """Add one batch of a part."""
         kinds = [self._kinds[frame] for frame in batch.frame.tolist()]
-        self._errors[part].update(prediction, batch, [None if kind is None else (KIND, kind) for kind in kinds])
+        self._errors[part].update(prediction, batch, by_kind(kinds))
         self.pairs[part].update(prediction, batch)
         if part == TEST and self._stream is not None:
             for atoms in _structures(prediction, batch, kinds):
