@@ -12,23 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from scalarpath.core.errors import ReportError
-from scalarpath.core.metrics import ALL, ENERGY_ABOUT_MEDIAN, KIND, TEST, about_median, metric_name
+from scalarpath.core.metrics import ENERGY_ABOUT_MEDIAN, KIND, TEST, about_median, metric_name
 from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.cells import Cell, Placed
 from scalarpath.report.changes import Change, change_between, errors_by_arm
 from scalarpath.report.effects import comparisons
 from scalarpath.report.runs import Run
 
-Errors = Mapping[tuple[str, str], float]
-"""MAEs by config_type (or ALL) and name of the metric."""
+Errors = Mapping[tuple[str | None, str], float]
+"""MAEs by config_type (None: of all frames) and name of the metric."""
 
 
 @dataclass(frozen=True)
 class OtherFrames(Placed):
     """One MAE on the frames of a file that no run of the cell was trained on.
 
-    ``file``: its name; ``frames``: how many it has; ``group``: the config_type of those meant, or ALL; ``metric``: name
-    with unit. ``errors[arm][seed]`` are in that unit; ``changes[arm, reference]``: over pairs of equal seed.
+    ``file``: its name; ``frames``: how many it has; ``group``: the config_type of those meant, None: all;
+    ``metric``: name with unit. ``errors[arm][seed]`` are in that unit; ``changes[arm, reference]``: over pairs of
+    equal seed.
     """
 
     data: str
@@ -36,7 +37,7 @@ class OtherFrames(Placed):
     terms: str
     file: str
     frames: int
-    group: str
+    group: str | None
     metric: str
     errors: dict[str, dict[int, float]]
     changes: dict[tuple[str, str], Change]
@@ -94,7 +95,7 @@ def _same_frames(files: Sequence[_File]) -> None:
 def _errors(file: _File) -> Errors:
     """Of all frames, then by config_type where the file tells several; the energy also about its median error."""
     try:
-        groups = {ALL: {key.removeprefix("frames/"): value for key, value in file.content.items()}}
+        groups: dict[str | None, Any] = {None: {key.removeprefix("frames/"): it for key, it in file.content.items()}}
         kinds = file.content.get("errors", {}).get(KIND, {})
         groups |= dict(sorted(kinds.items())) if len(kinds) > 1 else {}
         names = [metric_name(quantity.name) for quantity in PRIMARY_FIRST]
@@ -102,7 +103,7 @@ def _errors(file: _File) -> Errors:
     except (ValueError, TypeError, AttributeError) as error:
         raise _damaged(file.path, error) from error
     energies = _energy_errors(file.path.with_suffix(".csv"))
-    return {**found, **({(ALL, ENERGY_ABOUT_MEDIAN): about_median(energies)} if energies else {})}
+    return {**found, **({(None, ENERGY_ABOUT_MEDIAN): about_median(energies)} if energies else {})}
 
 
 def _energy_errors(path: Path) -> list[float]:
@@ -119,5 +120,5 @@ def _damaged(path: Path, error: Exception) -> ReportError:
     return ReportError(f"{path} is damaged ({reason}); measure it again with evaluate.py frames=.")
 
 
-def _error(found: Mapping[Path, Errors], key: tuple[str, str], run: Run) -> float:
+def _error(found: Mapping[Path, Errors], key: tuple[str | None, str], run: Run) -> float:
     return found[run.path].get(key, math.nan)

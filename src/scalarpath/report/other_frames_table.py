@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from scalarpath.core.metrics import ALL, ENERGY_ABOUT_MEDIAN, metric_name
+from scalarpath.core.metrics import ENERGY_ABOUT_MEDIAN, metric_name
 from scalarpath.core.quantities import PRIMARY_FIRST, QUANTITIES
 from scalarpath.report.breakdown_tables import SHOWN
 from scalarpath.report.cells import Cell
@@ -39,7 +39,7 @@ def other_frames_tables(found: Aggregate) -> Iterator[Table]:
 
 def _table(cell: Cell, items: Sequence[OtherFrames]) -> Table:
     """A line per kind of frames, measure and arm."""
-    shown = [item for item in items if item.group == ALL or item.metric in _OF_KINDS]
+    shown = [item for item in items if item.group is None or item.metric in _OF_KINDS]
     measured = {arm for item in items for arm in item.errors}
     references = dict.fromkeys(ref for pair in items[0].changes if measured.issuperset(pair) for ref in pair[1:])
     columns = ("frames", "MAE of", "head", "MAE", *(f"against {reference}, %" for reference in references))
@@ -48,7 +48,7 @@ def _table(cell: Cell, items: Sequence[OtherFrames]) -> Table:
         most = max(map(len, item.errors.values()))
         for arm in (arm for arm in cell.arms if arm in item.errors):
             changes = [item.changes.get((arm, reference), UNKNOWN_CHANGE) for reference in references]
-            group = f"all {item.frames}" if item.group == ALL else item.group
+            group = f"all {item.frames}" if item.group is None else item.group
             error = mean_and_spread(list(item.errors[arm].values()), most)
             rows.append(
                 (group, _MEASURES[item.metric], arm, error, *(shown_change(*each, unit="") for each in changes))
