@@ -47,7 +47,7 @@ from scalarpath.training.summary import build_summary, print_summary
 
 OF_MOLECULES = (
     "All train frames are molecules. There a linear potential has raised the errors of forces "
-    "(docs/evidence.md#why); compare with head=baseline."
+    "(docs/evidence-linear.md#why); compare with head=baseline."
 )
 
 
