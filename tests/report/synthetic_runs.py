@@ -34,6 +34,7 @@ CONFIG: dict[str, Any] = {
     "measure_overhead": False,
     "evaluate_test": True,
 }
+OFFSET = 1000.0  # meV/atom between the zeros of energy of two methods
 
 
 def report_of(
@@ -153,6 +154,18 @@ def totals(frames: Frames) -> dict[str, float]:
     }
     stresses = [row["stress_mae_meV_A3"] for row in frames if row["stress_mae_meV_A3"] != ""]
     return errors | ({"stress": sum(stresses) / len(stresses)} if stresses else {})
+
+
+def measured(run: Path, forces: float, *, file: str = "other.extxyz", frames_hash: str = "h", **more: Any) -> Path:
+    """What evaluate.py frames= writes of a file; energies are OFFSET away, as between two methods."""
+    folder = run / "artifacts"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"frames_{file}.json"
+    content = {"file": f"/data/{file}", "frames": 2, "frames_hash": frames_hash, "frames/forces_mae_meV_A": forces}
+    write_json(path, {**content, "frames/energy_mae_meV_atom": OFFSET, **more})
+    rows = [f"0,,4,{OFFSET - forces},1", f"1,,4,{OFFSET + forces},1", f"2,,4,{OFFSET},1"]
+    path.with_suffix(".csv").write_text("\n".join(["frame,group,atoms,energy_error_meV_atom,forces_mae_meV_A", *rows]))
+    return path
 
 
 def write_json(path: Path, content: Any) -> None:

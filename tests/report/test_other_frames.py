@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic_runs import report_of, write_json, write_run
+from synthetic_runs import measured, report_of, write_run
 
 from scalarpath.core.errors import ReportError
 from scalarpath.report.command import write_report
@@ -18,19 +18,6 @@ from scalarpath.report.table import UNKNOWN
 from scalarpath.report.tables import tables
 
 RATIOS = (0.5, 0.6, 0.7)
-OFFSET = 1000.0  # meV/atom between the zeros of energy of two methods
-
-
-def measured(run: Path, forces: float, *, file: str = "other.extxyz", frames_hash: str = "h", **more: Any) -> Path:
-    """What evaluate.py writes of two frames; energies are off by OFFSET - 1 and OFFSET + 2 or so."""
-    folder = run / "artifacts"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"frames_{file}.json"
-    content = {"file": f"/data/{file}", "frames": 2, "frames_hash": frames_hash, "frames/forces_mae_meV_A": forces}
-    write_json(path, {**content, "frames/energy_mae_meV_atom": OFFSET, **more})
-    rows = [f"0,,4,{OFFSET - forces},1", f"1,,4,{OFFSET + forces},1", f"2,,4,{OFFSET},1"]
-    path.with_suffix(".csv").write_text("\n".join(["frame,group,atoms,energy_error_meV_atom,forces_mae_meV_A", *rows]))
-    return path
 
 
 def write_arms(folder: Path) -> None:

@@ -70,9 +70,10 @@ def number_at(axis: Axes, places: Sequence[float]) -> None:
     """Numbers at these places of a horizontal axis, in rising order, as far as they do not stand too close."""
     logarithmic = axis.get_xscale() == "log"
     far = [place for k, place in enumerate(places) if k == 0 or not logarithmic or place > 1.25 * places[k - 1]]
-    axis.set_xticks(far, [_short(place) for place in far])
+    axis.set_xticks(far, [short_number(place) for place in far])
     axis.xaxis.set_minor_locator(NullLocator())
 
 
-def _short(value: float) -> str:
+def short_number(value: float) -> str:
+    """Four digits, or three and k or M."""
     return f"{value:.4g}" if value < 1e4 else f"{value / 1e3:.3g}k" if value < 1e6 else f"{value / 1e6:.3g}M"

@@ -20,6 +20,7 @@ from scalarpath.report.costs import Cost
 from scalarpath.report.drawings import INK, cost_and_gain, forest, learning_curves, seed_dots
 from scalarpath.report.effects import ALL_DATA, ARM, Effect
 from scalarpath.report.gain_drawings import gain_map
+from scalarpath.report.gain_grid import gain_grid, squares
 from scalarpath.report.ladder_drawings import error_over_ladder, known_parts
 from scalarpath.report.ladders import AXES
 from scalarpath.report.runs import listed, mae_of, parts_shown
@@ -31,8 +32,8 @@ REPORT_STYLE = STYLE | dict.fromkeys(
 REPORT_STYLE |= {"text.parse_math": False}  # names of heads and data are no formulas
 OTHER_COLOURS = (*(c for c in SERIES[1:] if c != "#33475b"), "#6a994e", "#e07a9b", "#3a86ff")  # readable on dark pages
 _NOUN = QUANTITIES[PRIMARY].noun
-GAINS = "gains"
-"""The row of the gain map, which has it for itself."""
+GAINS, GRID = "gains", "grid"
+"""The rows of the gain map and of the gain grid, each of which stands alone and is as wide as it has panels."""
 _BEYOND = "An arrow head: it goes on beyond the axis."
 
 
@@ -50,7 +51,7 @@ class Picture:
         body = self.svg[self.svg.index("<svg") :].replace(INK, "currentColor")
         body = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{self.name}-", body)
         plain = re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r'<svg role="img" \1\2', body, count=1)
-        if self.row != GAINS:
+        if self.row not in (GAINS, GRID):
             return plain
         # as wide as it has panels: letters stay readable on a telephone, and do not grow with the page
         points = float(re.findall(r'<svg [^>]*?width="([\d.]+)pt"', self.svg)[0])
@@ -66,7 +67,8 @@ class Picture:
 def pictures(found: Aggregate) -> list[Picture]:
     """All figures that the runs give."""
     colours = arm_colours(found)
-    made = [*_effects(found, colours), *_gains(found, colours), *_seeds(found, colours), *_ladders(found, colours)]
+    made = [*_effects(found, colours), *_gains(found, colours), *_grid(found)]
+    made += [*_seeds(found, colours), *_ladders(found, colours)]
     made += _artifacts(found, colours)
     caption = f"Validation {_NOUN} MAE by epoch: mean over seeds, and the range of the seeds."
     made.append(_picture("learning_curves", caption, partial(learning_curves, found.cells, colours), "runs"))
@@ -115,6 +117,18 @@ def _gains(found: Aggregate, colours: dict[str, str]) -> Iterator[Picture]:
             f"is better. Pale: undecided, the t or the bootstrap interval reaches zero, or there is none. {_BEYOND}"
         )
         yield _picture("gain_map", caption, partial(gain_map, found.gains, colours), GAINS)
+
+
+def _grid(found: Aggregate) -> Iterator[Picture]:
+    """The same on one page of numbers, and on the frames of other files, if there is more than one network."""
+    shown = squares(found.cells, found.effects, found.other_frames)
+    if len({square.network for square in shown}) > 1:
+        caption = (
+            f"Change of the {mae_of(PRIMARY, found.part)} against baseline in percent, by network and data set, on its "
+            f"{found.part} frames and on those of other files. Bold: every 95 % interval excludes zero (with other "
+            "files there is the t interval alone)."
+        )
+        yield _picture("gain_grid", caption, partial(gain_grid, shown), GRID)
 
 
 def _seeds(found: Aggregate, colours: dict[str, str]) -> Iterator[Picture]:
