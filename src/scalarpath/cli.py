@@ -183,24 +183,28 @@ def _evaluate(cfg: DictConfig) -> None:
         path = getattr(settings, name)
         if path is not None and absent_place({"source": "file", "path": path}):
             raise DataError(f"{name}={path}: no such file; check the path.")
-    if settings.run is not None:
-        for path in filter(None, (settings.run, settings.beside, *(settings.committee or ()))):
-            RunDirectory.finished(Path(path))
-        if settings.frames is None:
-            check_places(Job.of_run(settings.run, settings.changes), f"run={settings.run}")
-        print(f"evaluating {settings.run}", flush=True)
+    each, left_out = settings.each_run()
+    for path in filter(None, (settings.beside, *(settings.committee or ()))):
+        RunDirectory.finished(Path(path))
+    for one in each:
+        if one.run is not None and one.frames is None:
+            check_places(Job.of_run(one.run, one.changes), f"run={one.run}")
     _check_device(settings.device)
     if settings.material is not None:
         from scalarpath.artifacts.bench import bench_reference
 
         bench_reference(settings.material)
+    for reason in left_out:
+        print(f"left out: {reason}", flush=True)
+    if len(each) == 1 and settings.run is not None:
+        print(f"evaluating {each[0].run}", flush=True)
     with imports_at_once():
         for name in ("calculator", "reference"):
             if (factory := getattr(settings, name)) is not None:
                 imported(factory, f"{name} = {factory}")
-        from scalarpath.evaluation.command import run
+        from scalarpath.evaluation.several import evaluate_each
 
-    run(settings)
+    evaluate_each(each)
 
 
 def _check_device(device: str) -> None:

@@ -40,6 +40,7 @@ from scalarpath.training.loggers import build_loggers, finish_loggers, log_figur
 from scalarpath.training.summary import error_table
 
 TRAINING_DTYPES = ("float64", "float32")
+TEST_ERRORS = "test_errors.json"
 
 
 def run(settings: EvaluationSettings) -> list[Outcome]:
@@ -112,7 +113,7 @@ def _evaluate_run(settings: EvaluationSettings, run_path: str) -> list[Outcome]:
     data = found.read_data()
     was_closed = found.is_closed
     errors = found.errors(data)
-    write_json(directory / FOLDER / "test_errors.json", {**found.identity(), **errors})
+    write_json(directory / FOLDER / TEST_ERRORS, {**found.identity(), **errors})
     console = open_console()
     console.print(error_table({**found.summary, **errors}))
     if was_closed:

@@ -37,7 +37,7 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
     label or with an element that the potential does not know, ConfigError where the results cannot be written.
     """
     path = Path(absolute(file)).resolve()
-    target = folder / f"frames_{path.name}.json"
+    target = result_file(folder, file)
     _refuse_others(target, path)
     prepare_folder(folder)
     config = _config(found.job.config["data"], str(path), labels)
@@ -85,6 +85,11 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
         )  # fmt: skip
     console.print(target, target.with_suffix(".csv"), sep="\n", highlight=False, soft_wrap=True)
     return content
+
+
+def result_file(folder: Path, file: str) -> Path:
+    """Where the errors on ``file`` are written."""
+    return folder / f"frames_{Path(absolute(file)).resolve().name}.json"
 
 
 def _config(run: Mapping[str, Any], path: str, labels: Mapping[str, Any]) -> DataConfig:

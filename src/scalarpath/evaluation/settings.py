@@ -5,17 +5,20 @@ Nothing heavy is imported before it is needed, so that a wrong setting is report
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig
 
 from scalarpath.artifacts.ranges import refuse_empty_or_twice
 from scalarpath.artifacts.registry import MEASURES, measure_settings
-from scalarpath.core.errors import ConfigError
+from scalarpath.core.errors import CheckpointError, ConfigError
 from scalarpath.core.settings import WHOLE, Device, Text, Threads, checked, read_settings, refuse_unknown
 from scalarpath.data.config import PLACES, LabelSettings
 from scalarpath.runs.job import plain_config
+from scalarpath.runs.run_directory import RunDirectory
 
 OF_FRAMES = ("index", *(field.name for field in fields(LabelSettings)), "on_suspicious")
 """Settings of ``data`` that say how the labels of ``frames`` are read; the others say where the run's data are."""
@@ -97,6 +100,32 @@ class EvaluationSettings:
     def changes(self) -> dict[str, Any]:
         """Where the data of the run are now, as ``Job.of_run`` takes it."""
         return {f"data.{key}": place for key, place in self.data.items() if key in PLACES}
+
+    def each_run(self) -> tuple[list[EvaluationSettings], list[str]]:
+        """The same for every finished run that ``run`` names, which may be a pattern, and why others are left out.
+
+        Raises ConfigError where a pattern matches no finished run, and for settings that belong to one run;
+        CheckpointError where a run that is named itself is not finished.
+        """
+        if self.run is None:
+            return [self], []
+        if Path(self.run).exists() or not glob.has_magic(self.run):
+            RunDirectory.finished(Path(self.run))
+            return [self], []
+        found, left_out = [], []
+        for path in sorted(Path(match) for match in glob.glob(self.run)):
+            if (path / "config.yaml").is_file():
+                try:
+                    RunDirectory.finished(path)
+                    found.append(replace(self, run=str(path)))
+                except CheckpointError as error:
+                    left_out.append(str(error))
+        if not found:
+            raise ConfigError(f"run={self.run}: no finished run matches this pattern (it is relative to {Path.cwd()}).")
+        of_one = [name for name in ("committee", "beside", "output_dir") if getattr(self, name) is not None]
+        if of_one and len(found) > 1:
+            raise ConfigError(f"{of_one[0]}= belongs to one run, and {len(found)} match run={self.run}; name one.")
+        return found, left_out
 
     @classmethod
     def from_hydra(cls, cfg: DictConfig) -> EvaluationSettings:
