@@ -61,14 +61,23 @@ def test_rows_go_from_few_frames_and_short_trainings_to_many_and_long_ones(tmp_p
     assert names == ["mace, 3 epochs, 2 train frames", "mace, 3 epochs", "mace, 6 epochs"]
 
 
+def test_the_network_of_most_runs_has_no_settings_in_its_name_and_others_have_those_that_differ(tmp_path: Path) -> None:
+    for width, order, data in ((1, 3, "si"), (1, 3, "ag"), (2, 3, "si"), (1, 2, "si")):
+        settings = {"backbone.num_channels": width, "backbone.correlation": order}
+        pair_of_arms(tmp_path / f"{width}{order}", -10, data=data, settings=settings)
+    names = list(dict.fromkeys(square.network for square in grid(report_of(tmp_path))))
+    assert names == ["mace", "mace, correlation 2", "mace, num_channels 2"]
+
+
 def test_a_network_of_many_settings_is_named_by_the_parameters_of_its_smallest_run(tmp_path: Path) -> None:
     for width, parameters in ((1, 14_512), (2, 62_480)):
         settings = {f"backbone.{name}": width for name in ("a", "b", "c")}
         for data, more in (("si", 0), ("lif", 500)):
             summary = {"parameters/total": parameters + more}
             pair_of_arms(tmp_path / str(width), -10, data=data, settings=settings, summary=summary)
+    pair_of_arms(tmp_path / "1", -10, data="ag", settings={f"backbone.{name}": 1 for name in ("a", "b", "c")})
     names = {square.network for square in grid(report_of(tmp_path))}
-    assert names == {"mace, 14.5k parameters", "mace, 62.5k parameters"}
+    assert names == {"mace", "mace, 62.5k parameters"}
 
 
 def test_the_figure_has_a_panel_per_head_and_bold_numbers_where_decided(tmp_path: Path) -> None:
