@@ -36,7 +36,7 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
     errors of every frame, frames_<file>.csv; returns the content of the former. Raises DataError for frames without any
     label or with an element that the potential does not know, ConfigError where the results cannot be written.
     """
-    path = Path(absolute(file)).resolve()
+    path = _place(file)
     target = result_file(folder, file)
     _refuse_others(target, path)
     prepare_folder(folder)
@@ -89,7 +89,11 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
 
 def result_file(folder: Path, file: str) -> Path:
     """Where the errors on ``file`` are written."""
-    return folder / f"frames_{Path(absolute(file)).resolve().name}.json"
+    return folder / f"frames_{_place(file).name}.json"
+
+
+def _place(file: str) -> Path:
+    return Path(absolute(file)).resolve()
 
 
 def _config(run: Mapping[str, Any], path: str, labels: Mapping[str, Any]) -> DataConfig:

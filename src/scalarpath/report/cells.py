@@ -104,10 +104,10 @@ def cells_of(runs: Sequence[Run]) -> list[Cell]:
 
 def _cells_of_one_place(runs: Sequence[Run], alike: Sequence[Run]) -> list[Cell]:
     """Cells of one data set and backbone; ``alike``: the runs of this backbone on all data sets."""
-    shared = set.intersection(*(set(_size(run)) for run in alike))
+    shared = set.intersection(*(set(backbone_settings(run)) for run in alike))
     groups: dict[tuple[int, int, str], list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.number("parameters/total")):
-        size = ", ".join(f"{key} {value}" for key, value in _size(run) if (key, value) not in shared)
+        size = ", ".join(f"{key} {value}" for key, value in backbone_settings(run) if (key, value) not in shared)
         groups.setdefault((run.epochs, len(run.splits["train"]), size), []).append(run)
     order = list(dict.fromkeys(size for _, _, size in groups))
     cells = []
@@ -125,7 +125,7 @@ def _cells_of_one_place(runs: Sequence[Run], alike: Sequence[Run]) -> list[Cell]
     return cells
 
 
-def _size(run: Run) -> list[tuple[str, str]]:
+def backbone_settings(run: Run) -> list[tuple[str, str]]:
     """The settings of the backbone; null means off, as in a run that is older than the setting."""
     settings = flat(run.config.get("backbone") or {})
     return sorted((key, json.dumps(value).strip('"')) for key, value in settings.items() if value is not None)

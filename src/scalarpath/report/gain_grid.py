@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,15 +17,14 @@ from matplotlib.figure import Figure
 from scalarpath.core.figures import MODEL
 from scalarpath.core.metrics import metric_name
 from scalarpath.core.quantities import PRIMARY
-from scalarpath.core.settings import flat
-from scalarpath.report.cells import BASELINE, BUDGET, FRAMES, Cell
+from scalarpath.report.cells import BASELINE, BUDGET, FRAMES, Cell, backbone_settings
 from scalarpath.report.drawings import INK, SHADE
 from scalarpath.report.effects import Effect, percent
 from scalarpath.report.ladder_drawings import short_number
 from scalarpath.report.other_frames import OtherFrames
 
 Settings = frozenset[tuple[str, str]]
-"""Of a backbone, by name; null means off, as in a run that is older than the setting."""
+"""``backbone_settings`` of a cell, all of whose runs have the same."""
 _FULL_COLOUR = 60.0  # percent
 _SURE, _UNSURE = "#101112", "#6f7478"  # on the colours of the squares, whatever is around them
 _COLUMN_INCHES, _ROW_INCHES, _LETTER_INCHES = 0.42, 0.27, 0.072
@@ -75,29 +73,27 @@ def _networks(cells: Sequence[Cell]) -> Iterator[tuple[tuple[str, str, str], tup
     differs, or, where they are MANY, by the parameters of its smallest run on any data set. A number of train frames is
     named where data.train_size gives it: data sets have their own number of all frames.
     """
+    settings = {cell.place: frozenset(backbone_settings(cell.runs()[0])) for cell in cells}
     runs_of: Counter[Settings] = Counter()
     parameters: dict[Settings, float] = {}
     for cell in cells:
-        runs, own = cell.runs(), _settings(cell)
+        runs, own = cell.runs(), settings[cell.place]
         runs_of[own] += len(runs)
         parameters[own] = min([parameters.get(own, math.inf), *(run.number("parameters/total") for run in runs)])
     usual: dict[str, Settings] = {}
     for cell in cells:
-        usual[cell.backbone] = max(usual.get(cell.backbone, _settings(cell)), _settings(cell), key=runs_of.__getitem__)
+        own = settings[cell.place]
+        usual[cell.backbone] = max(usual.get(cell.backbone, own), own, key=runs_of.__getitem__)
     for cell in cells:
-        run, own, frames = cell.runs()[0], _settings(cell), cell.runs()[0].config["data"].get("train_size")
-        differing = [f"{key} {value}" for key, value in sorted(own - usual[cell.backbone])]
-        if own != usual[cell.backbone] and not 0 < len(differing) < _MANY_SETTINGS:
+        run, own, most = cell.runs()[0], settings[cell.place], usual[cell.backbone]
+        differing = [f"{key} {value}" for key, value in sorted(own - most)]
+        if own != most and not 0 < len(differing) < _MANY_SETTINGS:
             differing = [f"{short_number(parameters[own])} parameters"]
+        frames = run.config["data"].get("train_size")
         terms = cell.parting.get(BUDGET), cell.parting.get(FRAMES) if frames else None, *differing
         order = cell.backbone, run.epochs, math.inf if frames is None else len(run.splits["train"])
-        rank = own != usual[cell.backbone], parameters[own], differing
+        rank = own != most, parameters[own], differing
         yield cell.place, (", ".join(filter(None, (cell.backbone, *terms))), (*order, *rank))
-
-
-def _settings(cell: Cell) -> Settings:
-    settings = flat(cell.runs()[0].config.get("backbone") or {})
-    return frozenset((key, json.dumps(value)) for key, value in settings.items() if value is not None)
 
 
 def gain_grid(found: Sequence[Square]) -> Figure:
