@@ -12,7 +12,7 @@ import numpy as np
 from scalarpath.artifacts.bootstrap import interval
 from scalarpath.core.errors import ReportError
 from scalarpath.core.metrics import ERROR_SIZES, TEST
-from scalarpath.core.quantities import PRIMARY_FIRST
+from scalarpath.core.quantities import PRIMARY, PRIMARY_FIRST
 from scalarpath.report.cells import BASELINE, Cell, Placed
 from scalarpath.report.frame_errors import FILE, read_group_errors
 from scalarpath.report.paired_tests import (
@@ -82,6 +82,11 @@ class Effect(Placed):
     p_sign_flip: float
     p_wilcoxon: float
     p_sign: float
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it is that on the MAE of the primary quantity, against baseline."""
+        return (self.prop, self.statistic, self.reference) == (PRIMARY, "mae", BASELINE)
 
     @property
     def intervals(self) -> list[tuple[float, float]]:

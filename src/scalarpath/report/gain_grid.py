@@ -56,7 +56,7 @@ def squares(cells: Sequence[Cell], effects: Sequence[Effect], others: Sequence[O
         by_place[of.place].append(Square(arm, networks[of.place][0], of.data, frames, percent(mean), decided))
 
     for effect in effects:
-        if effect.place in networks and (effect.reference, effect.prop, effect.statistic) == (BASELINE, PRIMARY, "mae"):
+        if effect.place in networks and effect.is_main:
             add(effect, effect.arm, effect.part, effect.mean, effect.is_decided)
     for item in others:
         if (item.group, item.metric) == (None, metric_name(PRIMARY)):

@@ -174,7 +174,7 @@ def _artifacts(found: Aggregate, colours: dict[str, str]) -> Iterator[Picture]:
 
 def _cost_of(effect: Effect, costs: Sequence[Cost]) -> Cost | None:
     """Cost that belongs to an effect on the primary MAE against baseline; None for other effects."""
-    if (effect.prop, effect.statistic, effect.reference) != (PRIMARY, "mae", BASELINE) or effect.data == ALL_DATA:
+    if not effect.is_main or effect.data == ALL_DATA:
         return None
     return next(cost for cost in costs if (cost.place, cost.arm) == (effect.place, effect.arm))
 
