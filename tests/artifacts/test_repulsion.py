@@ -13,6 +13,7 @@ from static_potentials import Altered, PairPotential, WithoutStress, lennard_jon
 
 from scalarpath.artifacts.materials import MATERIALS
 from scalarpath.artifacts.measures.repulsion import (
+    Repulsion,
     measure_repulsion,
     scan_distances,
     shortest_distances,
@@ -92,16 +93,21 @@ def test_turning_points_from_seven_labelled_points_are_good_to_some_milliangstro
     assert list(found.values()) == pytest.approx(expected, abs=3e-3)
 
 
-def test_a_hole_in_the_wall_is_seen_and_a_clean_wall_has_none():
+def holed_morse(at_A):
+    """The Morse potential of ``morse`` with a hole of 12 eV in its wall."""
     clean = morse()
 
     def well(r):
-        return 12.0 * np.exp(-(((r - 1.9) / 0.12) ** 2))
+        return 12.0 * np.exp(-(((r - at_A) / 0.12) ** 2))
 
-    holed = PairPotential(
-        lambda r: clean.energy_of(r) - well(r), lambda r: clean.slope_of(r) + 2 * (r - 1.9) / 0.12**2 * well(r), 6.0
+    return PairPotential(
+        lambda r: clean.energy_of(r) - well(r), lambda r: clean.slope_of(r) + 2 * (r - at_A) / 0.12**2 * well(r), 6.0
     )
-    good, bad = (wall(measure_repulsion(model, SILVER, SMOKE), "dimer_AgAg").wall for model in (clean, holed))
+
+
+def test_a_hole_in_the_wall_is_seen_and_a_clean_wall_has_none():
+    models = morse(), holed_morse(1.9)
+    good, bad = (wall(measure_repulsion(model, SILVER, SMOKE), "dimer_AgAg").wall for model in models)
     assert (good.monotonic_fraction, good.force_sign_flips) == (1.0, 0)
     assert bad.monotonic_fraction < 0.95
     assert bad.force_sign_flips == 2
@@ -114,6 +120,15 @@ def test_a_hole_deeper_than_the_minimum_is_not_taken_for_the_minimum():
     holed = replace(curve, energy_eV=energy.tolist())
     expected = 2.58 - np.log(1 + np.sqrt(1 / 2.0)) / 1.5
     assert wall_distances(holed, 2.58, (1.0,))["at_1eV"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_curve_with_a_hole_lies_on_its_reference_where_the_two_agree():
+    result = measure_repulsion(holed_morse(2.05), SILVER, SMOKE, morse())
+    every = Repulsion().curves({"model": json.loads(json.dumps(asdict(result)))})
+    reference, holed = (curve for curve in every if curve.panel == "dimer AgAg")
+    outside = reference.x > 2.45
+    assert outside.sum() > 2
+    np.testing.assert_allclose(holed.y[outside], reference.y[outside], atol=1e-3)
 
 
 def test_forces_that_no_energy_has_are_caught_at_their_size():
