@@ -122,13 +122,22 @@ def test_a_hole_deeper_than_the_minimum_is_not_taken_for_the_minimum():
     assert wall_distances(holed, 2.58, (1.0,))["at_1eV"] == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_curve_with_a_hole_lies_on_its_reference_where_the_two_agree():
-    result = measure_repulsion(holed_morse(2.05), SILVER, SMOKE, morse())
+@pytest.mark.parametrize("at_A", [1.4, 2.05])
+def test_a_curve_with_a_hole_lies_on_its_reference_where_the_two_agree(at_A):
+    result = measure_repulsion(holed_morse(at_A), SILVER, SMOKE, morse())
     every = Repulsion().curves({"model": json.loads(json.dumps(asdict(result)))})
     reference, holed = (curve for curve in every if curve.panel == "dimer AgAg")
     outside = reference.x > 2.45
     assert outside.sum() > 2
     np.testing.assert_allclose(holed.y[outside], reference.y[outside], atol=1e-3)
+
+
+def test_heights_are_measured_from_the_minimum_of_a_stored_curve_that_reaches_far_beyond_it():
+    far = wall_curve(free_pair("Ag", "Ag", 2.58), morse(), np.array([1.9, 2.1, 2.3, 2.58, 2.8, 4.0]))
+    result = measure_repulsion(morse(), SILVER, SMOKE, StoredValues("ag", "", walls={"dimer_AgAg": far}))
+    every = Repulsion().curves({"model": json.loads(json.dumps(asdict(result)))})
+    reference = next(curve for curve in every if curve.is_reference)
+    np.testing.assert_allclose(reference.y, np.array(far.energy_eV) + 2.0, atol=1e-9)
 
 
 def test_forces_that_no_energy_has_are_caught_at_their_size():

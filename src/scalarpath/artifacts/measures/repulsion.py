@@ -22,14 +22,7 @@ from scalarpath.artifacts.materials import Material, pair_name
 from scalarpath.artifacts.measure import Claim, Curve, Measure, Measurement, Progress
 from scalarpath.artifacts.measures.softening import TopForceResult, softening_of_top_forces, softening_slope
 from scalarpath.artifacts.measures.wall_comparison import WallResult, compare_wall, forces_at_reference
-from scalarpath.artifacts.measures.walls import (
-    EQUILIBRIUM_FRACTIONS,
-    CompressedCrystal,
-    Scan,
-    place_of_minimum,
-    wall_curve,
-    wall_scans,
-)
+from scalarpath.artifacts.measures.walls import EQUILIBRIUM_FRACTIONS, CompressedCrystal, Scan, wall_curve, wall_scans
 from scalarpath.artifacts.ranges import refuse_empty_or_twice
 from scalarpath.artifacts.rows import NO_REFERENCE, Row, compared
 from scalarpath.artifacts.stored_values import Reference, StoredValues, WallCurve
@@ -161,7 +154,7 @@ class Repulsion(Measure[RepulsionSettings]):
             for name in ("reference", "model"):
                 if (curve := wall[name]) is not None:
                     is_reference = name == "reference"
-                    height = _height(curve["distance_A"], curve["energy_eV"], wall["model"]["distance_A"][-1])
+                    height = _height(curve["distance_A"], curve["energy_eV"], wall["wall_end_A"])
                     shown = np.where(height < _TOP_EV, height, np.nan) if is_reference else height
                     distance = np.array(curve["distance_A"], float)
                     yield Curve(title, "distance (Å)", ABOVE_MINIMUM, distance, shown, is_reference)
@@ -263,31 +256,30 @@ def _wall_row(wall: WallResult) -> Row:
 
 
 def _draw_wall(energy_axis: Axes, force_axis: Axes, wall: WallResult) -> None:
-    _draw_curve(energy_axis, force_axis, wall.model, wall.model.distance_A[-1], label="model", color=MODEL)
+    _draw_curve(energy_axis, force_axis, wall.model, wall.wall_end_A, label="model", color=MODEL)
     if wall.reference is not None:
         dense = len(wall.reference.distance_A) > _MOST_MARKERS
         style: dict[str, Any] = {"lw": 1.0, "ls": "--"} if dense else {"marker": "o", "ms": 4, "ls": "none"}
         style |= {"label": "reference", "color": REFERENCE}
-        _draw_curve(energy_axis, force_axis, wall.reference, wall.model.distance_A[-1], **style)
+        _draw_curve(energy_axis, force_axis, wall.reference, wall.wall_end_A, **style)
     tops = []
     for curve in filter(None, (wall.model, wall.reference)):
-        height = _height(curve.distance_A, curve.energy_eV, wall.model.distance_A[-1])
-        force = np.asarray(curve.force_eV_A)
+        height, force = _height(curve.distance_A, curve.energy_eV, wall.wall_end_A), np.asarray(curve.force_eV_A)
         tops += force[(height < _TOP_EV) & np.isfinite(force)].tolist()
     if tops and max(tops) > 0:
         force_axis.set_ylim(-0.15 * max(tops), 1.15 * max(tops))
 
 
-def _height(distance_A: Sequence[float], energy_eV: Sequence[float], scan_end_A: float) -> np.ndarray:
-    """Energy above the minimum; ``scan_end_A``: where ``scan_distances`` of this wall end."""
+def _height(distance_A: Sequence[float], energy_eV: Sequence[float], wall_end_A: float) -> np.ndarray:
+    """Energy above the minimum that lies beyond the wall, so that no hole in it is taken for the minimum."""
     distance, energy = np.array(distance_A, float), np.array(energy_eV, float)
-    return energy - energy[place_of_minimum(distance, energy, scan_end_A / EQUILIBRIUM_FRACTIONS[1])]
+    return energy - energy[distance >= wall_end_A].min()
 
 
-def _draw_curve(energy_axis: Axes, force_axis: Axes, curve: WallCurve, scan_end_A: float, **style: Any) -> None:
+def _draw_curve(energy_axis: Axes, force_axis: Axes, curve: WallCurve, wall_end_A: float, **style: Any) -> None:
     """Points as they are; a line as the cubic that has their energies and forces."""
     distance, force = np.asarray(curve.distance_A), np.asarray(curve.force_eV_A)
-    height = _height(curve.distance_A, curve.energy_eV, scan_end_A)
+    height = _height(curve.distance_A, curve.energy_eV, wall_end_A)
     if style.get("ls") != "none" and np.isfinite(force).all():
         cubic = CubicHermiteSpline(distance, height, -force)
         distance = np.linspace(distance[0], distance[-1], _LINE_POINTS)

@@ -179,17 +179,12 @@ def energy_slope(energy: Callable[[float], float], at: float) -> float:
     return (8 * near - far) / (12 * step)
 
 
-def place_of_minimum(distance: np.ndarray, energy: np.ndarray, usual_distance: float) -> int:
-    """Index of the lowest energy from 0.9 of the usual distance on, so that a hole further in is not taken for it."""
-    near = np.flatnonzero(distance >= EQUILIBRIUM_FRACTIONS[0] * usual_distance)
-    return int(near[np.argmin(energy[near])])
-
-
 def wall_distances(curve: WallCurve, usual_distance: float, levels_eV: Sequence[float]) -> dict[str, float]:
     """Distance (Å), by ``at_1eV`` and so on, where a curve first rises by an energy above its minimum, going inwards.
 
-    NaN where it does not. Between its points the curve is the cubic that has their energies and forces; without forces,
-    straight lines join the energies.
+    NaN where it does not. The minimum is that within a tenth of the usual distance, so that a hole further in is not
+    taken for it. Between its points the curve is the cubic that has their energies and forces; without forces, straight
+    lines join the energies.
     """
     distance, energy = np.asarray(curve.distance_A), np.asarray(curve.energy_eV)
     inwards = np.linspace(min(distance[-1], EQUILIBRIUM_FRACTIONS[1] * usual_distance), distance[0], _DENSE_POINTS)
@@ -197,7 +192,8 @@ def wall_distances(curve: WallCurve, usual_distance: float, levels_eV: Sequence[
         height = CubicHermiteSpline(distance, energy, -np.asarray(curve.force_eV_A))(inwards)
     else:
         height = np.interp(inwards, distance, energy)
-    lowest = place_of_minimum(inwards, height, usual_distance)
+    near = np.flatnonzero(inwards >= EQUILIBRIUM_FRACTIONS[0] * usual_distance)
+    lowest = int(near[np.argmin(height[near])])
     height, inwards = height[lowest:] - height[lowest], inwards[lowest:]
     found = {}
     for level in levels_eV:
