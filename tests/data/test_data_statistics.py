@@ -45,6 +45,13 @@ def test_without_forces_the_scale_is_the_spread_of_energies(graphs):
     assert train_statistics(graphs, {14: -5.0}).scale == pytest.approx(per_atom.std(), rel=1e-10)
 
 
+def test_forces_that_the_loss_does_not_weigh_set_no_scale(graphs):
+    per_atom = np.array([float(graph.energy) for graph in graphs]) / 8
+    for graph in graphs:
+        graph.forces = torch.zeros_like(graph.forces)
+    assert train_statistics(graphs, {14: -5.0}, {"energy"}).scale == pytest.approx(per_atom.std(), rel=1e-10)
+
+
 def test_total_energies_of_heavy_molecules_keep_their_digits(graphs):
     for graph, extra in zip(graphs, (0.0, 1e-6, 2e-6, 3e-6), strict=True):
         graph.energy = torch.tensor([-17600.0 * 8 + extra], dtype=torch.float64)

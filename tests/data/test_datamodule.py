@@ -56,6 +56,23 @@ def test_a_sample_of_train_frames_is_the_same_for_all_seeds_and_part_of_a_larger
     assert sample(0, 0) == []
 
 
+def test_a_sample_to_fit_knows_every_two_elements_that_occur_together(write, make_silicon, settings):
+    frames = make_silicon(20)
+    frames[3].numbers[0] = 32
+    frames[11].numbers[:2] = 32
+    path = write(frames)
+    data = AtomicDataModule(settings(path, batch_size=4, valid_size=1, test_size=1, split_seed=0), cutoff=5.0, seed=0)
+    data.setup()
+    assert {3, 11} <= set(data.splits["train"])
+    plain = {int(graph.frame) for graph in data.train_sample(2)}
+    assert not plain & {3, 11}
+    fitted = {int(graph.frame) for graph in data.sample_to_fit(2)}
+    assert plain < fitted
+    assert 11 in fitted, "two germanium atoms occur together there alone"
+    assert len(fitted) <= 4
+    assert len(data.sample_to_fit(18)) == 18
+
+
 def test_the_labels_of_a_frame_are_read_once(module, monkeypatch):
     read, extract = Counter(), labelled.extract_labels
     monkeypatch.setattr(

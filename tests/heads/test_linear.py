@@ -49,10 +49,10 @@ def graph(atoms: Atoms, **labels):
     return collate([AtomicGraph.from_atoms(atoms, CUTOFF, **labels)])
 
 
-def linear_potential(species: list[int], **linear):
+def linear_potential(species: list[int], repulsion: str | None = None, **linear):
     potential = build_potential(
         {"species": species, "cutoff": CUTOFF, "dtype": "float64", "backbone": SMALL_MACE,
-         "head": {"name": "linear", "linear": linear}}
+         "head": {"name": "linear", "linear": linear}, "repulsion": repulsion}
     )  # fmt: skip
     potential.set_statistics(dict.fromkeys(species, 0.0), scale=1.0, shift=0.0, avg_num_neighbors=20.0)
     return potential
@@ -63,12 +63,18 @@ def of_the_network(potential, batch) -> torch.Tensor:
     return potential(batch)["node_energy"] - potential.linear(potential.geometry(batch))
 
 
-def test_a_potential_of_its_own_kind_is_found_again():
-    teacher, pupil = linear_potential([29, 79], pair=5, radial=2), linear_potential([29, 79], pair=5, radial=2)
+def compressed(atoms: Atoms, factor: float = 0.8) -> Atoms:
+    atoms.set_cell(atoms.cell.array * factor, scale_atoms=True)
+    return atoms
+
+
+@pytest.mark.parametrize("repulsion", [None, "zbl"])
+def test_a_potential_of_its_own_kind_is_found_again_beside_a_repulsion_too(repulsion):
+    teacher, pupil = (linear_potential([29, 79], repulsion, pair=5, radial=2) for _ in range(2))
     teacher.linear.coefficients.normal_(0.0, 0.05, generator=torch.Generator().manual_seed(1))
     teacher.scale.zero_()
     frames = []
-    for atoms in rattled(20):
+    for atoms in map(compressed, rattled(20)):
         out = teacher(graph(atoms))
         values = {key: out[key].detach().numpy() for key in ("energy", "forces", "stress")}
         frames.append(graph(atoms, energy=values["energy"][0], forces=values["forces"], stress=values["stress"][0]))
@@ -208,6 +214,16 @@ def test_missing_labels_are_left_out_and_none_at_all_is_an_error():
         frame.energy[:], frame.stress[:] = torch.nan, torch.nan
     with pytest.raises(DataError, match="no train frame has one"):
         potential.fit_linear(frames)
+
+
+def test_labels_that_the_loss_does_not_weigh_are_not_fitted():
+    good, wrong = [graph(atoms) for atoms in rattled(6)], [graph(atoms) for atoms in rattled(6)]
+    for frame in wrong:
+        frame.stress.mul_(-160.0)
+    one, other = linear_potential([29, 79], radial=0), linear_potential([29, 79], radial=0)
+    assert set(one.fit_linear(good, {"energy", "forces"}).left) == {"energy", "forces"}
+    other.fit_linear(wrong, {"energy", "forces"})
+    assert torch.equal(one.linear.coefficients, other.linear.coefficients)
 
 
 @pytest.mark.parametrize("head", ["linear", "ionic"])

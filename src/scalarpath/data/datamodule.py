@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from scalarpath.data.reading import Frame
 from scalarpath.data.splits import chosen, split_frames
 from scalarpath.data.statistics import NO_NEIGHBOUR, Statistics, train_statistics
 from scalarpath.data.timed_loader import TimedLoader
-from scalarpath.graph.atomic_graph import join
+from scalarpath.graph.atomic_graph import AtomicGraph, join
 
 BYTES_PER_EDGE = 250  # in a batch at least: vectors and harmonics in both precisions, and their gradients
 
@@ -112,7 +113,7 @@ class AtomicDataModule(pl.LightningDataModule):
         self._build_graphs(frames, labels)
         train = self.splits["train"]
         e0s = reference_energies(config.e0s, frames, labels, train, self.cutoff, unique=not self.own_e0s)
-        self.statistics = train_statistics(self.train_graphs, e0s)
+        self.statistics = train_statistics(self.train_graphs, e0s, self.required)
         self._ready = True
 
     def train_dataloader(self) -> TimedLoader:
@@ -151,6 +152,22 @@ class AtomicDataModule(pl.LightningDataModule):
         if len(graphs) <= most:
             return graphs
         return graphs.select(chosen(len(graphs), most, self.config.split_seed))
+
+    def sample_to_fit(self, most: int) -> GraphSet:
+        """As ``train_sample``, with further frames where any two elements occur together in none of those.
+
+        What is fitted once, before training, would otherwise know nothing of a rare element.
+        """
+        graphs = self.train_graphs
+        if len(graphs) <= most:
+            return graphs
+        picked = set(chosen(len(graphs), most, self.config.split_seed))
+        seen = {pair for k in picked for pair in _companions(graphs[k])}
+        for k, graph in enumerate(graphs):
+            if new := _companions(graph) - seen:
+                picked.add(k)
+                seen |= new
+        return graphs.select(sorted(picked))
 
     def in_order(self, graphs: GraphSet, batch_size: int | None = None) -> DataLoader[Any]:
         """Batches of ``graphs`` in their order, each exactly once, of at most ``batch_size`` (``eval_batch_size``)."""
@@ -221,3 +238,10 @@ class AtomicDataModule(pl.LightningDataModule):
                         "add train frames with it or remove this frame."
                     )
         return sorted(train)
+
+
+def _companions(graph: AtomicGraph) -> set[tuple[int, ...]]:
+    """The elements of a structure, and every two of its atoms by element."""
+    numbers, counts = np.unique(graph.z.numpy(), return_counts=True)
+    alone = {(z,) for z in numbers.tolist()}
+    return alone | set(combinations(numbers.tolist(), 2)) | {(z, z) for z in numbers[counts > 1].tolist()}

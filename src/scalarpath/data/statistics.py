@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,8 +22,8 @@ class Statistics:
 
     =================  =======  =====================================================================================
     e0s                eV       reference energy by atomic number
-    scale              eV/Å     root mean square of the force components; without forces, standard deviation of the
-                                energy per atom left over after E0s (eV)
+    scale              eV/Å     root mean square of the force components; without forces, or where they are not weighed,
+                                standard deviation of the energy per atom left over after E0s (eV)
     shift              eV       mean over atoms of (E - sum E0), that is sum over frames / number of atoms
     avg_num_neighbors           directed edges per atom
     species                     atomic numbers, sorted
@@ -47,9 +47,12 @@ class Statistics:
         return {**asdict(self), "e0s": {chemical_symbols[z]: energy for z, energy in self.e0s.items()}}
 
 
-def train_statistics(graphs: Iterable[AtomicGraph], e0s: Mapping[int, float]) -> Statistics:
+def train_statistics(
+    graphs: Iterable[AtomicGraph], e0s: Mapping[int, float], weighed: Collection[str] = ("energy", "forces")
+) -> Statistics:
     """Statistics of the train graphs, read once and one by one; missing (NaN) labels are left out.
 
+    ``weighed``: the labels that the loss weighs; others may be wrong, and set no scale if there is a choice.
     Raises DataError if no atom has a neighbour, or if all labels are alike so that no scale can be set.
     """
     n_frames = n_atoms = n_edges = n_forces = n_components = 0
@@ -70,9 +73,10 @@ def train_statistics(graphs: Iterable[AtomicGraph], e0s: Mapping[int, float]) ->
     if n_edges == 0:
         raise DataError(NO_NEIGHBOUR)
     residual, size = (torch.tensor(x, dtype=torch.float64) for x in (residuals, sizes))
-    scale = math.sqrt(squares / n_components) if n_components else float((residual / size).std(correction=0))
+    by_forces = n_components > 0 and ("forces" in weighed or not sizes)
+    scale = math.sqrt(squares / n_components) if by_forces else float((residual / size).std(correction=0))
     if not scale > 1e-10:
-        kind = "forces are zero" if n_components else "energies per atom are equal"
+        kind = "forces are zero" if by_forces else "energies per atom are equal"
         raise DataError(f"all train {kind}, so there is no scale to learn; add frames that differ.")
     return Statistics(
         e0s=dict(e0s),

@@ -7,12 +7,12 @@ hardly larger than the smallest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scalarpath.core.errors import DataError
 from scalarpath.graph.geometry import EdgeGeometry
@@ -60,15 +60,23 @@ class LinearFit:
         return f"linear potential, {self.terms} terms: cross-validated error (RMS) {errors}"
 
 
-def fit_linear(linear: LinearPotential, frames: Iterable[Frame], reference: Tensor) -> LinearFit | None:
+def fit_linear(
+    linear: LinearPotential,
+    frames: Iterable[Frame],
+    reference: Tensor,
+    *,
+    kinds: Collection[str] = tuple(WEIGHTS),
+    repulsion: nn.Module | None = None,
+) -> LinearFit | None:
     """Set ``linear.coefficients`` by the labels of ``frames``: batches of one structure each, their geometries, and the
     fields of their charges.
 
     The vectors of a geometry are leaves that require a gradient; ``reference`` holds the energy of an isolated atom of
-    every element [S], eV. Missing (NaN) labels are left out. Returns None where coefficients are trained, not fitted.
-    Raises DataError where no frame has any label.
+    every element [S], eV. Missing (NaN) labels are left out, and so are those of other ``kinds`` (energy, forces,
+    stress). ``repulsion`` gives atomic energies [N] that stand beside the linear potential, so that labels are fitted
+    without them. Returns None where coefficients are trained, not fitted. Raises DataError where no frame has a label.
     """
-    squares = _LeastSquares(linear, frames, reference)
+    squares = _LeastSquares(linear, frames, reference, kinds, repulsion)
     if linear.weights is not None:
         linear.coefficients.copy_(squares.units())
         return None
@@ -88,18 +96,27 @@ def fit_linear(linear: LinearPotential, frames: Iterable[Frame], reference: Tens
 class _LeastSquares:
     """The weighted equations terms [R, T] w = labels [R] of all frames, in folds of whole frames."""
 
-    def __init__(self, linear: LinearPotential, frames: Iterable[Frame], reference: Tensor):
+    def __init__(
+        self,
+        linear: LinearPotential,
+        frames: Iterable[Frame],
+        reference: Tensor,
+        kinds: Collection[str],
+        repulsion: nn.Module | None,
+    ):
         parts: list[tuple[Tensor, Tensor, float, int, int]] = []
         self.frames = 0
         for frame in frames:
-            equations = _equations(linear, frame, reference)
+            equations = _equations(linear, frame, reference, repulsion)
             for kind, name in enumerate(WEIGHTS):
                 terms, values = equations[name]
-                if len(values):  # a frame weighs the same however many components are fitted
+                if name in kinds and len(values):  # a frame weighs the same however many components are fitted
                     parts.append((terms, values, WEIGHTS[name] / len(values) ** 0.5, kind, self.frames))
             self.frames += 1
         if not parts:
-            raise DataError("head.linear is fitted to labels before training, and no train frame has one.")
+            raise DataError(
+                "head.linear is fitted to labels before training, and no train frame has one that the loss weighs."
+            )
         rows, labels, weights, kinds, owners = zip(*parts, strict=True)
         self.terms, self.labels = torch.cat(rows), torch.cat(labels)
         self.weights, self.kinds, self.owners = (
@@ -153,23 +170,16 @@ class _LeastSquares:
         return {name: float(part.square().mean().sqrt()) for name, part in parts.items() if len(part)}
 
 
-def _equations(linear: LinearPotential, frame: Frame, reference: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+def _equations(
+    linear: LinearPotential, frame: Frame, reference: Tensor, repulsion: nn.Module | None
+) -> dict[str, tuple[Tensor, Tensor]]:
     """By kind, terms [R, T] and labels [R] of one structure; none where a label is missing."""
     graph, geometry, field = frame
     atoms = geometry.n_atoms
     some = slice(None, None, -(-atoms // MOST_ATOMS))
     coefficients = torch.zeros_like(linear.coefficients).requires_grad_(True)
     with torch.enable_grad():
-        energy = linear(geometry, coefficients).sum()
-        (pull,) = torch.autograd.grad(energy, geometry.vectors, create_graph=True)
-        pull = pull.double()
-        forces = pull.new_zeros(atoms, 3).index_add(0, geometry.centre, pull).index_add(0, geometry.neighbour, -pull)
-        virial = geometry.vectors.detach().double().T @ pull
-        values = {
-            "energy": energy[None] / atoms,
-            "forces": forces[some].flatten(),
-            "stress": (virial / torch.linalg.det(graph.cell[0].double()).abs()).flatten(),
-        }
+        values = _contributions(linear(geometry, coefficients), graph, geometry, some)
         if field is not None:
             share = coefficients[-1]
             values["energy"] = values["energy"] + share * field.node_energy.mean()
@@ -180,9 +190,27 @@ def _equations(linear: LinearPotential, frame: Frame, reference: Tensor) -> dict
             "forces": graph.forces.double()[some].flatten(),
             "stress": graph.stress.double().flatten(),
         }
+        if repulsion is not None:
+            beside = _contributions(repulsion(geometry).double(), graph, geometry, some)
+            labels = {kind: label - beside[kind].detach() for kind, label in labels.items()}
         found = {}
         for kind, label in labels.items():
             known = torch.isfinite(label).nonzero().flatten().tolist()
             rows = [torch.autograd.grad(values[kind][k], coefficients, retain_graph=True)[0] for k in known]
             found[kind] = torch.stack(rows) if rows else coefficients.detach()[None, :][:0], label[known]
     return found
+
+
+def _contributions(node_energy: Tensor, graph: Data, geometry: EdgeGeometry, some: slice) -> dict[str, Tensor]:
+    """What atomic energies [N] are to the labels of one structure, by kind and flat; forces of ``some`` atoms."""
+    energy = node_energy.sum()
+    (pull,) = torch.autograd.grad(energy, geometry.vectors, create_graph=True)
+    pull = pull.double()
+    atoms = geometry.n_atoms
+    forces = pull.new_zeros(atoms, 3).index_add(0, geometry.centre, pull).index_add(0, geometry.neighbour, -pull)
+    virial = geometry.vectors.detach().double().T @ pull
+    return {
+        "energy": energy[None] / atoms,
+        "forces": forces[some].flatten(),
+        "stress": (virial / torch.linalg.det(graph.cell[0].double()).abs()).flatten(),
+    }

@@ -14,7 +14,7 @@ from scalarpath.core.settings import WHOLE, read_settings
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.graph.layout import to_padded
 from scalarpath.heads.coulomb import CoulombField
-from scalarpath.heads.linear_fit import Frame, LinearFit, fit_linear
+from scalarpath.heads.linear_fit import WEIGHTS, Frame, LinearFit, fit_linear
 from scalarpath.potential.configuration import DTYPES, PotentialSettings, build_linear, build_networks
 from scalarpath.potential.device import usable_device
 from scalarpath.potential.parts import freeze, parts_of
@@ -188,9 +188,10 @@ class Potential(nn.Module):
         self.head.calibrate(self.geometry(batch) for batch in batches)
 
     @torch.no_grad()
-    def fit_linear(self, frames: Iterable[Data]) -> LinearFit | None:
+    def fit_linear(self, frames: Iterable[Data], kinds: Collection[str] = tuple(WEIGHTS)) -> LinearFit | None:
         """Fit the linear potential to train frames, batches of one structure each, if the head has one to be fitted.
 
+        Labels of other ``kinds`` are left out; what the repulsion has of labels is not the linear potential's to learn.
         The energy scale becomes that of what is left for the network, whose bound holds from now on. Returns None where
         nothing is fitted; raises DataError where nothing is labelled.
         """
@@ -202,7 +203,7 @@ class Potential(nn.Module):
                 field = None if self.charges is None else self.charges(frame, self.species_of(frame.z))
                 yield frame, self.geometry(frame), field
 
-        fit = fit_linear(self.linear, described(), self.shift + self.e0)
+        fit = fit_linear(self.linear, described(), self.shift + self.e0, kinds=kinds, repulsion=self.repulsion)
         if fit is None:
             return None
         left = fit.left.get("forces", fit.left.get("energy", 0.0))

@@ -152,7 +152,7 @@ def _prepare(potential: Potential, data: AtomicDataModule, job: Job, *, resume: 
     potential.set_statistics(e0s, statistics.scale, shift, statistics.avg_num_neighbors)
     potential.calibrate(data.in_order(data.train_graphs))
     # a run that goes on has its coefficients in the checkpoint
-    linear = None if resume else potential.fit_linear(data.in_order(data.train_sample(MOST_FRAMES), 1))
+    linear = None if resume else potential.fit_linear(data.in_order(data.sample_to_fit(MOST_FRAMES), 1), data.required)
     if linear is not None:
         potential.observe_linear(data.in_order(data.train_graphs))
     prediction = potential.eval()(next(iter(data.in_order(data.train_graphs))))

@@ -49,7 +49,7 @@ def start(potential: Potential, source: Potential, data: AtomicDataModule, job: 
     _check(potential, source, next(iter(data.in_order(data.train_graphs))), where)
     fitted = {}
     if job.init_e0s == "fit":
-        fitted = fit_e0s(potential, data.in_order(data.train_sample(MOST_FRAMES)))
+        fitted = fit_e0s(potential, data.in_order(data.sample_to_fit(MOST_FRAMES)))
     with file_of(file).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     record = {
