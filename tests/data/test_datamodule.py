@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import torch
 from ase import Atoms
 
-from scalarpath.core.errors import ConfigError
+from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.data import datamodule, labelled
 from scalarpath.data.batches import EpochSampler
 from scalarpath.data.datamodule import AtomicDataModule
@@ -251,6 +251,19 @@ def test_label_that_only_another_split_lacks_is_noted(write, make_silicon, setti
     data.setup()
     assert any("no test frame carries it" in text for text in data.audit.warnings)
     assert torch.isnan(next(iter(data.test_dataloader())).stress).all()
+
+
+def test_a_validation_part_without_any_weighed_label_stops_a_training_and_no_evaluation(write, make_silicon, settings):
+    """The validation loss of no labels is 0 in every epoch, so the first one would count as the best."""
+    frames = make_silicon(12)
+    for atoms in frames[8:]:
+        atoms.calc.results = {"stress": atoms.calc.results["stress"]}
+    valid = [write(frames[8:9], "v1.extxyz"), write(frames[9:10], "v2.extxyz")]
+    config = settings(write(frames[:8], "a.extxyz"), valid_path=valid, test_path=write(frames[10:], "t.extxyz"))
+    with pytest.raises(DataError, match=r"v1.extxyz: no validation frame carries .* weighs \(energy, forces\)"):
+        AtomicDataModule(config, cutoff=5.0, seed=0).setup()
+    AtomicDataModule(config, cutoff=5.0, seed=0).setup("test")
+    AtomicDataModule(config, cutoff=5.0, seed=0, required={"energy", "stress"}).setup()
 
 
 def test_atoms_without_a_force_are_left_out_and_the_rest_of_their_frame_is_used(write, make_silicon, settings):

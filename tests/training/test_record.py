@@ -20,6 +20,7 @@ from scalarpath.data.labels import StreamedLabels
 from scalarpath.data.reading import read_frames
 from scalarpath.deploy import ScalarPathCalculator
 from scalarpath.training.learning_curves import draw_learning_curves
+from scalarpath.training.parity import ParitySample, draw_parity
 from scalarpath.training.record import Record, groups_table
 
 FIGURES = {f"{name}.{suffix}" for name in ("parity", "learning_curves") for suffix in ("svg", "png")}
@@ -43,6 +44,11 @@ def test_errors_by_group_add_up_to_those_of_the_summary(trained: Path) -> None:
             labels = [metrics["forces_labels"] for metrics in groups.values()]
             mean = np.average([metrics["forces_mae_meV_A"] for metrics in groups.values()], weights=labels)
             assert mean == pytest.approx(results["all"]["forces_mae_meV_A"])
+
+
+def test_without_any_label_there_is_no_figure(tmp_path: Path) -> None:
+    draw_parity({"train": ParitySample(), TEST: ParitySample()}, tmp_path / "parity")
+    assert not list(tmp_path.iterdir())
 
 
 def test_predictions_of_test_frames_are_those_of_the_calculator_beside_the_labels(trained: Path) -> None:

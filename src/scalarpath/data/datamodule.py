@@ -90,7 +90,7 @@ class AtomicDataModule(pl.LightningDataModule):
         self._ready = False
 
     def setup(self, stage: str | None = None) -> None:
-        """Do all the work once; later calls return at once."""
+        """Do all the work once; later calls return at once. ``stage`` "test": of a run whose training is over."""
         if self._ready:
             return
         config = self.config
@@ -108,7 +108,7 @@ class AtomicDataModule(pl.LightningDataModule):
         self.kinds = [frame.kind for frame in frames]
         weights = frame_weights(config, frames)
         self.frame_weights = None if weights is None else torch.from_numpy(weights)
-        self._check_coverage(labels, frames)
+        self._check_coverage(labels, frames, to_train=stage != "test")
         self.species = self._check_species(frames)
         self._build_graphs(frames, labels)
         train = self.splits["train"]
@@ -215,8 +215,8 @@ class AtomicDataModule(pl.LightningDataModule):
                 "and data.eval_batch_size, set data.max_edges, or lower backbone.cutoff."
             )
 
-    def _check_coverage(self, labels: Sequence[Labels], frames: Sequence[Frame]) -> None:
-        """A label the loss weighs must occur in train; its absence from another split is only noted."""
+    def _check_coverage(self, labels: Sequence[Labels], frames: Sequence[Frame], *, to_train: bool) -> None:
+        """A label the loss weighs must occur in train, and one of them in validation; others are only noted."""
         for name in sorted(self.required):
             for split, indices in self.splits.items():
                 if any(labels[i].has(name) for i in indices):
@@ -225,6 +225,14 @@ class AtomicDataModule(pl.LightningDataModule):
                 if split == "train":
                     raise DataError(f"{text}; change data.split_seed or the split, or give {name} no weight.")
                 self.audit.warnings.append(f"{text}, so its {split} error is not known.")
+        valid = self.splits["valid"]
+        # the loss of no labels is 0, so that the first epoch would stay the best one
+        if to_train and not any(labels[i].has(name) for i in valid for name in self.required):
+            raise DataError(
+                f"{frames[valid[0]].file}: no validation frame carries what the loss weighs "
+                f"({', '.join(sorted(self.required))}), so no epoch is the best; change data.split_seed or the split, "
+                "or label validation frames."
+            )
 
     def _check_species(self, frames: Sequence[Frame]) -> list[int]:
         """Atomic numbers of the train split; an element met only in another split is an error."""

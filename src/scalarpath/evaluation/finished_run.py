@@ -67,7 +67,7 @@ class FinishedRun:
                 required=job.loss.required,
                 own_e0s=job.init_from is not None,
             )
-            data.setup()
+            data.setup("test")
         if self.directory.read_json("provenance.json", ["data_hash"])["data_hash"] != data.data_hash:
             raise DataError(
                 f"{said}: the data have changed since this run; restore them, or say with data.path= where they are."

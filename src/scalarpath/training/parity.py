@@ -50,11 +50,13 @@ class ParitySample:
 def draw_parity(samples: Mapping[str, ParitySample], path: Path) -> None:
     """Write ``path`` with the suffixes .svg and .png: one panel for every quantity with labels, one colour per sample.
 
-    Below each, the distribution of the errors.
+    Below each, the distribution of the errors. Without any label nothing is written.
     """
     import matplotlib
 
     names = [name for name in QUANTITIES if any(sample.seen[name] for sample in samples.values())]
+    if not names:
+        return
     colours = dict(zip(samples, (MODEL,) if len(samples) == 1 else _COLOURS, strict=False))
     with matplotlib.rc_context(STYLE):
         figure, axes = panels(2, len(names))
