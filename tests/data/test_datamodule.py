@@ -226,6 +226,22 @@ def test_isolated_atoms_of_a_test_file_stay_there(write, make_silicon, settings,
     assert 10 in data.splits["test"]
 
 
+def test_an_element_that_train_has_as_an_isolated_atom_alone_is_in_no_other_frame(
+    write, make_silicon, settings, with_labels
+):
+    """Of an isolated atom nothing is learnt but E0; it may be there for nobody's use."""
+    frames, atom = make_silicon(12), with_labels(Atoms("Ge"), energy=-0.7, forces=[[0.0, 0.0, 0.0]])
+    train = write([*frames[:9], atom], "train.extxyz")
+    data = AtomicDataModule(settings(train, test_path=write([atom, *frames[9:]], "a.extxyz")), cutoff=5.0, seed=0)
+    data.setup()
+    assert data.species == [14, 32]
+    frames[10].numbers[3] = 32
+    config = settings(train, test_path=write(frames[9:], "b.extxyz"))
+    with pytest.raises(DataError, match=r"b.extxyz, frame 1: Ge occurs in test but in no train frame other than"):
+        AtomicDataModule(config, cutoff=5.0, seed=0).setup()
+    AtomicDataModule(config, cutoff=5.0, seed=0).setup("test")  # a run that was trained so is evaluated
+
+
 def test_a_batch_that_no_memory_holds_is_refused(module, monkeypatch):
     monkeypatch.setattr(datamodule, "memory_of_machine", lambda: 1 << 20)
     with pytest.raises(ConfigError, match=r"a batch has up to .* edges, more than .* lower data\.batch_size"):

@@ -109,7 +109,8 @@ class AtomicDataModule(pl.LightningDataModule):
         weights = frame_weights(config, frames)
         self.frame_weights = None if weights is None else torch.from_numpy(weights)
         self._check_coverage(labels, frames, to_train=stage != "test")
-        self.species = self._check_species(frames)
+        # a run whose training is over stays readable
+        self.species = self._check_species(frames, set(isolated) if stage != "test" else set())
         self._build_graphs(frames, labels)
         train = self.splits["train"]
         e0s = reference_energies(config.e0s, frames, labels, train, self.cutoff, unique=not self.own_e0s)
@@ -234,18 +235,27 @@ class AtomicDataModule(pl.LightningDataModule):
                 "or label validation frames."
             )
 
-    def _check_species(self, frames: Sequence[Frame]) -> list[int]:
-        """Atomic numbers of the train split; an element met only in another split is an error."""
-        train = {int(z) for i in self.splits["train"] for z in np.unique(frames[i].atoms.numbers)}
+    def _check_species(self, frames: Sequence[Frame], isolated: set[int]) -> list[int]:
+        """Atomic numbers of the train split; an element met only in another split is an error.
+
+        So is one that train has only in ``isolated``, atoms of which nothing is learnt but E0; in these it may be.
+        """
+
+        def elements(indices: Iterable[int]) -> set[int]:
+            return {int(z) for i in indices for z in np.unique(frames[i].atoms.numbers)}
+
+        train = set(self.splits["train"])
+        learnt, alone = elements(train - isolated), elements(train & isolated)
         for split in ("valid", "test"):
             for i in self.splits[split]:
-                unknown = sorted({int(z) for z in np.unique(frames[i].atoms.numbers)} - train)
+                unknown = sorted(elements([i]) - (learnt | alone if i in isolated else learnt))
                 if unknown:
+                    beside = " other than an isolated atom" if unknown[0] in alone else ""
                     raise DataError(
-                        f"{frames[i].where}: {chemical_symbols[unknown[0]]} occurs in {split} but in no train frame; "
-                        "add train frames with it or remove this frame."
+                        f"{frames[i].where}: {chemical_symbols[unknown[0]]} occurs in {split} but in no train "
+                        f"frame{beside}; add train frames with it or remove this frame."
                     )
-        return sorted(train)
+        return sorted(learnt | alone)
 
 
 def _companions(graph: AtomicGraph) -> set[tuple[int, ...]]:
