@@ -71,6 +71,13 @@ def unknown_element(directory: Path) -> list[str]:
     return [f"data.path={saved(directory, frames())}", f"data.test_path={saved(directory, [germanium], 'test.extxyz')}"]
 
 
+def charged_slab_in_test(directory: Path) -> list[str]:
+    slab = labelled(99, stress=None)
+    slab.pbc = (True, True, False)
+    test = saved(directory, [*frames()[:2], slab], "test.extxyz")
+    return [f"data.path={saved(directory, frames()[2:])}", f"data.test_path={test}", "head=ionic"]
+
+
 def unwritable(directory: Path) -> list[str]:
     (directory / "file").write_text("in the way")
     return [f"data.path={saved(directory, frames())}", f"output_dir={directory}/file/run"]
@@ -119,6 +126,7 @@ CASES: dict[str, tuple[Callable[[Path], list[str]], str]] = {
         "neighbour",
     ),
     "unknown element at test time": (unknown_element, "Ge"),
+    "charges in a slab at test time": (charged_slab_in_test, "test.extxyz, frame 2: head.linear.charges need"),
     "frame in train and test": (repeated_in_test, "test.extxyz"),
     "unknown unit": (from_frames(frames, "data.energy_unit=erg"), "erg"),
     "stress in GPa": (from_frames(lambda: frames(stress=np.full(6, -9.0))), "GPa"),

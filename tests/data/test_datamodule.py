@@ -242,6 +242,21 @@ def test_an_element_that_train_has_as_an_isolated_atom_alone_is_in_no_other_fram
     AtomicDataModule(config, cutoff=5.0, seed=0).setup("test")  # a run that was trained so is evaluated
 
 
+@pytest.mark.parametrize("over", [None, "test"])
+def test_charges_and_a_structure_that_is_periodic_in_part_do_not_go_together_in_any_split(
+    write, make_silicon, settings, over
+):
+    frames = make_silicon(12)
+    frames[10].pbc = (True, True, False)
+    del frames[10].calc.results["stress"]
+    config = settings(write(frames[:9], "a.extxyz"), test_path=write(frames[9:], "slab.extxyz"))
+    AtomicDataModule(config, cutoff=4.0, seed=0).setup(over)
+    with pytest.raises(
+        DataError, match=r"slab.extxyz, frame 1: head.linear.charges need structures .* in none; remove"
+    ):
+        AtomicDataModule(config, cutoff=4.0, seed=0, charged=True).setup(over)
+
+
 def test_a_batch_that_no_memory_holds_is_refused(module, monkeypatch):
     monkeypatch.setattr(datamodule, "memory_of_machine", lambda: 1 << 20)
     with pytest.raises(ConfigError, match=r"a batch has up to .* edges, more than .* lower data\.batch_size"):

@@ -6,6 +6,7 @@ import copy
 import json
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from samples import SMALL, batch_of, head_config, make_potential, quartz_like, silanol
 
-from scalarpath.core.errors import ArtifactError, ConfigError
+from scalarpath.core.errors import ArtifactError, ConfigError, DataError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.evaluation import command
 from scalarpath.evaluation.head_record import panels_of_head, soft_neighbours
@@ -271,6 +272,15 @@ def test_a_linear_potential_is_explained_by_its_terms(runs: dict[str, Path], cap
     shown = capsys.readouterr().out
     assert f"as of charges Li {charges['Li']:+.2f}, F {charges['F']:+.2f} e." in shown
     assert "interplay" not in shown
+
+
+def test_other_frames_that_charges_cannot_be_in_are_named(runs: dict[str, Path], tmp_path: Path) -> None:
+    frames = ase.io.read(CONF_DIR.parent / "data/lif/frames.extxyz", ":2")
+    frames[1].pbc = (True, True, False)
+    del frames[1].calc.results["stress"]
+    ase.io.write(tmp_path / "slab.extxyz", frames)
+    with pytest.raises(DataError, match=r"slab.extxyz, frame 1: head.linear.charges need structures that are periodic"):
+        evaluate(f"run={runs['ionic']}", f"frames={tmp_path / 'slab.extxyz'}", f"output_dir={tmp_path}")
 
 
 def test_a_head_without_parts_says_so_and_writes_nothing(runs: dict[str, Path]) -> None:

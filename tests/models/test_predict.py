@@ -286,6 +286,16 @@ def test_a_prediction_that_is_not_finite_is_not_written(folder):
     assert not Path("predicted.extxyz").exists()
 
 
+def test_a_frame_that_charges_cannot_be_in_is_named_with_one_model_and_several(folder, members):
+    write_model(Path("ionic.sp"), make_potential("ionic"), {})
+    slab = quartz_like()
+    slab.pbc = (True, True, False)
+    ase.io.write("frames.extxyz", [quartz_like(), slab])
+    for model in ("ionic.sp", f"[{members[0]},ionic.sp]"):
+        with pytest.raises(DataError, match=r"frames.extxyz, frame 1: head.linear.charges need structures that are"):
+            run(settings(f"model={model}"))
+
+
 def test_only_one_batch_is_in_memory():
     alive: list[weakref.ref[Atoms]] = []
     most = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from scalarpath.data.splits import chosen, split_frames
 from scalarpath.data.statistics import NO_NEIGHBOUR, Statistics, train_statistics
 from scalarpath.data.timed_loader import TimedLoader
 from scalarpath.graph.atomic_graph import AtomicGraph, join
+from scalarpath.heads.coulomb import require_periodicity
 
 BYTES_PER_EDGE = 250  # in a batch at least: vectors and harmonics in both precisions, and their gradients
 
@@ -52,10 +53,10 @@ class AtomicDataModule(pl.LightningDataModule):
 
     config: the section ``data``, or the part of it that differs from conf/data/extxyz.yaml; cutoff: Å; seed: of the
     order of train batches only; required: the labels that the loss weighs; own_e0s: the potential starts with its own
-    E0s, so that compositions need not tell elements apart. ``batch_size`` and ``max_edges`` count over all processes.
-    Train batches are shared out by rank
-    when ``torch.distributed`` is initialised; validation and test loaders give every process all frames. Use it with
-    ``Trainer(use_distributed_sampler=False)``. Neither all frames nor all graphs are held in memory (without
+    E0s, so that compositions need not tell elements apart; charged: the head has charges, which no structure that is
+    periodic in part can have. ``batch_size`` and ``max_edges`` count over all processes. Train batches are shared out
+    by rank when ``torch.distributed`` is initialised; validation and test loaders give every process all frames. Use it
+    with ``Trainer(use_distributed_sampler=False)``. Neither all frames nor all graphs are held in memory (without
     ``cache`` the graphs are). Raises ConfigError here, DataError in ``setup``.
     """
 
@@ -67,6 +68,7 @@ class AtomicDataModule(pl.LightningDataModule):
         seed: int,
         required: Iterable[str] = ("energy", "forces"),
         own_e0s: bool = False,
+        charged: bool = False,
     ) -> None:
         super().__init__()
         self.config = DataConfig.read(config)
@@ -75,7 +77,7 @@ class AtomicDataModule(pl.LightningDataModule):
         if unknown:
             raise ConfigError(f"the loss weighs '{unknown[0]}', but labels are: {', '.join(QUANTITIES)}.")
         self.cutoff, self.seed, self.required = float(cutoff), seed, frozenset(required)
-        self.own_e0s = own_e0s
+        self.own_e0s, self.charged = own_e0s, charged
         self.audit: LabelAudit
         self.splits: dict[str, list[int]]
         self.test_groups: list[str]
@@ -109,6 +111,9 @@ class AtomicDataModule(pl.LightningDataModule):
         weights = frame_weights(config, frames)
         self.frame_weights = None if weights is None else torch.from_numpy(weights)
         self._check_coverage(labels, frames, to_train=stage != "test")
+        if self.charged:
+            for i in chain(*self.splits.values()):
+                require_periodicity(frames[i].atoms.pbc, frames[i].where)
         # a run whose training is over stays readable
         self.species = self._check_species(frames, set(isolated) if stage != "test" else set())
         self._build_graphs(frames, labels)

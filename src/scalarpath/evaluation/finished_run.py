@@ -66,6 +66,7 @@ class FinishedRun:
                 seed=job.seed,
                 required=job.loss.required,
                 own_e0s=job.init_from is not None,
+                charged=job.charged,
             )
             data.setup("test")
         if self.directory.read_json("provenance.json", ["data_hash"])["data_hash"] != data.data_hash:

@@ -23,6 +23,7 @@ from scalarpath.data.labelled import read_labelled, stop_if_suspicious
 from scalarpath.evaluation.finished_run import FinishedRun
 from scalarpath.evaluation.output import prepare_folder
 from scalarpath.graph import collate
+from scalarpath.heads.coulomb import require_periodicity
 from scalarpath.runs.job import absolute
 from scalarpath.training.evaluation import evaluate
 from scalarpath.training.frame_errors import FrameErrors
@@ -47,6 +48,8 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
         raise DataError(f"{path}: no frame carries a label; say what they are called, for example data.energy_key=.")
     for frame in frames:
         frame.require_elements(found.potential.species)
+        if found.potential.charges is not None:
+            require_periodicity(frame.atoms.pbc, frame.where)
     console = open_console()
     console.print(audit.render())
     stop_if_suspicious(audit, config)

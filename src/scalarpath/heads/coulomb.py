@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -29,6 +30,16 @@ class CoulombField(NamedTuple):
     stress: Tensor
 
 
+def require_periodicity(pbc: Iterable[bool], where: str | None = None) -> None:
+    """Raise DataError for a structure that is periodic in part; ``where``: its file and frame, where they are known."""
+    if len(set(map(bool, pbc))) > 1:
+        place = "" if where is None else f"{where}: "
+        raise DataError(
+            f"{place}head.linear.charges need structures that are periodic in all directions or in none; remove "
+            "structures that are periodic in one or two, or the charges."
+        )
+
+
 class FixedCharges(nn.Module):
     """Gaussian charges, one number for every element, that interact by q_i q_j erf(r / (2^1/2 s)) / r, s = 1.25 Å.
 
@@ -49,16 +60,12 @@ class FixedCharges(nn.Module):
         ends = graph.ptr.tolist()
         fields = []
         for g, periodic in enumerate(graph.pbc.tolist()):
+            require_periodicity(periodic)
             atoms = slice(ends[g], ends[g + 1])
             if all(periodic):
                 fields.append(_periodic(graph.pos[atoms].double(), graph.cell[g].double(), charges[atoms]))
-            elif not any(periodic):
-                fields.append(_isolated(graph.pos[atoms].double(), charges[atoms]))
             else:
-                raise DataError(
-                    "head.linear.charges need structures that are periodic in all directions or in none; remove "
-                    "structures that are periodic in one or two, or the charges."
-                )
+                fields.append(_isolated(graph.pos[atoms].double(), charges[atoms]))
         energies, forces, stresses = zip(*fields, strict=True)
         return CoulombField(torch.cat(energies), torch.cat(forces), torch.stack(stresses))
 

@@ -148,6 +148,11 @@ class Job:
             check_monitor("scheduler.plateau.monitor", self.scheduler.plateau.monitor, logged, labelled)
 
     @property
+    def charged(self) -> bool:
+        """Whether the head has charges."""
+        return (self.head.get("linear") or {}).get("charges") is not None
+
+    @property
     def cutoff(self) -> float:
         """Cutoff radius in Å."""
         return float(self.backbone["cutoff"])

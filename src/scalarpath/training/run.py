@@ -96,7 +96,12 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
         config = job.data if resume is None else job.data.accepted()
         phase("data")
         data = AtomicDataModule(
-            config, cutoff=job.cutoff, seed=job.seed, required=job.loss.required, own_e0s=job.init_from is not None
+            config,
+            cutoff=job.cutoff,
+            seed=job.seed,
+            required=job.loss.required,
+            own_e0s=job.init_from is not None,
+            charged=job.charged,
         )
         data.setup()
         job.check_monitors(data.labelled)
