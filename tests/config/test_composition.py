@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from scalarpath.core.errors import ConfigError
 from scalarpath.core.resources import CONF_DIR
@@ -89,6 +89,24 @@ def test_a_data_set_without_stress_does_not_weigh_it(data: str) -> None:
 def test_an_unknown_or_impossible_setting_is_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read(override)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("data=si data.split_file=s.json", r"data.split_file is not read with data.split=random; add data.split=file"),
+        ("data=lif data.merge_near_duplicates=true", r"joins groups, which data.split=random does not have"),
+        ("data=lif_grouped data.split=blocks", r"joins groups, .*blocks .*; add data.split=groups, or set it to false"),
+    ],
+)
+def test_what_a_new_run_would_ignore_is_refused_and_an_older_run_with_it_stays_readable(
+    overrides: str, message: str, tmp_path: Path
+) -> None:
+    config = composed(*overrides.split())
+    with pytest.raises(ConfigError, match=message):
+        Job.from_hydra(config)
+    OmegaConf.save(OmegaConf.create(plain_config(config)), tmp_path / "config.yaml")
+    assert Job.from_hydra(composed(f"resume={tmp_path}")).config == Job.of_run(tmp_path).config
 
 
 def test_the_configuration_lies_in_the_checkout_or_the_wheel() -> None:

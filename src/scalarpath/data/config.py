@@ -151,6 +151,16 @@ class DataConfig(LabelSettings):
         if self.split == "file" and not self.split_file:
             raise ConfigError("data.split=file needs data.split_file, a JSON file with lists train, valid and test.")
 
+    def refuse_unused(self) -> None:
+        """Raise ConfigError for a setting that the split would ignore; runs that were begun with one stay readable."""
+        if self.split != "file" and self.split_file:
+            raise ConfigError(f"data.split_file is not read with data.split={self.split}; add data.split=file.")
+        if self.split != "groups" and self.merge_near_duplicates:
+            raise ConfigError(
+                f"data.merge_near_duplicates=true joins groups, which data.split={self.split} does not have; add "
+                "data.split=groups, or set it to false."
+            )
+
 
 def own_places(section: Mapping[str, Any]) -> dict[str, Any]:
     """Where the user's own files of a data set are, by setting: not the places within the bundled data.

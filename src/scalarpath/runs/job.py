@@ -115,7 +115,11 @@ class Job:
         ``changes``: see ``of_run``.
         """
         resume = checked(cfg.get("resume"), Text | None, "resume")
-        return cls.read(_placed(plain_config(cfg))) if resume is None else cls.of_run(resume, changes)
+        if resume is not None:
+            return cls.of_run(resume, changes)
+        job = cls.read(_placed(plain_config(cfg)))
+        job.data.refuse_unused()
+        return job
 
     @classmethod
     def of_run(cls, path: str | Path, changes: Mapping[str, Any] | None = None) -> Job:
