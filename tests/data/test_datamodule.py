@@ -216,6 +216,16 @@ def test_isolated_atoms_set_e0s_and_stay_in_train(write, make_silicon, settings,
         assert any("1 frames hold one isolated atom (Si; first" in text for text in data.audit.warnings)
 
 
+def test_where_a_potential_has_its_own_e0s_isolated_atoms_do_not_claim_to_give_them(
+    write, make_silicon, settings, with_labels
+):
+    atom = with_labels(Atoms("Si"), energy=-0.8, forces=[[0.0, 0.0, 0.0]])
+    data = AtomicDataModule(settings(write([*make_silicon(9), atom])), cutoff=5.0, seed=0, own_e0s=True)
+    data.setup()
+    (note,) = [text for text in data.audit.warnings if "hold one isolated atom" in text]
+    assert "E0s come from init_from, and no random split" in note
+
+
 def test_isolated_atoms_of_a_test_file_stay_there(write, make_silicon, settings, with_labels):
     atom = with_labels(Atoms("Si"), energy=-0.8, forces=[[0.0, 0.0, 0.0]])
     frames = make_silicon(14)

@@ -138,6 +138,8 @@ def test_frozen_parts_stay_as_they_are_and_others_learn_at_their_rates(optimizer
         (["init_from={file}", "init_elements=[F,Cl]"], ConfigError, "knows no Cl; leave it out"),
         (["init_elements=all"], ConfigError, "name a file with init_from="),
         (["init_from={file}", "shift=mean"], ConfigError, "leave shift=mean out"),
+        (["init_from={file}", "data.e0s=isolated_atoms"], ConfigError, "takes the E0s of the file.*leave data.e0s out"),
+        (["init_from={file}", "data.e0s={{Si:-0.8}}"], ConfigError, "takes the E0s of the file.*leave data.e0s out"),
     ],
 )
 def test_what_cannot_start_leaves_nothing(overrides, error, complaint, file, tmp_path):

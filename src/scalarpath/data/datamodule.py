@@ -104,7 +104,7 @@ class AtomicDataModule(pl.LightningDataModule):
         if len(isolated) == len(frames):
             raise DataError(NO_NEIGHBOUR)
         if isolated:
-            note_references(self.audit, [frames[i] for i in isolated])
+            note_references(self.audit, [frames[i] for i in isolated], own_e0s=self.own_e0s)
         self.splits, groups = split_frames(config, loaded, isolated)
         self.test_groups = [groups[i] for i in self.splits["test"]]
         self.kinds = [frame.kind for frame in frames]

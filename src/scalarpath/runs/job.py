@@ -118,7 +118,7 @@ class Job:
         if resume is not None:
             return cls.of_run(resume, changes)
         job = cls.read(_placed(plain_config(cfg)))
-        job.data.refuse_unused()
+        job.refuse_unused()
         return job
 
     @classmethod
@@ -150,6 +150,13 @@ class Job:
             # the schedule is told the value while the epoch is validated: the rest is not logged yet
             logged = {name: needed for name, needed in logged.items() if name.startswith("val/")}
             check_monitor("scheduler.plateau.monitor", self.scheduler.plateau.monitor, logged, labelled)
+
+    def refuse_unused(self) -> None:
+        """Raise ConfigError for what a new run would ignore; runs that were begun with it stay readable."""
+        self.data.refuse_unused()
+        # E0s that are fitted or a mean are the choice of a data set, these are the user's own
+        if self.init_from is not None and (self.data.e0s == "isolated_atoms" or isinstance(self.data.e0s, dict)):
+            raise ConfigError("init_from takes the E0s of the file, see init_e0s; leave data.e0s out.")
 
     @property
     def charged(self) -> bool:

@@ -82,12 +82,17 @@ def note_isolated_atoms(audit: LabelAudit, frames: Sequence[Frame], isolated: di
         )
 
 
-def note_references(audit: LabelAudit, isolated: Sequence[Frame]) -> None:
-    """Add a note for frames of one isolated atom, which give E0s."""
+def note_references(audit: LabelAudit, isolated: Sequence[Frame], *, own_e0s: bool = False) -> None:
+    """Add a note for frames of one isolated atom, which give E0s unless the potential has its own (``own_e0s``)."""
     symbols = ", ".join(sorted({frame.atoms.symbols[0] for frame in isolated}))
+    use = (
+        "E0s come from init_from"
+        if own_e0s
+        else "they are references: E0s come from them unless data.e0s says otherwise"
+    )
     audit.warnings.append(
-        f"{len(isolated)} frames hold one isolated atom ({symbols}; first: {isolated[0].where}); they are "
-        "references: E0s come from them unless data.e0s says otherwise, and no random split deals them out."
+        f"{len(isolated)} frames hold one isolated atom ({symbols}; first: {isolated[0].where}); {use}, and no random "
+        "split deals them out."
     )
 
 
