@@ -71,13 +71,20 @@ def test_the_end_of_a_closed_run_shows_no_test_column_and_the_command_that_opens
     closed: Path, capsys, monkeypatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["./train.py"])
-    print_summary(read(closed / "summary.json"), RunDirectory(Path("outputs/a")))
+    print_summary(read(closed / "summary.json"), RunDirectory(Path("outputs/a")), evaluate_test=False)
     shown = capsys.readouterr().out
     header = shown.splitlines()[2]
     assert "valid" in header
     assert "test" not in header
     command = "python evaluate.py run=outputs/a"
     assert f"The test part is closed; once, for a final claim, open it with: {command}" in shown
+
+
+def test_a_test_part_without_labels_is_not_called_closed(closed: Path, capsys) -> None:
+    print_summary(read(closed / "summary.json"), RunDirectory(Path("outputs/a")), evaluate_test=True)
+    shown = capsys.readouterr().out
+    assert "closed" not in shown
+    assert "Go on with: " in shown
 
 
 def test_evaluate_opens_a_closed_run_once_with_the_numbers_that_training_would_have_had(
@@ -103,11 +110,12 @@ def test_evaluate_opens_a_closed_run_once_with_the_numbers_that_training_would_h
     assert (path / "provenance.json").read_bytes() == log
 
 
-def test_more_epochs_leave_no_test_frames_of_the_weights_before(closed: Path, tmp_path: Path) -> None:
+def test_more_epochs_leave_no_test_frames_of_the_weights_before(closed: Path, tmp_path: Path, capsys) -> None:
     path = tmp_path / "run"
     shutil.copytree(closed, path)
     (path / "test_frames.csv").write_text("left by evaluate.py")
     training.run(Job.of_run(path, {"trainer.max_epochs": 3}), resume=path)
+    assert "The test part is closed" in capsys.readouterr().out
     assert not [key for key in read(path / "summary.json") if key.startswith(OF_TEST)]
     assert not (path / "test_frames.csv").exists()
     assert len(find_runs([str(path)], {})[0]) == 1

@@ -60,14 +60,16 @@ def test_a_run_ends_with_its_errors_its_place_and_the_command_that_goes_on(finis
     summary = json.loads((finished / "summary.json").read_text())
     times = {"overhead/train_ratio": 1.104, "overhead/train_ratio_low": 1.06, "overhead/train_ratio_high": 1.227}
     monkeypatch.setattr("sys.argv", ["./train.py"])
-    print_summary(summary | times | {"overhead/flops_ratio": 1.0152}, RunDirectory(Path("out puts/a")))
+    print_summary(
+        summary | times | {"overhead/flops_ratio": 1.0152}, RunDirectory(Path("out puts/a")), evaluate_test=True
+    )
     lines = capsys.readouterr().out.splitlines()
     assert lines[-3:] == [
         "Cost, ratio to baseline: training step 1.10 [1.06, 1.23], operations 1.015",
         "Finished: out puts/a (its numbers: summary.json)",
         "Go on with: python evaluate.py 'run=out puts/a'",
     ]
-    print_summary(summary, RunDirectory(Path("a")))
+    print_summary(summary, RunDirectory(Path("a")), evaluate_test=True)
     assert "Cost" not in capsys.readouterr().out
 
 

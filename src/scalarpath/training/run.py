@@ -134,7 +134,7 @@ def _run(job: Job, resume: Path | None, unnamed: bool) -> dict[str, Any]:
             raise
         directory.finish(summary)  # first, so that W&B can take nothing from it
         finish_loggers(loggers, summary | flat(by_group))
-    print_summary(summary, directory, groups_table(by_group))
+    print_summary(summary, directory, groups_table(by_group), evaluate_test=job.evaluate_test)
     return summary
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import nn
 
-from scalarpath.core.metrics import PARTS, TEST, TRAIN, VALIDATION, judged_part, labels_name, metric_name
+from scalarpath.core.metrics import PARTS, TEST, TRAIN, VALIDATION, closed_test_part, labels_name, metric_name
 from scalarpath.core.overrides import next_command
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.terminal import add_columns, open_console
@@ -72,15 +72,20 @@ def build_summary(
     return summary | {**errors, **cost, **parameter_counts(potential), **result.times, **hashes}
 
 
-def print_summary(summary: Mapping[str, Any], directory: RunDirectory, groups: Table | None = None) -> None:
-    """Show the errors, those of ``groups``, the overhead of the head, where all of it is, and how to go on."""
+def print_summary(
+    summary: Mapping[str, Any], directory: RunDirectory, groups: Table | None = None, *, evaluate_test: bool
+) -> None:
+    """Show the errors, those of ``groups``, the overhead of the head, where all of it is, and how to go on.
+
+    ``evaluate_test``: whether the job opens its test part, which may have no labels all the same.
+    """
     console = open_console()
     console.print(error_table(summary))
     if groups is not None:
         console.print(groups)
     if sentence := worse_than_trivial(summary):
         console.print(Text(sentence, style="bold red"))
-    closed = judged_part(summary) != TEST
+    closed = closed_test_part(summary, evaluate_test)
     go_on = "The test part is closed; once, for a final claim, open it with" if closed else "Go on with"
     for line in (
         *_overhead(summary),
