@@ -40,6 +40,13 @@ def test_the_home_folder_is_meant_by_a_tilde(monkeypatch: pytest.MonkeyPatch) ->
     assert read("data.path=[~/a.xyz,größe.xyz]") == ["/home/jürgen/a.xyz", "größe.xyz"]
 
 
+def test_the_other_runs_of_an_evaluation_are_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/jürgen")
+    assert read("beside=7") == "7"
+    assert read("beside=~/b0") == "/home/jürgen/b0"
+    assert read("committee=[~/b0,8]") == ["/home/jürgen/b0", "8"]
+
+
 def test_what_is_no_path_keeps_its_meaning() -> None:
     kept = [
         "seed=3",

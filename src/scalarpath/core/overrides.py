@@ -29,8 +29,8 @@ from scalarpath.core.settings import WHOLE, choose, nearest, refuse_unknown
 
 PATHS = (
     "data.path", "data.valid_path", "data.test_path", "data.split_file", "data.root", "data.cache_dir", "frames", "run",
-    "runs", "resume", "init_from", "structure", "file", "model", "path", "output", "output_dir", "hydra.sweep.dir",
-    "peers.mace", "peers.nequip",
+    "runs", "beside", "committee", "resume", "init_from", "structure", "file", "model", "path", "output", "output_dir",
+    "hydra.sweep.dir", "peers.mace", "peers.nequip",
 )  # fmt: skip
 """Settings that hold a path, or a list of paths, in any of the commands."""
 REFUSED = {
