@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from samples import CUTOFF, make_potential, quartz_like
 from scalarpath.core.errors import CheckpointError, ConfigError
 from scalarpath.core.resources import CONF_DIR
 from scalarpath.deploy import Committee, CommitteeCalculator
-from scalarpath.evaluation import command
+from scalarpath.evaluation import calibration, command
 from scalarpath.evaluation.calibration import errors_and_spreads
 from scalarpath.evaluation.settings import EvaluationSettings
 from scalarpath.graph import AtomicGraph, collate
@@ -39,6 +40,17 @@ def test_errors_are_those_of_the_mean_and_only_where_labels_are_complete():
     errors, spreads = found["forces"]
     assert errors == pytest.approx(np.full(known.sum(), 0.3 * 3**0.5))
     assert spreads == pytest.approx(calculator.get_property("forces_std", atoms)[known])
+
+
+def test_a_committee_is_on_the_device_of_its_runs(monkeypatch, tmp_path: Path) -> None:
+    run = SimpleNamespace(potential=SimpleNamespace(device="cuda:1"))
+
+    def committee(members: list[object], *, device: str = "cpu") -> None:
+        raise ConfigError(f"{len(members)} members on {device}")  # few machines have one
+
+    monkeypatch.setattr(calibration, "Committee", committee)
+    with pytest.raises(ConfigError, match="2 members on cuda:1"):
+        calibration.calibrate(run, [run], [], tmp_path)
 
 
 @pytest.fixture(scope="module")

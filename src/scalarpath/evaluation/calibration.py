@@ -52,7 +52,8 @@ def calibrate(found: FinishedRun, others: Sequence[FinishedRun], batches: Iterab
     on an atom, and their spread, are lengths of vectors.
     """
     target = folder / f"{NAME}.json"
-    values = errors_and_spreads(Committee([run.potential for run in (found, *others)]), batches)
+    committee = Committee([run.potential for run in (found, *others)], device=found.potential.device)
+    values = errors_and_spreads(committee, batches)
     numbers = {name: _calibration(QUANTITIES[name], *pair) for name, pair in values.items() if len(pair[0]) > 1}
     members = [run.directory.path.name for run in others]
     content = {**found.identity(), "committee": members, **{name: asdict(each) for name, each in numbers.items()}}
