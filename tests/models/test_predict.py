@@ -20,6 +20,7 @@ from samples import CUTOFF, make_potential, quartz_like, silanol
 
 from scalarpath.core.errors import ConfigError, DataError, ScalarPathError
 from scalarpath.core.resources import CONF_DIR
+from scalarpath.data.paths import sources
 from scalarpath.data.reading import Frame
 from scalarpath.deploy import Committee, ScalarPathCalculator, spread
 from scalarpath.graph import AtomicGraph, collate
@@ -209,6 +210,20 @@ def test_any_file_that_ase_reads(folder, name):
     for one, other in zip(old, new, strict=True):
         energy = ScalarPathCalculator("model.sp").get_potential_energy(one)
         assert other.info["scalarpath_energy"] == pytest.approx(energy, abs=1e-6)
+
+
+def test_a_folder_of_structures_needs_no_labels(folder, capsys):
+    Path("pool").mkdir()
+    for number in (2, 10):
+        ase.io.write(f"pool/c{number}.cif", quartz_like().repeat((1, 1, number // 2)))
+    ase.io.write("pool/POSCAR", quartz_like(), format="vasp")
+    Path("pool/README.md").write_text("Made by hand.")
+    run(settings("path=pool"))
+    assert [len(atoms) for atoms in ase.io.read("predicted.extxyz", ":")] == [7, 7, 35]
+    said = "3 files (POSCAR, c2.cif, c10.cif) read; not read: 1 file (README.md)"
+    assert said in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(DataError, match="none of the 4 files in this folder is known to carry labelled frames"):
+        sources("pool", [], "data.path")
 
 
 COMMITTEE = ["model=[model.sp,other.sp]", "select=1"]

@@ -19,6 +19,11 @@ LABELLED = {
     "gpaw-out", "gpw", "nwchem-out", "octopus-out", "orca-output", "qbox", "traj", "vasp-out", "vasp-xml",
 }  # fmt: skip
 """Formats of ASE that are taken from a folder: those that can carry labels. Others are read where they are named."""
+STRUCTURES = {
+    "castep-cell", "cif", "espresso-in", "gen", "mol", "proteindatabank", "res", "sdf", "vasp", "vasp-xdatcar", "xsf",
+}  # fmt: skip
+"""Formats that are taken from a folder where no labels are needed and no file can carry any: those of structures that
+ASE does not take other texts for."""
 SHOWN = 5  # names of files in a note
 
 
@@ -29,16 +34,19 @@ class Source(NamedTuple):
     wanted: str | None
 
 
-def sources(paths: str | Sequence[str], notes: list[str], setting: str, base: Path = Path()) -> list[Source]:
+def sources(
+    paths: str | Sequence[str], notes: list[str], setting: str, base: Path = Path(), *, labelled: bool = True
+) -> list[Source]:
     """The files that ``paths`` means, in its order; patterns and folders are sorted, numbers in names by size.
 
     Names of files that exist are taken as they are, whatever letters they have. A slice may follow: ``a.extxyz@0:100``.
-    ``notes`` says which files were found. Raises DataError where there are none, ConfigError for a file named twice.
+    ``notes`` says which files were found; ``labelled``: whether those of a folder must be able to carry labels. Raises
+    DataError where there are none, ConfigError for a file named twice.
     """
     found = [
         source
         for path in ([paths] if isinstance(paths, str) else paths)
-        for source in _sources(base / Path(path).expanduser(), notes)
+        for source in _sources(base / Path(path).expanduser(), notes, labelled)
     ]
     twice = [source for number, source in enumerate(found) if source in found[:number]]
     if twice:
@@ -46,16 +54,16 @@ def sources(paths: str | Sequence[str], notes: list[str], setting: str, base: Pa
     return found
 
 
-def _sources(path: Path, notes: list[str]) -> list[Source]:
+def _sources(path: Path, notes: list[str], labelled: bool) -> list[Source]:
     name, at, index = str(path).rpartition("@")
     if path.exists() or not at:
-        return [Source(file, None) for file in _files(path, notes)]
-    return [Source(file, index) for file in _files(Path(name), notes)]
+        return [Source(file, None) for file in _files(path, notes, labelled)]
+    return [Source(file, index) for file in _files(Path(name), notes, labelled)]
 
 
-def _files(path: Path, notes: list[str]) -> list[Path]:
+def _files(path: Path, notes: list[str], labelled: bool) -> list[Path]:
     if path.is_dir():
-        return _in_folder(path, notes)
+        return _in_folder(path, notes, labelled)
     if path.exists():
         return [path]
     if glob.has_magic(str(path)):
@@ -63,12 +71,15 @@ def _files(path: Path, notes: list[str]) -> list[Path]:
         if not matches:
             raise DataError(f"{path}: no file matches this pattern; check it (it is relative to {Path.cwd()}).")
         _note(path, matches, [], notes)
-        return [file for match in matches for file in _files(match, notes)]
+        return [file for match in matches for file in _files(match, notes, labelled)]
     raise DataError(f"{path}: no such file; check the path (it is relative to {Path.cwd()}).")
 
 
-def _in_folder(folder: Path, notes: list[str]) -> list[Path]:
-    """The systems of DeePMD in a folder, at any depth, else the files in it that can carry labels."""
+def _in_folder(folder: Path, notes: list[str], labelled: bool) -> list[Path]:
+    """The systems of DeePMD in a folder, at any depth, else the files in it that can carry labels.
+
+    Where there are none and ``labelled`` is false, those of structures.
+    """
     if deepmd.is_system(folder):
         return [folder]
     systems = sorted({file.parent for file in folder.rglob(deepmd.TYPES)}, key=_natural)
@@ -77,9 +88,12 @@ def _in_folder(folder: Path, notes: list[str]) -> list[Path]:
         return systems
     files = sorted((f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")), key=_natural)
     taken = [file for file in files if _format(file) in LABELLED and not cp2k.is_forces(file)]
+    if not taken and not labelled:
+        taken = [file for file in files if _format(file) in STRUCTURES]
     if not taken:
+        what = "carry labelled frames" if labelled else "hold structures"
         raise DataError(
-            f"{folder}: none of the {len(files)} files in this folder is known to carry labelled frames; name a file "
+            f"{folder}: none of the {len(files)} files in this folder is known to {what}; name a file "
             f"or a pattern such as '{folder}/*/OUTCAR'."
         )
     vasp = [next((f for f in taken if _format(f) == kind), None) for kind in ("vasp-out", "vasp-xml")]

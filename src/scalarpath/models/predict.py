@@ -41,7 +41,7 @@ def run(settings: PredictSettings) -> dict[str, Any]:
     beside = [of_errors, figure, figure.with_suffix(".png")]
     prepare_new("output", output, beside)
     notes: list[str] = []
-    files = sources(settings.path, notes, "path")
+    files = sources(settings.path, notes, "path", labelled=False)
     potential = _potential(settings)
     labels = StreamedLabels(settings.data) if settings.errors else None
     errors, sample, count = GroupErrors(), ParitySample(), 0
