@@ -31,7 +31,7 @@ from scalarpath.data.splits import chosen, split_frames
 from scalarpath.data.statistics import NO_NEIGHBOUR, Statistics, train_statistics
 from scalarpath.data.timed_loader import TimedLoader
 from scalarpath.graph.atomic_graph import AtomicGraph, join
-from scalarpath.heads.coulomb import require_periodicity
+from scalarpath.graph.periodicity import require_periodicity
 
 BYTES_PER_EDGE = 250  # in a batch at least: vectors and harmonics in both precisions, and their gradients
 

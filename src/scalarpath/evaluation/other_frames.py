@@ -23,7 +23,7 @@ from scalarpath.data.labelled import read_labelled, stop_if_suspicious
 from scalarpath.evaluation.finished_run import FinishedRun
 from scalarpath.evaluation.output import prepare_folder
 from scalarpath.graph import collate
-from scalarpath.heads.coulomb import require_periodicity
+from scalarpath.graph.periodicity import require_periodicity
 from scalarpath.runs.job import absolute
 from scalarpath.training.evaluation import evaluate
 from scalarpath.training.frame_errors import FrameErrors

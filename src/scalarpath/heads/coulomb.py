@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from ase.units import Bohr, Hartree
 from torch import Tensor, nn
 
-from scalarpath.core.errors import DataError
+from scalarpath.graph.periodicity import require_periodicity
 from scalarpath.nn.cpu.choice import with_cpu_kernel
 from scalarpath.nn.cpu.reciprocal_sum import kernel_reciprocal_sum
 
@@ -28,16 +27,6 @@ class CoulombField(NamedTuple):
     node_energy: Tensor
     forces: Tensor
     stress: Tensor
-
-
-def require_periodicity(pbc: Iterable[bool], where: str | None = None) -> None:
-    """Raise DataError for a structure that is periodic in part; ``where``: its file and frame, where they are known."""
-    if len(set(map(bool, pbc))) > 1:
-        place = "" if where is None else f"{where}: "
-        raise DataError(
-            f"{place}head.linear.charges need structures that are periodic in all directions or in none; remove "
-            "structures that are periodic in one or two, or the charges."
-        )
 
 
 class FixedCharges(nn.Module):

@@ -17,7 +17,7 @@ from scalarpath.data.labels import StreamedLabels
 from scalarpath.data.reading import Frame
 from scalarpath.deploy.committee import SPREAD, Committee
 from scalarpath.graph import AtomicGraph, collate
-from scalarpath.heads.coulomb import require_periodicity
+from scalarpath.graph.periodicity import require_periodicity
 from scalarpath.potential import Potential
 
 OF_ATOMS = {
