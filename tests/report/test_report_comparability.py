@@ -12,6 +12,7 @@ from synthetic_runs import about, frame, report_of, write_arm, write_json, write
 from scalarpath.core.errors import ConfigError, ReportError
 from scalarpath.report.cells import cells_of
 from scalarpath.report.effects import ALL_DATA, percent
+from scalarpath.report.frame_errors import read_group_errors
 from scalarpath.report.runs import find_runs
 
 
@@ -228,6 +229,19 @@ def test_frames_that_do_not_add_up_to_the_summary_are_refused(tmp_path: Path) ->
     write_json(path / "summary.json", {**json.loads(text), "test/forces_mae_meV_A": 16.0})
     with pytest.raises(ReportError, match=r"forces MAE of 15, but summary\.json says 16"):
         report_of(tmp_path)
+
+
+def test_frames_of_which_some_atoms_have_no_force_count_by_their_labels(tmp_path: Path) -> None:
+    rows = [frame(4, "4", 2, 1.0, 10.0), frame(5, "5", 2, 1.0, 20.0)]
+    more = [row | {"forces_labels": labels} for row, labels in zip(rows, (3, 6), strict=True)]
+    path = write_run(tmp_path, frames=more)
+    summary = json.loads((path / "summary.json").read_text())
+    write_json(path / "summary.json", {**summary, "test/forces_mae_meV_A": (3 * 10.0 + 6 * 20.0) / 9})
+    ((run,), _) = find_runs([str(path)], {})
+    found = read_group_errors(run)
+    assert found is not None
+    # of labelled atoms, as in files of before that lack the column: runs of both are compared
+    assert found.errors["forces"].tolist() == [10.0, 40.0]
 
 
 def test_arms_with_different_groups_of_test_frames_are_refused(tmp_path: Path) -> None:
