@@ -186,9 +186,9 @@ def _evaluate(cfg: DictConfig) -> None:
     each, left_out = settings.each_run()
     for path in filter(None, (settings.beside, *(settings.committee or ()))):
         RunDirectory.finished(Path(path))
-    for one in each:
-        if one.run is not None and one.frames is None:
-            check_places(Job.of_run(one.run, one.changes), f"run={one.run}")
+    one = each[0]
+    if len(each) == 1 and one.run is not None and one.frames is None:  # of several, each has its check in its turn
+        check_places(Job.of_run(one.run, one.changes), f"run={one.run}")
     _check_device(settings.device)
     if settings.material is not None:
         from scalarpath.artifacts.bench import bench_reference

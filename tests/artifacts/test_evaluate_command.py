@@ -180,6 +180,25 @@ def test_a_crystal_of_ones_own_is_compared_with_a_reference_of_ones_own(tmp_path
     assert "rdf: not measured: at which temperature it is molten is not known" in shown
 
 
+def test_another_structure_of_the_same_name_is_another_subject(tmp_path: Path) -> None:
+    few = ("settings.repulsion.points=12", "settings.repulsion.consistency_points=2", f"output_dir={tmp_path}/out")
+
+    def measured(artifact: str, atoms: Atoms) -> tuple[str, set[str]]:
+        write(tmp_path / "cu.extxyz", atoms)
+        evaluate(*EMT, f"structure={tmp_path}/cu.extxyz", f"artifact={artifact}", *few)
+        kept = {key.split("/")[1] for key in read(tmp_path / "out/artifacts/summary.json")}
+        return read(tmp_path / f"out/artifacts/{artifact}.json")["structure_hash"], kept
+
+    crystal = bulk("Cu")
+    first, kept = measured("elastic", crystal)
+    assert kept == {"elastic"}
+    assert measured("repulsion", crystal) == (first, {"elastic", "repulsion"})
+    crystal.set_cell(1.01 * crystal.cell, scale_atoms=True)
+    other, kept = measured("repulsion", crystal)
+    assert other != first
+    assert kept == {"repulsion"}
+
+
 def test_a_run_is_measured_on_a_crystal_of_its_elements(finished: Path, tmp_path: Path) -> None:
     write(tmp_path / "hexagonal.xyz", bulk("Ag", "hcp", a=2.9))
     (outcome,) = evaluate(

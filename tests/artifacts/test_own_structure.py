@@ -184,7 +184,6 @@ def test_atoms_that_do_not_come_to_rest_are_said_and_not_measured() -> None:
         (bulk("Cu", cubic=True).repeat(7), f"1372 atoms, more than {MAX_ATOMS}"),
         (Atoms("Cu"), "is one atom alone"),
         (Atoms("Cu", cell=[10, 10, 10], pbc=True), "is one atom alone"),
-        (Atoms("Cu", info={"occupancy": {"0": {"Cu": 0.5, "Au": 0.5}}}), "partly occupied sites"),
     ],
 )
 def test_a_structure_that_cannot_be_measured_is_refused(atoms: Atoms, message: str) -> None:

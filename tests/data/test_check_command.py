@@ -37,6 +37,7 @@ def test_a_pattern_and_what_is_suspicious_end_with_status_2_after_the_table(writ
 @pytest.mark.parametrize(
     ("edit", "more", "message"),
     [
+        (lambda frame: None, ["backbone.cutoff=abc"], "backbone.cutoff must be a number, not 'abc'"),
         (lambda frame: None, ["energy_kye=a"], "data has no setting 'energy_kye' (did you mean 'energy_key'?)"),
         (lambda frame: frame.positions.__setitem__((0, 0), 1e308), [], "frames.extxyz, frame 2: atom 0 lies 1e+308 Å"),
         (lambda frame: frame.calc.results.update(energy=np.nan), [], "frames.extxyz, frame 2: NaN label in 'energy'"),
@@ -47,6 +48,23 @@ def test_errors_are_one_sentence(write, make_silicon, capsys, edit, more, messag
     edit(frames[2])
     assert main(["check", write(frames), *more]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["check", "look"])
+def test_a_stress_without_meaning_stops_as_in_a_training_that_weighs_stress(
+    write, make_silicon, tmp_path, monkeypatch, capsys, command
+):
+    monkeypatch.chdir(tmp_path)
+    frames = make_silicon(3)
+    frames[1].pbc = (True, True, False)
+    path = write(frames)
+    assert main([command, path, "on_suspicious=warn"]) == 2
+    assert "frame 1: the loss weighs stress but the frame is not periodic" in capsys.readouterr().err
+    assert main([command, path, "on_suspicious=warn", "loss.stress=0"]) == 0
+    assert "it is ignored" in " ".join(capsys.readouterr().out.split())
+    for atoms in frames:
+        atoms.pbc = False
+    assert main([command, write(frames), "on_suspicious=warn"]) == 0, "no stress is left that could be weighed"
 
 
 def test_no_lightning_is_imported():

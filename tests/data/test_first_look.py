@@ -16,9 +16,9 @@ from scalarpath.data.first_look import first_look
 from scalarpath.data.labelled import read_labelled
 
 
-def labelled(atoms: Atoms, kind: str | None = None) -> Atoms:
-    forces = np.full((len(atoms), 3), 0.1)
-    atoms.calc = SinglePointCalculator(atoms, energy=-1.0 * len(atoms), forces=forces)
+def labelled(atoms: Atoms, kind: str | None = None, labels: str = "energy forces stress") -> Atoms:
+    every = {"energy": -1.0 * len(atoms), "forces": np.full((len(atoms), 3), 0.1), "stress": np.full(6, 1e-3)}
+    atoms.calc = SinglePointCalculator(atoms, **{name: every[name] for name in labels.split()})
     if kind is not None:
         atoms.info["config_type"] = kind
     return atoms
@@ -55,7 +55,11 @@ def test_what_the_frames_are(write):
         ([salt(1), salt(1, a=4.2)], {"data.e0s": "mean"}),
         ([salt(1), labelled(bulk("NaCl", "rocksalt", a=4.0)[:1] * (2, 2, 2))], {}),
         ([salt(1, kind="a"), salt(1, a=4.1, kind="b")], {"data.e0s": "mean", "data.stratify_key": "config_type"}),
+        ([salt(1, kind="a"), salt(1, a=4.1, kind="b"), salt(1, a=4.2)], {"data.e0s": "mean"}),
         ([labelled(bulk("Cu", cubic=True)), labelled(bulk("Cu", a=3.7, cubic=True))], {}),
+        ([labelled(bulk("Cu"), labels="energy forces")], {"loss.stress": "0"}),
+        ([labelled(bulk("Cu"), labels="energy"), labelled(bulk("Cu"), labels="forces")], {"loss.stress": "0"}),
+        ([labelled(bulk("Cu"), labels="stress")], {"loss.energy": "0", "loss.forces": "0"}),
     ],
 )
 def test_only_what_the_frames_call_for_is_set(write, frames, expected):
@@ -85,5 +89,32 @@ def test_the_command_draws_and_says_how_to_train(write, tmp_path, monkeypatch, c
         "data=extxyz", f"data.path=[{','.join(files)}]", "data.on_suspicious=warn", "data.e0s=mean",
         "data.stratify_key=config_type",
     ]  # fmt: skip
+    assert main(["look", *files, "on_suspicious=warn", "e0s=least_squares"]) == 0, "its own figure is replaced"
+    assert "data.e0s=mean" not in capsys.readouterr().out, "what was given stays"
     assert main(["look", "none.extxyz"]) == 2
     assert "none.extxyz" in capsys.readouterr().err
+
+
+def test_frames_without_any_label_are_shown_and_no_training_is_proposed(write, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["look", write([bulk("Cu")])]) == 0
+    said = capsys.readouterr().out
+    assert "No frame carries a label" in said
+    assert "Train on them" not in said
+
+
+def test_figures_of_others_are_refused_before_anything_is_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "absent_first_look.svg").write_text("<svg/>")
+    (tmp_path / "report.png").write_bytes(b"mine")
+    for name, figure in {"absent_first_look.svg": [], "report.png": ["--figure", "report.html"]}.items():
+        assert main(["look", "absent.extxyz", *figure]) == 2
+        assert f"error: --figure: {name} is there and was not written by this program" in capsys.readouterr().err
+
+
+def test_the_folder_of_a_figure_is_made_and_one_that_cannot_be_is_refused(write, tmp_path, capsys):
+    path = write([salt(1)])
+    assert main(["look", path, "on_suspicious=warn", "--figure", f"{tmp_path}/new/look.svg"]) == 0
+    assert (tmp_path / "new/look.png").is_file()
+    assert main(["look", path, "--figure", f"{path}/look.svg"]) == 2
+    assert f"error: --figure={path}/look.svg cannot be written: " in capsys.readouterr().err

@@ -181,6 +181,9 @@ def test_user_errors_of_the_commands_are_one_line(capsys, tmp_path):
     assert capsys.readouterr().err == "error: data.split=random has no keys to list; use data.split=groups.\n"
     assert main(["near-duplicates", "data=nothing"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+    (tmp_path / "file").touch()
+    assert main(["table", "data=lif_grouped", "--out", str(tmp_path / "file/t.csv")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: --out={tmp_path}/file/t.csv cannot be written: ")
 
 
 @pytest.mark.parametrize(

@@ -161,3 +161,41 @@ def test_numbers_that_are_no_element_are_named(tmp_path, number):
     path.write_text(f"1\nProperties=Z:I:1:pos:R:3 energy=1.0\n{number} 0.0 0.0 0.0\n")
     with pytest.raises(DataError, match=r"numbers\.extxyz, frame 0: .*no element"):
         list(read_frames(path))
+
+
+CIF = """data_alloy
+_cell_length_a 3.6
+_cell_length_b 3.6
+_cell_length_c 3.6
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'P 1'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Cu1 Cu 0 0 0 1.0
+Au1 Au 0.5 0.5 0 {}
+"""
+
+
+@pytest.mark.parametrize("share", ["0.5", "0.5\nCu2 Cu 0.5 0.5 0 0.5"])
+def test_partly_occupied_sites_are_not_taken_as_whole_atoms(write, tmp_path, share):
+    assert len(next(read_frames(write(CIF.format("1.0"), "whole.cif"))).atoms) == 2
+    path = write(CIF.format(share), "part.cif")
+    with pytest.raises(DataError, match=r"part\.cif, frame 0: sites are partly occupied"):
+        list(read_frames(path))
+    ase.io.write(tmp_path / "copied.extxyz", ase.io.read(path))
+    with pytest.raises(DataError, match=r"copied\.extxyz, frame 0: sites are partly occupied"):
+        list(read_frames(tmp_path / "copied.extxyz"))
+
+
+def test_other_things_called_occupancy_are_left_alone(write, make_silicon):
+    frames = make_silicon(2)
+    frames[0].info["occupancy"] = 0.5
+    frames[1].info["occupancy"] = {"d": 0.5}
+    assert len(list(read_frames(write(frames)))) == 2

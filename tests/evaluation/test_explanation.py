@@ -21,6 +21,7 @@ from scalarpath.core.resources import CONF_DIR
 from scalarpath.evaluation import command
 from scalarpath.evaluation.head_record import panels_of_head, soft_neighbours
 from scalarpath.evaluation.settings import EvaluationSettings
+from scalarpath.evaluation.several import evaluate_each
 from scalarpath.evaluation.switched_off import ALL_PARTS, INTERPLAY, NETWORK, compressed, shares, switched_off
 from scalarpath.graph.layout import to_padded
 from scalarpath.heads import PathwayPart
@@ -241,6 +242,16 @@ def test_a_run_is_explained_in_its_directory(runs: dict[str, Path], capsys) -> N
     assert "edge_gate" in capsys.readouterr().out
     assert (runs["panpgs"] / "artifacts/head.svg").stat().st_size > 10_000
     assert (runs["panpgs"] / "summary.json").read_text() == before, "the test part stays closed"
+
+
+@pytest.mark.usefixtures("few_scales")
+def test_several_runs_are_explained_without_a_table_of_errors_that_nobody_measures(runs, capsys) -> None:
+    pattern = runs["panpgs"].with_name("[pi]*")
+    each, _ = EvaluationSettings.from_hydra(composed("evaluate", f"run='{pattern}'", "explain=true")).each_run()
+    evaluate_each(each)
+    assert [Path(str(one.run)).name for one in each] == ["ionic", "panpgs"]
+    assert all((runs[head] / "artifacts/head.json").is_file() for head in ("ionic", "panpgs"))
+    assert "MAE on" not in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("few_scales")

@@ -27,6 +27,11 @@ def settings(*overrides: str) -> EvaluationSettings:
         return EvaluationSettings.from_hydra(compose("evaluate", ["artifact=null", *overrides]))
 
 
+def evaluate_command(*overrides: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "evaluate.py", *overrides]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
     """Two finished runs, one that is not finished, and a folder that is no run; frames beside them."""
@@ -41,8 +46,7 @@ def study(tmp_path_factory) -> Path:
 
 
 def test_all_finished_runs_that_match_are_measured_and_shown_together(study: Path) -> None:
-    command = [sys.executable, "evaluate.py", f"run={study}/si_*", f"frames={study}/other.extxyz", "artifact=null"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = evaluate_command(f"run={study}/si_*", f"frames={study}/other.extxyz", "artifact=null")
     assert done.returncode == 0, done.stderr
     assert f"left out: run={study}/si_s2: this run is not finished" in done.stdout
     assert "2 of 2: " in done.stdout
@@ -62,6 +66,19 @@ def test_a_run_that_fails_is_told_at_the_end_and_the_others_are_done(study: Path
     assert written.err.startswith("error: ")
     assert "bad_s0" not in written.out[written.out.index("MAE on other.extxyz") :]
     assert (study / "bad_s1/artifacts/frames_other.extxyz.json").is_file()
+
+
+def test_a_run_whose_data_are_gone_does_not_keep_the_others_from_their_turn(study: Path) -> None:
+    for name in ("moved_s0", "moved_s1"):
+        shutil.copytree(study / "si_s0", study / name)
+    config = study / "moved_s0/config.yaml"
+    (study / "moved_s0/status.json").unlink()  # which has the hash of the configuration
+    config.write_text(config.read_text().replace("source: bundled", "source: file").replace("path: si/", "path: gone/"))
+    done = evaluate_command(f"run={study}/moved_*", "artifact=null")
+    assert done.returncode == 2
+    assert f"error: run={study}/moved_s0: its data are not at gone/" in done.stderr
+    assert "1 of 2 runs failed" in done.stderr
+    assert (study / "moved_s1/artifacts/test_errors.json").is_file()
 
 
 def test_a_name_with_the_letters_of_a_pattern_is_taken_as_it_is(study: Path) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from synthetic_runs import about, frame, report_of, write_arm, write_json, write_run, write_unfinished
 
+from scalarpath.artifacts.rows import Row
 from scalarpath.core.errors import ConfigError, ReportError
 from scalarpath.report.cells import cells_of
 from scalarpath.report.effects import ALL_DATA, percent
+from scalarpath.report.frame_errors import read_group_errors
 from scalarpath.report.runs import find_runs
 
 
@@ -230,11 +235,62 @@ def test_frames_that_do_not_add_up_to_the_summary_are_refused(tmp_path: Path) ->
         report_of(tmp_path)
 
 
+def test_frames_of_which_some_atoms_have_no_force_count_by_their_labels(tmp_path: Path) -> None:
+    rows = [frame(4, "4", 2, 1.0, 10.0), frame(5, "5", 2, 1.0, 20.0)]
+    more = [row | {"forces_labels": labels} for row, labels in zip(rows, (3, 6), strict=True)]
+    path = write_run(tmp_path, frames=more)
+    summary = json.loads((path / "summary.json").read_text())
+    write_json(path / "summary.json", {**summary, "test/forces_mae_meV_A": (3 * 10.0 + 6 * 20.0) / 9})
+    ((run,), _) = find_runs([str(path)], {})
+    found = read_group_errors(run)
+    assert found is not None
+    # of labelled atoms, as in files of before that lack the column: runs of both are compared
+    assert found.errors["forces"].tolist() == [10.0, 40.0]
+
+
 def test_arms_with_different_groups_of_test_frames_are_refused(tmp_path: Path) -> None:
     write_run(tmp_path, "baseline", frames=[frame(4, "4", 2, 1.0, 10.0), frame(5, "5", 2, 1.0, 20.0)])
     write_run(tmp_path, "panpgs", frames=[frame(4, "a", 2, 1.0, 10.0), frame(5, "a", 2, 1.0, 20.0)])
     with pytest.raises(ReportError, match="different test frames or groups"):
         report_of(tmp_path)
+
+
+def measured(run: Path, **changes: Any) -> Path:
+    """With the repulsion of copper."""
+    row = asdict(Row("softening_slope", "slope", "", 1.0, 1.0, 0.0)) | {"low": None, "high": None}
+    settings = {"lowest_fraction": 0.6, "min_train_distance_A": {"CuCu": 2.0 + len(run.name)}}
+    content = {"measure": "repulsion", "material": "cu", "structure_hash": "fcc", "settings": settings, "rows": [row]}
+    (run / "artifacts").mkdir()
+    write_json(run / "artifacts/repulsion.json", content | changes)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("changes", "differ"),
+    [
+        ({"structure_hash": "bcc"}, r"on different structures \(structure_hash\)"),
+        ({"settings": {"lowest_fraction": 0.8}}, r"with settings\.repulsion\.lowest_fraction=0\.6 and 0\.8"),
+    ],
+)
+def test_artifacts_of_other_structures_or_settings_are_left_out(tmp_path: Path, changes: dict, differ: str) -> None:
+    one, other = measured(write_run(tmp_path, "baseline")), measured(write_run(tmp_path, "panpgs"), **changes)
+    found = report_of(tmp_path)
+    assert not found.artifacts
+    note = next(note for note in found.notes if "left out" in note)
+    assert note.startswith(f"si × mace: repulsion of cu is left out: {one}/artifacts/repulsion.json and {other}/")
+    assert re.search(f"were measured {differ}; measure both alike", note)
+
+
+def test_artifacts_of_before_that_tell_no_structure_are_compared(tmp_path: Path) -> None:
+    path = measured(write_run(tmp_path, "baseline")) / "artifacts/repulsion.json"
+    old = json.loads(path.read_text())
+    del old["structure_hash"]
+    write_json(path, old | {"settings": {}})
+    measured(write_run(tmp_path, "panpgs"))
+    (line,) = report_of(tmp_path).artifacts
+    assert set(line.rows) == {"baseline", "panpgs"}
+    measured(write_run(tmp_path, "pan"), structure_hash="bcc")
+    assert not report_of(tmp_path).artifacts, "two that tell it differ"
 
 
 @pytest.mark.parametrize(

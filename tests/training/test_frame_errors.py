@@ -45,12 +45,15 @@ def test_a_row_holds_the_errors_of_its_structure_and_nothing_where_there_is_no_l
     assert second["energy_error_meV_atom"] == second["stress_mae_meV_A3"] == ""
 
 
-def test_the_mean_over_structures_weighted_by_atoms_is_the_error_of_the_set():
+def test_the_mean_over_structures_weighted_by_their_labels_is_the_error_of_the_set():
     prediction, batch = labelled_batch()
+    batch.forces[1:4] = torch.nan  # atoms without a label
+    batch.forces[4, 0] = torch.nan
     frames, whole = FrameErrors(), EpochErrors()
     frames.update(prediction, batch)
     whole.update(prediction, batch)
     rows = table(frames)
-    atoms = [int(row["atoms"]) for row in rows]
-    mean = sum(n * float(row["forces_mae_meV_A"]) for n, row in zip(atoms, rows, strict=True)) / sum(atoms)
+    labels = [int(row["forces_labels"]) for row in rows]
+    assert labels == [3 * 7 - 10, 3 * int(rows[1]["atoms"])]
+    mean = sum(n * float(row["forces_mae_meV_A"]) for n, row in zip(labels, rows, strict=True)) / sum(labels)
     assert mean == pytest.approx(whole.compute()["forces_mae_meV_A"], rel=1e-5)

@@ -1,5 +1,7 @@
 """The materials whose artifacts are measured: those of the table, and structures of one's own (own_structure.py)."""
 
+import hashlib
+import json
 import math
 from dataclasses import dataclass, field
 
@@ -73,6 +75,14 @@ class Material:
     def smallest(self) -> Atoms:
         """The smallest structure that has all elements."""
         return self.primitive_cell() if self.is_crystal else self.molecule()
+
+    @property
+    def structure_hash(self) -> str:
+        """Tells structures of one name apart: elements, cell and positions of the smallest, to what files keep of Å."""
+        atoms = self.smallest
+        lengths = [(np.round(array, 5) + 0.0).tolist() for array in (atoms.cell.array, atoms.positions)]  # no -0.0
+        text = json.dumps([atoms.numbers.tolist(), atoms.pbc.tolist(), lengths])
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def size_in_words(self, lattice_constant_A: float) -> str:
         """How large a crystal is at a lattice constant."""

@@ -95,11 +95,8 @@ class OwnStructure(Material):
 def own_structure(name: str, atoms: Atoms) -> OwnStructure:
     """A material from a structure as it was read; every pair of its elements has its covalent radii as usual distance.
 
-    Raises ArtifactError where sites are partly occupied, or cell, distances or number of atoms are impossible.
+    Raises ArtifactError where cell, distances or number of atoms are impossible.
     """
-    occupancies = [share for site in (atoms.info.get("occupancy") or {}).values() for share in site.values()]
-    if any(share < 1 for share in occupancies):
-        raise ArtifactError(f"structure = {name} has partly occupied sites; give a structure with whole atoms.")
     if len(atoms) > MAX_ATOMS:
         raise ArtifactError(
             f"structure = {name} has {len(atoms)} atoms, more than {MAX_ATOMS}; give a smaller cell of the same kind."

@@ -58,6 +58,11 @@ def prepare_new(setting: str, path: Path, others: Iterable[Path] = ()) -> None:
     """
     if existing := [each for each in (path, *others) if each.exists()]:
         raise ConfigError(f"{setting}={existing[0]} is there already; choose another name, or remove it.")
+    prepare_place(setting, path)
+
+
+def prepare_place(setting: str, path: Path) -> None:
+    """Make the folder of a file to be written, which ``setting`` names; raises ConfigError where it cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):

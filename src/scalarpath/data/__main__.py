@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
@@ -13,10 +13,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scalarpath.core.errors import ScalarPathError
 from scalarpath.core.overrides import as_meant, check_overrides, explained
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.resources import CONF_DIR
+from scalarpath.core.settings import NonNegative, Positive, checked
 from scalarpath.core.terminal import open_console, use_plain_letters
 from scalarpath.data.config import DataConfig
-from scalarpath.data.labelled import check, read_labelled, stop_if_suspicious
+from scalarpath.data.labelled import check, read_for_training, stop_if_suspicious
 from scalarpath.data.split_report import (
     SplitData,
     audit_duplicates,
@@ -39,40 +41,49 @@ def _near_duplicates(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    _, _, config, cutoff = _files(arguments.settings)
-    audit = check(config, cutoff)
+    _, _, given = _files(arguments.settings)
+    audit = check(given.data, given.cutoff, given.weighed)
     open_console().print(audit.render())
-    stop_if_suspicious(audit, config)
+    stop_if_suspicious(audit, given.data)
 
 
 def _look(arguments: argparse.Namespace) -> None:
-    from scalarpath.data.first_look import first_look
+    from scalarpath.data.first_look import first_look, prepare_figure
 
-    files, settings, config, cutoff = _files(arguments.settings)
-    loaded, labels, audit = read_labelled(config)
+    files, settings, given = _files(arguments.settings)
+    figure: Path = arguments.figure or Path(f"{Path(files[0]).stem if files else given.data.name}_first_look.svg")
+    prepare_figure("--figure", figure)
+    loaded, labels, audit = read_for_training(given.data, given.weighed)
     console = open_console()
     console.print(audit.render())
-    look = first_look(loaded.frames, labels, cutoff)
+    look = first_look(loaded.frames, labels, given.cutoff)
     console.print(*look.tables())
     for note in look.notes():
         console.print(note, highlight=False, markup=False, soft_wrap=True)
-    figure: Path = arguments.figure or Path(f"{Path(files[0]).stem if files else config.name}_first_look.svg")
     look.draw(figure)
     said = f"Drawn: {figure.with_suffix('.svg')}, {figure.with_suffix('.png').name}"
     console.print(said, highlight=False, markup=False, soft_wrap=True)
-    stop_if_suspicious(audit, config)
-    if files:
+    stop_if_suspicious(audit, given.data)
+    if files and look.labelled:
         console.print(
             f"Train on them with: {look.command(files, settings)}", highlight=False, markup=False, soft_wrap=True
         )
 
 
-def _files(given: Sequence[str]) -> tuple[list[str], list[str], DataConfig, float]:
-    """Files and settings among the arguments, and what they mean: settings of the data, and the cutoff in Å."""
+class _Given(NamedTuple):
+    """What the settings mean: those of the data, the cutoff in Å, and the quantities that the loss weighs."""
+
+    data: DataConfig
+    cutoff: float
+    weighed: frozenset[str]
+
+
+def _files(given: Sequence[str]) -> tuple[list[str], list[str], _Given]:
+    """Files and settings among the arguments, and what they mean."""
     files = [text for text in given if "=" not in text or Path(text).exists()]
     settings = [_of_data(text) for text in given if text not in files]
     paths = {"path": files if len(files) > 1 else files[0]} if files else {}
-    return files, settings, *_settings(["data=extxyz", *settings] if files else settings, **paths)
+    return files, settings, _settings(["data=extxyz", *settings] if files else settings, **paths)
 
 
 def _of_data(text: str) -> str:
@@ -82,11 +93,11 @@ def _of_data(text: str) -> str:
 
 
 def _split(settings: Sequence[str]) -> SplitData:
-    return read_split(*_settings(settings))
+    given = _settings(settings)
+    return read_split(given.data, given.cutoff)
 
 
-def _settings(settings: Sequence[str], **changes: Any) -> tuple[DataConfig, float]:
-    """Settings of the data, and the cutoff in Å."""
+def _settings(settings: Sequence[str], **changes: Any) -> _Given:
     texts = check_overrides("train", as_meant(settings))
     try:
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
@@ -94,7 +105,10 @@ def _settings(settings: Sequence[str], **changes: Any) -> tuple[DataConfig, floa
     except (HydraException, OmegaConfBaseException) as error:
         raise explained(error, "train", texts) from error
     config: Any = OmegaConf.to_container(cfg.data, resolve=True)
-    return DataConfig.read({**config, **changes}), float(cfg.backbone.cutoff)
+    cutoff = checked(cfg.backbone.cutoff, Positive, "backbone.cutoff")
+    weights = {name: checked(cfg.loss[name], NonNegative, f"loss.{name}") for name in QUANTITIES}
+    weighed = frozenset(name for name, weight in weights.items() if weight > 0)
+    return _Given(DataConfig.read({**config, **changes}), float(cutoff), weighed)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,16 +14,21 @@ from ase.data import chemical_symbols, covalent_radii
 from rich.table import Table
 
 from scalarpath.core.figures import SERIES, STYLE, panels, save
+from scalarpath.core.files import prepare_place, refuse_foreign
 from scalarpath.core.metrics import KIND
 from scalarpath.core.overrides import next_command
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.terminal import add_columns
 from scalarpath.data.e0s import isolated_atom_frames
+from scalarpath.data.labelled import labelled_quantities
 from scalarpath.data.labels import Labels, cell_volume
 from scalarpath.data.reading import Frame
 from scalarpath.graph.neighbours import neighbour_list
 
 MOST_BARS = 14
 TOO_CLOSE = 0.7  # of the sum of the covalent radii: hardly an atom comes nearer in a condensed phase
+TITLES = ("distances", "volume per atom", "size of forces")
+"""Those of the panels, which tell a figure of this file from others."""
 UNEVEN = 4  # sizes of frames that differ by more are better counted in edges
 
 
@@ -32,7 +37,7 @@ class FirstLook:
     """What the frames are. distances: of all pairs within the cutoff, by pair of elements, Å, each pair once or twice;
     closest: by pair of elements, the shortest distance and its frame; volumes: of periodic frames, Å^3 per atom;
     forces: sizes of those of all atoms, eV/Å; kinds: frames by config_type; formulas: frames by reduced formula;
-    edges: of every frame.
+    edges: of every frame; labelled: the quantities of which any frame carries a label.
     """
 
     frames: int
@@ -47,6 +52,7 @@ class FirstLook:
     formulas: Counter[str]
     same_composition: bool
     isolated: int
+    labelled: frozenset[str]
     cutoff: float
 
     def tables(self) -> Iterator[Table]:
@@ -77,21 +83,24 @@ class FirstLook:
         missing = self.sizes.sum() - len(self.forces)
         if 0 < missing < self.sizes.sum():
             yield f"{missing} atoms have no force; they are left out of losses and errors."
+        if not self.labelled:
+            yield "No frame carries a label, so there is nothing to learn; name it, for example with energy_key=E_dft."
 
     def settings(self) -> dict[str, str]:
         """Settings of a training that these frames call for, and nothing for which the defaults serve."""
         found = {}
         if self.same_composition and len(self.atoms) > 1 and not self.isolated:
             found["data.e0s"] = "mean"
-        if len(self.kinds) > 1:
+        if len(self.kinds) > 1 and self.kinds.total() == self.frames:  # a split by kind wants it of every frame
             found["data.stratify_key"] = KIND
         if self.edges.max() > UNEVEN * max(1.0, float(np.median(self.edges))):
             found["data.max_edges"] = str(int(max(self.edges.max(), 8 * np.median(self.edges))))
-        return found
+        return found | {f"loss.{name}": "0" for name in QUANTITIES if name not in self.labelled}
 
     def command(self, files: Sequence[str], given: Sequence[str]) -> str:
         """The command that trains on them; ``given``: settings that were needed to read them."""
-        words = [*given, *(f"{key}={value}" for key, value in self.settings().items())]
+        keys = {text.partition("=")[0].lstrip("+") for text in given}
+        words = [*given, *(f"{key}={value}" for key, value in self.settings().items() if key not in keys)]
         if len(files) > 1:
             words.insert(0, f"data.path=[{','.join(files)}]")
             return " ".join([next_command("train", "data", "extxyz"), *map(shlex.quote, words)])
@@ -107,17 +116,17 @@ class FirstLook:
             bins = np.linspace(0.0, self.cutoff, 101)
             for (pair, values), colour in zip(self.distances.items(), itertools.cycle(SERIES), strict=False):
                 distances.hist(values, bins, histtype="step", color=colour, label=pair)
-            distances.set(title="distances", xlabel="Å", ylabel="pairs", yscale="log")
+            distances.set(title=TITLES[0], xlabel="Å", ylabel="pairs", yscale="log")
             if len(self.distances) <= len(SERIES):
                 distances.legend(ncols=2)
             if len(self.volumes):
                 volumes.hist(self.volumes, 40, color=SERIES[1])
-            volumes.set(title="volume per atom", xlabel="Å³", ylabel="frames")
+            volumes.set(title=TITLES[1], xlabel="Å³", ylabel="frames")
             positive = self.forces[self.forces > 0]
             if len(positive):
                 edges = np.geomspace(max(positive.min(), 1e-4 * positive.max()), positive.max(), 51)
                 forces.hist(positive, edges, color=SERIES[0])
-            forces.set(title="size of forces", xlabel="eV/Å", ylabel="atoms", xscale="log")
+            forces.set(title=TITLES[2], xlabel="eV/Å", ylabel="atoms", xscale="log")
             counted, title = (self.kinds, KIND) if self.kinds else (self.formulas, "composition")
             names, numbers = zip(*counted.most_common(MOST_BARS), strict=True)
             kinds.barh(range(len(names)), numbers, color=SERIES[4])
@@ -125,6 +134,15 @@ class FirstLook:
             kinds.invert_yaxis()
             kinds.tick_params(axis="y", labelsize=7)
         save(figure, path)
+
+
+def prepare_figure(setting: str, path: Path) -> None:
+    """Make the folder of the figure; raises ConfigError where another file is, or where none can be written."""
+    drawn = path.with_suffix(".svg")
+    refuse_foreign(
+        setting, drawn, lambda text: all(f">{title}</text>" in text for title in TITLES), [path.with_suffix(".png")]
+    )
+    prepare_place(setting, drawn)
 
 
 def first_look(frames: Sequence[Frame], labels: Sequence[Labels], cutoff: float) -> FirstLook:
@@ -159,7 +177,8 @@ def first_look(frames: Sequence[Frame], labels: Sequence[Labels], cutoff: float)
         frames=len(frames), atoms=atoms, sizes=np.array(sizes), edges=np.array(edges),
         distances={pair: np.concatenate(parts) for pair, parts in distances.items()}, closest=closest,
         volumes=np.array(volumes), forces=np.concatenate(forces), kinds=kinds, formulas=formulas,
-        same_composition=len(formulas) == 1, isolated=len(isolated_atom_frames(frames, cutoff)), cutoff=cutoff,
+        same_composition=len(formulas) == 1, isolated=len(isolated_atom_frames(frames, cutoff)),
+        labelled=labelled_quantities(labels), cutoff=cutoff,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from scalarpath.data.audit import LabelAudit, audit_labels, note_isolated_atoms,
 from scalarpath.data.config import DataConfig
 from scalarpath.data.e0s import isolated_atom_frames
 from scalarpath.data.geometry import odd_cells
-from scalarpath.data.labels import Labels, extract_labels, find_keys
+from scalarpath.data.labels import LabelKeys, Labels, extract_labels, find_keys, refuse_stress
 from scalarpath.data.lazy import PackedItems
 from scalarpath.data.reading import Frame
 from scalarpath.data.sources import LoadedFrames, load_dataset
@@ -33,11 +33,37 @@ def read_labelled(config: DataConfig, required: frozenset[str] | None = None) ->
 
     Raises ConfigError or DataError naming file and frame.
     """
+    loaded, keys, labels = _read(config, required or frozenset())
+    return _audited(loaded, keys, labels, config, labelled_quantities(labels) if required is None else required)
+
+
+def read_for_training(config: DataConfig, weighed: frozenset[str] = frozenset(QUANTITIES)) -> LabelledFrames:
+    """The same where it is not settled what a training will weigh: of ``weighed`` whatever there is.
+
+    A frame that stops such a training stops this.
+    """
+    loaded, keys, labels = _read(config, frozenset())
+    required = labelled_quantities(labels) & weighed
+    dropped = next((i for i, label in enumerate(labels) if label.dropped_stress), None)
+    if "stress" in required and dropped is not None:
+        refuse_stress(loaded.frames[dropped])
+    return _audited(loaded, keys, labels, config, required)
+
+
+def labelled_quantities(labels: Sequence[Labels]) -> frozenset[str]:
+    """The quantities of which any frame carries a label."""
+    return frozenset(name for name in QUANTITIES if any(label.has(name) for label in labels))
+
+
+def _read(config: DataConfig, required: frozenset[str]) -> tuple[LoadedFrames, LabelKeys, Sequence[Labels]]:
     loaded = load_dataset(config)
     keys = find_keys(loaded.frames, config)
-    labels = PackedItems(extract_labels(frame, keys, config, required or frozenset()) for frame in loaded.frames)
-    if required is None:
-        required = frozenset(name for name in QUANTITIES if any(label.has(name) for label in labels))
+    return loaded, keys, PackedItems(extract_labels(frame, keys, config, required) for frame in loaded.frames)
+
+
+def _audited(
+    loaded: LoadedFrames, keys: LabelKeys, labels: Sequence[Labels], config: DataConfig, required: frozenset[str]
+) -> LabelledFrames:
     audit = audit_labels(loaded.frames, labels, keys, config, required, loaded.notes)
     if odd := odd_cells(loaded.frames):
         audit.suspicions.insert(0, odd)  # first: a stress may look wrong because of it
@@ -73,12 +99,13 @@ def stop_if_suspicious(audit: LabelAudit, config: DataConfig) -> None:
         raise DataError(audit.suspicions[0])
 
 
-def check(config: DataConfig, cutoff: float) -> LabelAudit:
+def check(config: DataConfig, cutoff: float, weighed: frozenset[str] = frozenset(QUANTITIES)) -> LabelAudit:
     """The audit of a data set and of its structures: what a training with ``cutoff`` (Å) says before it starts.
 
-    Raises as ``read_labelled``, and GraphError for a structure of which no graph can be made; suspicions stop nothing.
+    Raises as ``read_for_training``, and GraphError for a structure of which no graph can be made; suspicions stop
+    nothing.
     """
-    loaded, _, audit = read_labelled(config)
+    loaded, _, audit = read_for_training(config, weighed)
     if references := isolated_atom_frames(loaded.frames, cutoff):
         note_references(audit, [loaded.frames[i] for i in references])
     lonely = {}

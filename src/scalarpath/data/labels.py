@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -131,11 +131,7 @@ def extract_labels(
     virial = _value(frame, keys["virial"], "virial", shapes)
     has_stress, periodic = stress is not None or virial is not None, bool(np.all(frame.atoms.pbc))
     if has_stress and not periodic and "stress" in required:
-        raise DataError(
-            f"{frame.where}: the loss weighs stress but the frame is not periodic in all directions "
-            f"(pbc={np.asarray(frame.atoms.pbc).tolist()}), where stress has no meaning; remove its stress, "
-            "set pbc, or give stress no weight."
-        )
+        refuse_stress(frame)
     full_stress = np.full((3, 3), np.nan)
     if stress is not None and periodic:
         full_stress = (
@@ -152,6 +148,15 @@ def extract_labels(
         dropped_stress=has_stress and not periodic,
         ordered_stress=periodic and any(value is not None and value.shape == (6,) for value in (stress, virial)),
         plain={name: _plain(frame, keys[name], QUANTITIES[name]) for name in PLAIN},
+    )
+
+
+def refuse_stress(frame: Frame) -> NoReturn:
+    """Raise DataError for a frame that is not periodic in all directions and has a stress, which the loss weighs."""
+    raise DataError(
+        f"{frame.where}: the loss weighs stress but the frame is not periodic in all directions "
+        f"(pbc={np.asarray(frame.atoms.pbc).tolist()}), where stress has no meaning; remove its stress, "
+        "set pbc, or give stress no weight (loss.stress=0)."
     )
 
 

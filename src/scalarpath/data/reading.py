@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -153,6 +153,11 @@ def _read(path: Path, wanted: slice, name: str, notes: list[str]) -> Iterator[Fr
         if strange:
             what = "ghost atom X" if strange[0] == 0 else f"atomic number {strange[0]}"
             raise DataError(f"{name}, frame {number}: {what} is no element; remove such atoms from this frame.")
+        if _is_partly_occupied(atoms):
+            raise DataError(
+                f"{name}, frame {number}: sites are partly occupied, which would be read as whole atoms; write an "
+                "ordered structure, for example a supercell in which every site holds one atom or none."
+            )
         read += 1
         yield Frame(atoms, name, number)
     said = []
@@ -165,6 +170,13 @@ def _read(path: Path, wanted: slice, name: str, notes: list[str]) -> Iterator[Fr
         raise DataError(f"{name}: {' and '.join(said)}, so no frame is left; let the calculation converge.")
     if said:
         notes.append(f"{name}: {' and '.join(said)}; left out.")
+
+
+def _is_partly_occupied(atoms: Atoms) -> bool:
+    """Whether any site holds less than one atom of an element, as CIF says it; others may mean anything by the key."""
+    sites = atoms.info.get("occupancy")
+    shares = [site for site in sites.values() if isinstance(site, Mapping)] if isinstance(sites, Mapping) else []
+    return any(isinstance(share, int | float) and share < 1 for site in shares for share in site.values())
 
 
 def _listed(numbers: Sequence[int], shown: int = 10) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from rich.table import Table
 
 from scalarpath.core.errors import ConfigError
-from scalarpath.core.files import refuse_foreign
+from scalarpath.core.files import prepare_place, refuse_foreign
 from scalarpath.core.terminal import add_columns
 from scalarpath.data.config import DataConfig
 from scalarpath.data.e0s import isolated_atom_frames
@@ -73,9 +73,9 @@ def key_table(data: SplitData) -> list[KeyRow]:
 
 
 def write_key_table(rows: Sequence[KeyRow], path: Path) -> None:
-    """Write the rows of ``key_table`` as CSV; raises ConfigError rather than replace another file."""
+    """Write the rows of ``key_table`` as CSV; raises ConfigError where it cannot, or would replace another file."""
     refuse_foreign("--out", path, lambda text: text.startswith(",".join(KeyRow._fields)))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    prepare_place("--out", path)
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(KeyRow._fields)

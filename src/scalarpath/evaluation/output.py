@@ -73,7 +73,8 @@ def measure_and_write(
     """
     folder = directory / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    header = {"material": bench.material.name, "reference": bench.reference_name, **header}
+    subject = {"material": bench.material.name, "structure_hash": bench.material.structure_hash}
+    header = {**subject, "reference": bench.reference_name, **header}
     console, outcomes = open_console(), []
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -96,7 +97,10 @@ def measure_and_write(
 
 
 def _measured_before(folder: Path, measures: Sequence[str], header: Mapping[str, Any]) -> dict[str, Any]:
-    """What summary.json says of other measures of the same calculator, material and reference."""
+    """What summary.json says of other measures of the same calculator, material and reference.
+
+    A file that is older than the hash of the structure counts as one of the same.
+    """
 
     def content(name: str) -> dict[str, Any]:
         file = folder / f"{name}.json"
@@ -104,8 +108,10 @@ def _measured_before(folder: Path, measures: Sequence[str], header: Mapping[str,
 
     before, wanted = content("summary"), plain(header)
     others = {key.split("/")[1] for key in before} - set(measures)
-    subject = ("calculator", "material", "reference")
-    kept = {name for name in others if all(content(name).get(key) == wanted[key] for key in subject)}
+    same = {key: wanted[key] for key in ("calculator", "material", "structure_hash", "reference")}
+    kept = {
+        name for name in others if (of := content(name)) and all(of.get(key, same[key]) == same[key] for key in same)
+    }
     return {key: value for key, value in before.items() if key.split("/")[1] in kept}
 
 

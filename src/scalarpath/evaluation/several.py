@@ -21,7 +21,7 @@ from scalarpath.evaluation.settings import EvaluationSettings
 
 
 def evaluate_each(each: Sequence[EvaluationSettings]) -> None:
-    """Evaluate every run of ``each``, show and write what ``run`` does, and then the errors of all.
+    """Evaluate every run of ``each``, show and write what ``run`` does, and then the errors of all, if it measures any.
 
     A run that fails does not keep others from their turn: raises ArtifactError at the end. The error of a single run
     goes through.
@@ -38,7 +38,8 @@ def evaluate_each(each: Sequence[EvaluationSettings]) -> None:
         except ScalarPathError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
             failed.append(settings.run)
-    if done := [settings for settings in each if settings.run not in failed]:
+    done = [settings for settings in each if settings.run not in failed]
+    if done and not done[0].explain:
         console.print(_table(done))
     if failed:
         raise ArtifactError(

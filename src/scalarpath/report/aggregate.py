@@ -78,17 +78,18 @@ def aggregate(settings: ReportSettings) -> Aggregate:
     effects = _in_order(effects, cells)
     costs = [cost for cell in cells for cost in costs_of(cell)]
     measured = [artifacts_of(cell) for cell in cells]
-    artifacts = [line for lines, _ in measured for line in lines]
+    artifacts = [line for lines, _, _ in measured for line in lines]
     found_ladders = ladders(cells)
     breakdown, untold = breakdown_of(cells)
     notes = [note for cell in cells for note in _notes(cell)]
+    unlike = [note for _, _, about in measured for note in about]
     return Aggregate(
         answers=tuple(answers(cells, effects, costs)),
         cells=tuple(cells),
         effects=tuple(effects),
         costs=tuple(costs),
         artifacts=tuple(artifacts),
-        artifact_curves=tuple(each for _, curves in measured for each in curves),
+        artifact_curves=tuple(each for _, curves, _ in measured for each in curves),
         parts=tuple(item for cell in cells for item in part_errors(cell)),
         breakdown=tuple(breakdown),
         other_frames=tuple(item for cell in cells for item in other_frames_of(cell)),
@@ -98,7 +99,7 @@ def aggregate(settings: ReportSettings) -> Aggregate:
         gains=tuple(gain_lines(cells, effects)),
         verdicts=tuple(verdicts(effects, costs, artifacts)) if settings.claims == PUBLISHED else (),
         unfinished=tuple(unfinished),
-        notes=(*notes, *missing, *untold),
+        notes=(*notes, *missing, *unlike, *untold),
     )
 
 

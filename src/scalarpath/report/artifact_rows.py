@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from scalarpath.artifacts.measure import Curve
 from scalarpath.artifacts.registry import all_measures
@@ -45,33 +46,86 @@ class ArtifactCurves(Placed):
     curves: dict[str, dict[int, list[Curve]]]
 
 
-def artifacts_of(cell: Cell) -> tuple[list[ArtifactLine], list[ArtifactCurves]]:
-    """All quantities that any run of the cell has measured, and what can be drawn of them, in the order of files."""
+STRUCTURE = "structure_hash"
+
+
+class _Measured(NamedTuple):
+    """A file of a run; ``terms``: what must be the same for all runs, as far as the file, which may be older, tells."""
+
+    path: Path
+    terms: dict[str, Any]
+    measure: str
+    material: str
+    rows: list[Row]
+    curves: list[Curve]
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """What runs are compared in."""
+        return self.measure, self.material
+
+
+def artifacts_of(cell: Cell) -> tuple[list[ArtifactLine], list[ArtifactCurves], list[str]]:
+    """All quantities that any run of the cell has measured, and what can be drawn of them, in the order of files.
+
+    What was measured on different structures of one name, or with different settings, is left out; the notes tell it.
+    """
     lines: dict[tuple[str, str, str], ArtifactLine] = {}
     drawn: dict[tuple[str, str], ArtifactCurves] = {}
-    for run in cell.runs():
-        for measure, material, rows, curves in _measured(run):
-            for row in rows:
-                line = lines.setdefault((measure, material, row.key), ArtifactLine(*cell.place, measure, material, {}))
-                line.rows.setdefault(run.arm, {})[run.seed] = row
-            if curves:
-                found = drawn.setdefault((measure, material), ArtifactCurves(*cell.place, measure, material, {}))
-                found.curves.setdefault(run.arm, {})[run.seed] = curves
-    return list(lines.values()), list(drawn.values())
+    measured = [(run, item) for run in cell.runs() for item in _measured(run)]
+    differing = _differing([item for _, item in measured])
+    for run, item in measured:
+        if item.subject in differing:
+            continue
+        for row in item.rows:
+            line = lines.setdefault((*item.subject, row.key), ArtifactLine(*cell.place, *item.subject, {}))
+            line.rows.setdefault(run.arm, {})[run.seed] = row
+        if item.curves:
+            found = drawn.setdefault(item.subject, ArtifactCurves(*cell.place, *item.subject, {}))
+            found.curves.setdefault(run.arm, {})[run.seed] = item.curves
+    notes = [
+        f"{cell.name}: {measure} of {material} is left out: {why}; measure both alike with evaluate.py."
+        for (measure, material), why in differing.items()
+    ]
+    return list(lines.values()), list(drawn.values()), notes
 
 
-def _measured(run: Run) -> Iterator[tuple[str, str, list[Row], list[Curve]]]:
-    """Measure, material, rows and curves of all files of a run."""
+def _differing(measured: Sequence[_Measured]) -> dict[tuple[str, str], str]:
+    """The subjects in which the files cannot be compared, and the first two files and terms that say so."""
+    first: dict[tuple[str, str, str], tuple[Any, Path]] = {}
+    found: dict[tuple[str, str], str] = {}
+    for item in measured:
+        for term, value in item.terms.items():
+            known, path = first.setdefault((*item.subject, term), (value, item.path))
+            if value != known:
+                on = f"on different structures ({term})" if term == STRUCTURE else f"with {term}={known} and {value}"
+                found.setdefault(item.subject, f"{path} and {item.path} were measured {on}")
+    return found
+
+
+def _measured(run: Run) -> Iterator[_Measured]:
+    """All files of a run."""
     for path in sorted((run.path / "artifacts").glob("*.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             material = str(content.get("material", ""))
             rows, curves = [_row(row) for row in content.get("rows", ())], list(_curves(content))
             if rows or curves:  # none of a measurement that failed
-                yield str(content["measure"]), material, rows, curves
+                yield _Measured(path, _terms(content), str(content["measure"]), material, rows, curves)
         except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise ReportError(f"{path} is damaged ({reason}); measure it again with evaluate.py.") from error
+
+
+def _terms(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The structure and the settings of a measure, by name; what else stands beside them follows from the data."""
+    found = {STRUCTURE: content[STRUCTURE]} if STRUCTURE in content else {}
+    settings = content.get("settings", {})
+    for measure in all_measures():
+        if measure.name == content["measure"]:
+            names = [field.name for field in fields(measure.settings) if field.name in settings]
+            found |= {f"settings.{measure.section}.{name}": settings[name] for name in names}
+    return found
 
 
 def _curves(content: Mapping[str, Any]) -> Iterator[Curve]:

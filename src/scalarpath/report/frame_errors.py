@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from scalarpath.core.errors import ReportError
-from scalarpath.core.metrics import TEST, metric_name
-from scalarpath.core.quantities import PRIMARY_FIRST
+from scalarpath.core.metrics import TEST, labels_name, metric_name
+from scalarpath.core.quantities import PRIMARY_FIRST, Quantity
 from scalarpath.report.runs import Run
 
 FILE = "test_frames.csv"
@@ -23,7 +23,7 @@ class GroupErrors:
 
     ``frames`` holds (frame, group) of every test frame, ``groups`` the names of the G groups. ``errors`` holds for each
     quantity with labels the sums [G] of weight x absolute error over the labelled frames; the weight of a frame is its
-    number of atoms for quantities of atoms (forces), else 1.
+    number of labelled atoms for quantities of atoms (forces), else 1.
     """
 
     frames: tuple[tuple[str, str], ...]
@@ -44,7 +44,6 @@ def read_group_errors(run: Run) -> GroupErrors | None:
     names = sorted({row["group"] for row in rows})
     place = {name: index for index, name in enumerate(names)}
     index = np.array([place[row["group"]] for row in rows])
-    atoms = np.array([float(row["atoms"]) for row in rows])
     errors = {}
     for quantity in PRIMARY_FIRST:
         prop, column = quantity.name, metric_name(quantity.name, quantity.frame_columns[0])
@@ -52,7 +51,7 @@ def read_group_errors(run: Run) -> GroupErrors | None:
         labelled = np.isfinite(values)
         if not labelled.any():
             continue
-        weights = np.where(labelled, atoms if quantity.of_atoms else 1.0, 0.0)
+        weights = np.where(labelled, [_weight(row, quantity) for row in rows], 0.0)
         weighted = weights * np.where(labelled, values, 0.0)
         total, expected = weighted.sum() / weights.sum(), run.error(prop, TEST)
         if not math.isclose(total, expected, rel_tol=TOLERANCE):
@@ -63,3 +62,14 @@ def read_group_errors(run: Run) -> GroupErrors | None:
         errors[prop] = np.bincount(index, weights=weighted, minlength=len(names))
     frames = tuple((row["frame"], row["group"]) for row in rows)
     return GroupErrors(frames, tuple(names), errors)
+
+
+def _weight(row: dict[str, str], quantity: Quantity) -> float:
+    """Labelled atoms of a frame (fractions where some components have none), of quantities of atoms; else 1.
+
+    Files of before the number of labels was written have a label for every atom, or do not add up.
+    """
+    if not quantity.of_atoms:
+        return 1.0
+    labels = row.get(labels_name(quantity.name))
+    return float(row["atoms"]) if labels is None else float(labels or 0) / math.prod(quantity.shape)

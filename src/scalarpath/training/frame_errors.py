@@ -10,18 +10,26 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from scalarpath.core.metrics import FRAME_STATISTICS, metric_name
+from scalarpath.core.metrics import FRAME_STATISTICS, labels_name, metric_name
 from scalarpath.core.quantities import QUANTITIES, Quantity
 from scalarpath.training.residuals import atoms_per_graph, residual
 
-COLUMNS = tuple(metric_name(name, column) for name, q in QUANTITIES.items() for column in q.frame_columns)
+COLUMNS = tuple(
+    column
+    for name, quantity in QUANTITIES.items()
+    for column in (
+        *(metric_name(name, statistic) for statistic in quantity.frame_columns),
+        *([labels_name(name)] if quantity.of_atoms else []),
+    )
+)
 
 
 class FrameErrors:
     """Errors of the structures given to ``update``, in their order: the ``frame_columns`` of every quantity.
 
     ``energy_error_meV_atom`` is prediction minus label; forces and stress are mean (root mean square) over the
-    components of the structure.
+    components of the structure that have a label. Their number is beside those of atoms, of which some may have none:
+    it is the weight of the structure in the error of the set.
     """
 
     def __init__(self) -> None:
@@ -35,13 +43,15 @@ class FrameErrors:
         for name, quantity in QUANTITIES.items():
             if name not in prediction:
                 missing = batch.pos.new_full((batch.num_graphs,), torch.nan, dtype=torch.float64)
-                columns += [missing] * len(quantity.frame_columns)
+                columns += [missing] * (len(quantity.frame_columns) + quantity.of_atoms)
                 continue
             difference, known, label = residual(name, prediction, batch)
             labels = _by_structure(known, quantity, batch)
             for statistic in (FRAME_STATISTICS[column] for column in quantity.frame_columns):
                 sums = [_by_structure(term(difference, label), quantity, batch) for term in statistic.terms]
                 columns.append(statistic.value(quantity.factor, labels, *sums))  # 0 / 0 is NaN: no label
+            if quantity.of_atoms:
+                columns.append(labels)
         self._atoms += [int(n) for n in atoms_per_graph(batch)]
         self._rows += torch.stack(columns, dim=1).tolist()
 
