@@ -1,7 +1,5 @@
 """The materials whose artifacts are measured: those of the table, and structures of one's own (own_structure.py)."""
 
-import hashlib
-import json
 import math
 from dataclasses import dataclass, field
 
@@ -12,6 +10,7 @@ from ase.build import molecule as build_molecule
 from ase.data import atomic_numbers
 
 from scalarpath.core.errors import ArtifactError
+from scalarpath.data.duplicates import structure_hash
 
 MOLECULE = "molecule"
 CONVENTIONAL = np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]])  # cubic axes in the primitive ones of ase.build.bulk
@@ -78,11 +77,8 @@ class Material:
 
     @property
     def structure_hash(self) -> str:
-        """Tells structures of one name apart: elements, cell and positions of the smallest, to what files keep of Å."""
-        atoms = self.smallest
-        lengths = [(np.round(array, 5) + 0.0).tolist() for array in (atoms.cell.array, atoms.positions)]  # no -0.0
-        text = json.dumps([atoms.numbers.tolist(), atoms.pbc.tolist(), lengths])
-        return hashlib.sha256(text.encode()).hexdigest()
+        """Of the smallest structure; tells structures of one name apart."""
+        return structure_hash(self.smallest)
 
     def size_in_words(self, lattice_constant_A: float) -> str:
         """How large a crystal is at a lattice constant."""

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from ase import Atoms
 
 from scalarpath.core.errors import DataError
 from scalarpath.data.reading import Frame
@@ -13,9 +14,9 @@ from scalarpath.data.reading import Frame
 ROUNDING = 5  # decimals of Å: text files rarely keep more
 
 
-def structure_hash(frame: Frame) -> str:
+def structure_hash(atoms: Atoms) -> str:
     """Hash of species, cell, periodicity and positions (rounded to 1e-5 Å), without labels."""
-    atoms, digest = frame.atoms, hashlib.sha256()
+    digest = hashlib.sha256()
     digest.update(np.asarray(atoms.numbers, dtype="<i8").tobytes())
     digest.update(np.asarray(atoms.pbc, dtype=bool).tobytes())
     for array in (atoms.cell.array, atoms.get_positions()):
@@ -30,7 +31,7 @@ def check_no_leak(frames: Sequence[Frame], splits: Mapping[str, Sequence[int]]) 
     leaks = []
     for split, indices in splits.items():
         for i in indices:
-            other, j = seen.setdefault(structure_hash(frames[i]), (split, i))
+            other, j = seen.setdefault(structure_hash(frames[i].atoms), (split, i))
             if other != split:
                 leaks.append((frames[j].where, other, frames[i].where, split))
     if leaks:
