@@ -233,7 +233,7 @@ def test_a_failed_measure_is_an_error_after_the_others_are_written(
     [
         ((), ConfigError, "give either run=.* or calculator="),
         (("run=somewhere", *EMT), ConfigError, "give either run=.* or calculator="),
-        (("run=nowhere",), CheckpointError, "run=nowhere: there is no run in this directory"),
+        (("run=nowhere",), CheckpointError, "^nowhere: there is no run in this directory"),
         (EMT, ConfigError, "calculator= needs material= or structure="),
         ((*EMT, "material=ag", "structure=a.cif"), ConfigError, "material= and structure= are both given"),
         (("run=a", "frames=b", "structure=a.cif"), ConfigError, "frames= measures errors, .*leave structure= out"),

@@ -31,7 +31,7 @@ def test_help_is_instant_and_lists_every_group(tmp_path: Path) -> None:
         ),
         ("optimizer.learning_rate=0.1", "error: optimizer has no setting 'learning_rate'; known settings: amsgrad, "),
         ("hydra.run.dir=here", "error: hydra.run.dir cannot be set: the run directory is output_dir="),
-        ("resume=nowhere", "error: resume=nowhere: there is no run in this directory"),
+        ("resume=nowhere", "error: nowhere: there is no run in this directory"),
         (
             "head=[panpgs,pan]",
             "error: head=[panpgs,pan]: one option is meant, not a list; for a job with each: -m head=panpgs,pan.",

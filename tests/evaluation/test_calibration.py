@@ -127,7 +127,7 @@ def test_nothing_else_is_measured_with_a_committee(runs: Path, tmp_path: Path) -
             evaluate(f"run={runs}/s0", f"committee=[{runs}/s1]", more)
     with pytest.raises(ConfigError, match="belong to run="):
         evaluate("calculator=ase.calculators.emt:EMT", "material=ag", f"committee=[{runs}/s1]")
-    with pytest.raises(CheckpointError, match="nothing"):
+    with pytest.raises(CheckpointError, match=f"^{runs}/nothing: there is no run"):  # not "run=...", which it is not
         evaluate(f"run={runs}/s0", f"committee=[{runs}/nothing]")
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "artifacts/calibration.json").write_text("{}")

@@ -15,6 +15,7 @@ from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.memory import memory_of_machine
+from scalarpath.core.periodicity import require_periodicity
 from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.settings import Cutoff, checked
 from scalarpath.data.audit import LabelAudit, note_isolated_atoms, note_references
@@ -31,7 +32,6 @@ from scalarpath.data.splits import chosen, split_frames
 from scalarpath.data.statistics import NO_NEIGHBOUR, Statistics, train_statistics
 from scalarpath.data.timed_loader import TimedLoader
 from scalarpath.graph.atomic_graph import AtomicGraph, join
-from scalarpath.graph.periodicity import require_periodicity
 
 BYTES_PER_EDGE = 250  # in a batch at least: vectors and harmonics in both precisions, and their gradients
 

@@ -26,6 +26,7 @@ from ase.utils import string2index
 
 from scalarpath.core.errors import ConfigError, DataError
 from scalarpath.core.metrics import KIND
+from scalarpath.core.periodicity import require_periodicity
 from scalarpath.data import cp2k, databases, deepmd
 from scalarpath.data.convergence import Steps, steps
 from scalarpath.data.extxyz import atoms_of, frame_texts
@@ -56,12 +57,17 @@ class Frame:
         kind = self.atoms.info.get(KIND)
         return None if kind is None else str(kind)
 
-    def require_elements(self, known: Collection[int]) -> None:
-        """Raise DataError for an element that is none of ``known``, the atomic numbers of a potential."""
+    def require_known(self, known: Collection[int], *, charged: bool) -> None:
+        """Raise DataError for a structure that a potential of the atomic numbers ``known`` cannot take.
+
+        charged: whether it has charges, which no structure that is periodic in part can have.
+        """
         if unknown := sorted(set(self.atoms.numbers.tolist()) - set(known)):
             raise DataError(
                 f"{self.where}: this potential does not know {chemical_symbols[unknown[0]]}; remove such frames."
             )
+        if charged:
+            require_periodicity(self.atoms.pbc, self.where)
 
 
 def available_keys(frames: Iterable[Frame]) -> list[str]:

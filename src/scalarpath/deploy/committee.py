@@ -30,7 +30,7 @@ class Committee:
     members: two or more Potentials, checkpoint files or run directories; dtype: "float32" or "float64" (None: of each
     as it is); device: torch device; trust: as for ``load_potential``. ``cutoff`` (Å), up to which neighbours are
     searched, is the longest one of a member: whatever lies beyond its own is nothing to a member. ``species`` are the
-    atomic numbers that all members know, ``charges`` those of a member that has any. Raises ConfigError for fewer than
+    atomic numbers that all members know, ``charged``: whether a member has charges. Raises ConfigError for fewer than
     two members or the same one twice, CheckpointError for an unusable one.
     """
 
@@ -52,7 +52,7 @@ class Committee:
         self.members = [copy_of(each, dtype, device, trust).requires_grad_(False) for each in members]
         self.species = sorted(set.intersection(*(set(member.species) for member in self.members)))
         self.cutoff = max(member.cutoff for member in self.members)
-        self.charges = next((member.charges for member in self.members if member.charges is not None), None)
+        self.charged = any(member.charged for member in self.members)
         self.device = self.members[0].device
 
     def __call__(self, graph: Batch) -> dict[str, Tensor]:

@@ -198,7 +198,7 @@ def _graph(edges: _Edges, n_atoms: int, vectors: Tensor) -> SimpleNamespace:
 
 def reach_of(potential: Potential) -> int:
     """How many cutoffs an atomic energy reaches; raises ConfigError where that is not known, or has no limit."""
-    if potential.charges is not None:
+    if potential.charged:
         raise ConfigError(
             "LAMMPS's ML-IAP cannot hold the Coulomb energy of head.linear.charges, which has no cutoff; use "
             "LammpsDriver instead (docs/simulations.md)."

@@ -23,7 +23,6 @@ from scalarpath.data.labelled import read_labelled, stop_if_suspicious
 from scalarpath.evaluation.finished_run import FinishedRun
 from scalarpath.evaluation.output import prepare_folder
 from scalarpath.graph import collate
-from scalarpath.graph.periodicity import require_periodicity
 from scalarpath.runs.job import absolute
 from scalarpath.training.evaluation import evaluate
 from scalarpath.training.frame_errors import FrameErrors
@@ -47,9 +46,7 @@ def evaluate_frames(found: FinishedRun, file: str, labels: Mapping[str, Any], fo
     if not any(label.has(name) for label in labels_of_frames for name in QUANTITIES):
         raise DataError(f"{path}: no frame carries a label; say what they are called, for example data.energy_key=.")
     for frame in frames:
-        frame.require_elements(found.potential.species)
-        if found.potential.charges is not None:
-            require_periodicity(frame.atoms.pbc, frame.where)
+        frame.require_known(found.potential.species, charged=found.potential.charged)
     console = open_console()
     console.print(audit.render())
     stop_if_suspicious(audit, config)

@@ -9,7 +9,7 @@ import torch
 from ase.units import Bohr, Hartree
 from torch import Tensor, nn
 
-from scalarpath.graph.periodicity import require_periodicity
+from scalarpath.core.periodicity import require_periodicity
 from scalarpath.nn.cpu.choice import with_cpu_kernel
 from scalarpath.nn.cpu.reciprocal_sum import kernel_reciprocal_sum
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from scalarpath.core.errors import DataError
+from scalarpath.core.quantities import QUANTITIES
 from scalarpath.graph.geometry import EdgeGeometry
 from scalarpath.heads.coulomb import CoulombField
 from scalarpath.heads.linear import LinearPotential
@@ -55,8 +56,8 @@ class LinearFit:
 
     def render(self) -> str:
         """One line for the screen."""
-        units = {"energy": "meV/atom", "forces": "meV/Å", "stress": "meV/Å³"}
-        errors = ", ".join(f"{kind} {1e3 * value:.3g} {units[kind]}" for kind, value in self.cross_validated.items())
+        of = [(QUANTITIES[name], error) for name, error in self.cross_validated.items()]
+        errors = ", ".join(f"{quantity.name} {quantity.shown(quantity.factor * error)}" for quantity, error in of)
         return f"linear potential, {self.terms} terms: cross-validated error (RMS) {errors}"
 
 

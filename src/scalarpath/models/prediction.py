@@ -17,7 +17,6 @@ from scalarpath.data.labels import StreamedLabels
 from scalarpath.data.reading import Frame
 from scalarpath.deploy.committee import SPREAD, Committee
 from scalarpath.graph import AtomicGraph, collate
-from scalarpath.graph.periodicity import require_periodicity
 from scalarpath.potential import Potential
 
 OF_ATOMS = {
@@ -64,9 +63,7 @@ def predicted(
     """
 
     def with_graph(frame: Frame) -> tuple[Frame, AtomicGraph]:
-        frame.require_elements(potential.species)
-        if potential.charges is not None:
-            require_periodicity(frame.atoms.pbc, frame.where)
+        frame.require_known(potential.species, charged=potential.charged)
         found = None if labels is None else labels.of(frame)
         values = {} if found is None else {name: found.of(name) for name in QUANTITIES}
         return frame, AtomicGraph.from_atoms(frame.atoms, potential.cutoff, where=frame.where, **values)

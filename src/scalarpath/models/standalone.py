@@ -119,7 +119,7 @@ def write_standalone(file: Path, potential: Potential, facts: Mapping[str, Any])
     the numbers of atoms of these. Raises ConfigError for a potential that cannot be exported, or whose program computes
     something else; nothing is written then.
     """
-    if potential.charges is not None:  # the number of waves depends on the values of the cell
+    if potential.charged:  # the number of waves depends on the values of the cell
         raise ConfigError(
             "format=torch-export cannot hold the Coulomb energy of head.linear.charges; leave format= out, and use the "
             "file with this package."

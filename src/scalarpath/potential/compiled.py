@@ -47,7 +47,7 @@ class CompiledPotential:
     setting = "compile=true"
 
     def __init__(self, potential: Potential):
-        if potential.charges is not None:  # the number of waves depends on the values of the cell
+        if potential.charged:  # the number of waves depends on the values of the cell
             raise ConfigError(
                 "compile=true cannot be used with head.linear.charges; set compile=false, or the charges to null."
             )

@@ -229,6 +229,11 @@ class Potential(nn.Module):
         """Where the potential lives."""
         return self.e0.device
 
+    @property
+    def charged(self) -> bool:
+        """Whether the head has charges, whose energy has no cutoff."""
+        return self.charges is not None
+
     def copy_to(self, *, dtype: str | None = None, device: str | torch.device = "cpu") -> Potential:
         """An independent copy in evaluation mode, with network parameters of another precision or on another device.
 

@@ -29,6 +29,7 @@ from scalarpath.core.settings import (
     read_settings,
 )
 from scalarpath.data.config import PLACES, DataConfig, own_places, with_defaults
+from scalarpath.runs.run_directory import require_run
 from scalarpath.runs.sections import (
     CallbackSettings,
     LoggerSettings,
@@ -128,9 +129,7 @@ class Job:
         ``changes``: settings of CHANGED_ON_RESUME, a larger number of epochs or where the same data are now. Raises
         CheckpointError where there is no run, ConfigError for changes that cannot be.
         """
-        file = Path(path) / "config.yaml"
-        if not file.is_file():
-            raise CheckpointError(f"resume={path}: there is no run in this directory (no config.yaml).")
+        file = require_run(Path(path))
         try:
             job = cls.read(stored_config(path))
         except ConfigError as error:

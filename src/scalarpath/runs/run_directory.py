@@ -34,6 +34,13 @@ BEFORE_FIRST_EPOCH = (
 KEPT_FOR_NEXT_START = ("logger.json", "wandb/*")  # the next start goes on with the same W&B run
 
 
+def require_run(path: Path) -> Path:
+    """The settings of the run in ``path``; raises CheckpointError where there is none."""
+    if not (file := path / "config.yaml").is_file():
+        raise CheckpointError(f"{path}: there is no run in this directory (no config.yaml).")
+    return file
+
+
 class RunDirectory:
     """One run's directory.
 
@@ -71,8 +78,7 @@ class RunDirectory:
         continued too. Raises CheckpointError when there is nothing to continue.
         """
         directory = cls(path)
-        if not (path / "config.yaml").is_file():
-            raise CheckpointError(f"resume={path}: there is no run in this directory (no config.yaml).")
+        require_run(path)
         if not directory.has_epoch:
             raise CheckpointError(f"resume={path}: no epoch of this run was finished (no checkpoints/last.ckpt).")
         if directory.is_complete and not more_epochs:
@@ -91,11 +97,10 @@ class RunDirectory:
     def finished(cls, path: Path) -> RunDirectory:
         """The directory of a finished run; raises CheckpointError where there is none."""
         directory = cls(path)
-        if not (path / "config.yaml").is_file():
-            raise CheckpointError(f"run={path}: there is no run in this directory (no config.yaml).")
+        require_run(path)
         if not directory.is_finished:
             raise CheckpointError(
-                f"run={path}: this run is not finished (no summary.json); use {setting('resume', path)} first."
+                f"{path}: this run is not finished (no summary.json); use {setting('resume', path)} first."
             )
         return directory
 
