@@ -78,6 +78,22 @@ def test_the_best_checkpoint_is_the_epoch_with_the_smallest_monitored_value(tmp_
     assert not list(directory.checkpoints.glob("*.part"))
 
 
+def test_the_last_epoch_can_be_the_one_that_is_tested(tmp_path: Path) -> None:
+    """Where few validation frames would choose: the rate is zero at the end of a cosine schedule."""
+    result, directory = fitted(
+        tmp_path,
+        optimizer={"lr": 0.3},
+        scheduler={"warmup_steps": 0},
+        trainer={"max_epochs": 6},
+        callbacks={"checkpoint": {"monitor": "val/energy_mae_meV_atom", "tested": "last"}, "ema": None},
+    )
+    values = [float(row["val/energy_mae_meV_atom"]) for row in table(directory)]
+    assert min(values) < values[-1]  # another epoch would have been the best one
+    assert (result.best_epoch, result.best_value) == (6, values[-1])
+    files = [(directory.checkpoints / name).read_bytes() for name in ("best.ckpt", "last.ckpt")]
+    assert files[0] == files[1]
+
+
 @pytest.mark.parametrize(
     ("changes", "setting"),
     [

@@ -150,9 +150,10 @@ class EmaSettings:
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """The section ``callbacks.checkpoint``: the metric whose smallest value marks the best epoch."""
+    """The section ``callbacks.checkpoint``: the metric whose smallest value marks the best epoch, and which is tested."""
 
     monitor: str
+    tested: Literal["best", "last"] = "best"
 
 
 @dataclass(frozen=True)

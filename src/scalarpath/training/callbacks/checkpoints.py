@@ -20,6 +20,8 @@ BEST, LAST = "best.ckpt", "last.ckpt"
 class BestAndLast(pl.callbacks.Checkpoint):
     """Writes ``last.ckpt`` at the end of every epoch, and the same file as ``best.ckpt`` when ``monitor`` is lowest.
 
+    With ``tested`` "last" every epoch counts as the best one so far.
+
     A file appears under its name only when it is complete. It is a Lightning checkpoint (plain values and tensors, so
     ``torch.load(weights_only=True)`` reads it) with the potential as used for validation under ``potential``.
     """
@@ -38,7 +40,7 @@ class BestAndLast(pl.callbacks.Checkpoint):
                 f"{self.settings.monitor} is {value} after epoch {trainer.current_epoch + 1}; lower optimizer.lr or "
                 "look at the validation frames."
             )
-        improved = value < self.best
+        improved = value < self.best or self.settings.tested == "last"
         if improved:
             self.best, self.best_epoch = value, trainer.current_epoch + 1
         last, best = self.directory / f"{LAST}.part", self.directory / f"{BEST}.part"
