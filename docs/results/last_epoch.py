@@ -36,6 +36,6 @@ for run in runs:
         rows.append(row)
         print(run, epoch, *(f"{row[f'test/{name}'] or float('nan'):.3f}" for name in NAMES), flush=True)
 with open(out, "w", encoding="utf-8", newline="") as file:
-    table = csv.DictWriter(file, list(rows[0]))
+    table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
