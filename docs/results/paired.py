@@ -1,9 +1,10 @@
 """Changes of test errors from stored tables of runs, for pairs of seeds that were run on different machines.
 
-python docs/results/paired.py RUNS.csv DATA HEAD [AGAINST]
+python docs/results/paired.py RUNS.csv[,MORE.csv] DATA HEAD [AGAINST]
 
-The runs of a table have the same settings. Prints how many pairs there are and, for forces, energies and stresses, the
-mean change in percent with the 95 % t interval of the paired logarithms, as reports do (docs/report.md).
+The runs have the same settings; both of a pair stand in one table. Prints how many pairs there are and, for forces,
+energies and stresses, the mean change in percent with the 95 % t interval of the paired logarithms, as reports do
+(docs/report.md).
 """
 
 import csv
@@ -15,11 +16,15 @@ from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.effects import shown_change
 from scalarpath.report.paired_tests import t_test
 
-table, data, head, *against = sys.argv[1:]
-with open(table, encoding="utf-8", newline="") as file:
-    runs = {(row["head"], row["seed"]): row for row in csv.DictReader(file) if row["data"] == data}
+tables, data, head, *against = sys.argv[1:]
 against = against[0] if against else "baseline"
-pairs = [(runs[head, seed], runs[against, seed]) for name, seed in runs if name == head and (against, seed) in runs]
+pairs = []
+for table in tables.split(","):
+    with open(table, encoding="utf-8", newline="") as file:
+        runs = {(row["head"], row["seed"]): row for row in csv.DictReader(file) if row["data"] == data}
+    pairs += [
+        (runs[head, seed], runs[against, seed]) for name, seed in runs if name == head and (against, seed) in runs
+    ]
 print(f"{data}: {head} against {against}, {len(pairs)} pairs")
 for quantity in PRIMARY_FIRST:
     key = f"test/{quantity.name}_mae_{quantity.unit_in_names}"
