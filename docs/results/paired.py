@@ -16,15 +16,13 @@ from scalarpath.core.quantities import PRIMARY_FIRST
 from scalarpath.report.effects import shown_change
 from scalarpath.report.paired_tests import t_test
 
-tables, data, head, *against = sys.argv[1:]
-against = against[0] if against else "baseline"
+tables, data, head, against = (*sys.argv[1:], "baseline")[:4]
 pairs = []
 for table in tables.split(","):
     with open(table, encoding="utf-8", newline="") as file:
         runs = {(row["head"], row["seed"]): row for row in csv.DictReader(file) if row["data"] == data}
-    pairs += [
-        (runs[head, seed], runs[against, seed]) for name, seed in runs if name == head and (against, seed) in runs
-    ]
+    seeds = [seed for name, seed in runs if name == head and (against, seed) in runs]
+    pairs += [(runs[head, seed], runs[against, seed]) for seed in seeds]
 print(f"{data}: {head} against {against}, {len(pairs)} pairs")
 for quantity in PRIMARY_FIRST:
     key = f"test/{quantity.name}_mae_{quantity.unit_in_names}"

@@ -14,7 +14,8 @@ from ase import units
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
 
-from scalarpath.artifacts.oracles import BornMayerLithiumFluoride, Pairs
+from scalarpath.artifacts.oracles import BornMayerLithiumFluoride
+from scalarpath.artifacts.pair_search import Pairs
 from scalarpath.deploy import ScalarPathCalculator
 
 STRAIN = 1e-4
@@ -47,8 +48,8 @@ def constant(calculator: Calculator, strained: tuple[int, int], stress: int, str
 
 
 exact, near = Within(6.0), Within(5.0)
-for name, *component in (("C11", (0, 0), 0), ("C44", (1, 2), 3)):
-    of_all, of_near = (constant(calculator, *component) for calculator in (exact, near))
+for name, strained, stress in (("C11", (0, 0), 0), ("C44", (1, 2), 3)):
+    of_all, of_near = (constant(calculator, strained, stress) for calculator in (exact, near))
     print(f"{name}: {of_all:.1f} GPa, of pairs within 5 Å {of_near:.1f} ({100 * (of_near / of_all - 1):+.0f} %)")
 calculators = [exact, *(ScalarPathCalculator(run, dtype="float64") for run in sys.argv[1:])]
 for strain in (-0.04, -0.02, 0.0, 0.02, 0.04):

@@ -150,7 +150,7 @@ class EmaSettings:
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """The section ``callbacks.checkpoint``: the metric whose smallest value marks the best epoch, and which is tested."""
+    """The section ``callbacks.checkpoint``: the metric that is smallest in the best epoch; the epoch that is tested."""
 
     monitor: str
     tested: Literal["best", "last"] = "best"
