@@ -3,7 +3,7 @@
 python docs/results/last_epoch.py OUT.csv RUN...
 
 A row per run and epoch: MAE on validation and test frames, in the units of the columns' names. Best is the epoch with
-the smallest validation loss, which few frames decide (docs/evidence.md#best-or-last-epoch).
+the smallest validation loss, which few frames decide (docs/training.md#best-or-last-epoch).
 """
 
 import csv

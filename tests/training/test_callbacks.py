@@ -62,15 +62,21 @@ def test_training_lowers_the_errors(tmp_path: Path) -> None:
         assert float(rows[-1][column]) < 0.7 * float(rows[0][column]), column
 
 
-def test_the_best_checkpoint_is_the_epoch_with_the_smallest_monitored_value(tmp_path: Path) -> None:
+def rough_epochs(tmp_path: Path, **checkpoint: str):
+    """A training of six epochs with so large a rate that its monitored value rises and falls; with these values."""
+    monitor = "val/energy_mae_meV_atom"
     result, directory = fitted(
         tmp_path,
         optimizer={"lr": 0.3},
         scheduler={"warmup_steps": 0},
         trainer={"max_epochs": 6},
-        callbacks={"checkpoint": {"monitor": "val/energy_mae_meV_atom"}, "ema": None},
+        callbacks={"checkpoint": {"monitor": monitor, **checkpoint}, "ema": None},
     )
-    values = [float(row["val/energy_mae_meV_atom"]) for row in table(directory)]
+    return result, directory, [float(row[monitor]) for row in table(directory)]
+
+
+def test_the_best_checkpoint_is_the_epoch_with_the_smallest_monitored_value(tmp_path: Path) -> None:
+    result, directory, values = rough_epochs(tmp_path)
     assert result.best_value == min(values)
     assert result.best_epoch == values.index(min(values)) + 1
     assert torch.load(directory.checkpoints / "best.ckpt", weights_only=True)["epoch"] == result.best_epoch - 1
@@ -80,14 +86,7 @@ def test_the_best_checkpoint_is_the_epoch_with_the_smallest_monitored_value(tmp_
 
 def test_the_last_epoch_can_be_the_one_that_is_tested(tmp_path: Path) -> None:
     """Where few validation frames would choose: the rate is zero at the end of a cosine schedule."""
-    result, directory = fitted(
-        tmp_path,
-        optimizer={"lr": 0.3},
-        scheduler={"warmup_steps": 0},
-        trainer={"max_epochs": 6},
-        callbacks={"checkpoint": {"monitor": "val/energy_mae_meV_atom", "tested": "last"}, "ema": None},
-    )
-    values = [float(row["val/energy_mae_meV_atom"]) for row in table(directory)]
+    result, directory, values = rough_epochs(tmp_path, tested="last")
     assert min(values) < values[-1]  # another epoch would have been the best one
     assert (result.best_epoch, result.best_value) == (6, values[-1])
     files = [(directory.checkpoints / name).read_bytes() for name in ("best.ckpt", "last.ckpt")]
