@@ -11,8 +11,8 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from scalarpath.core.metrics import FRAME_STATISTICS, labels_name, metric_name
-from scalarpath.core.quantities import QUANTITIES, Quantity
-from scalarpath.training.residuals import atoms_per_graph, residual
+from scalarpath.core.quantities import QUANTITIES
+from scalarpath.training.residuals import atoms_per_graph, by_structure, residual
 
 COLUMNS = tuple(
     column
@@ -46,9 +46,9 @@ class FrameErrors:
                 columns += [missing] * (len(quantity.frame_columns) + quantity.of_atoms)
                 continue
             difference, known, label = residual(name, prediction, batch)
-            labels = _by_structure(known, quantity, batch)
+            labels = by_structure(known, quantity, batch)
             for statistic in (FRAME_STATISTICS[column] for column in quantity.frame_columns):
-                sums = [_by_structure(term(difference, label), quantity, batch) for term in statistic.terms]
+                sums = [by_structure(term(difference, label), quantity, batch) for term in statistic.terms]
                 columns.append(statistic.value(quantity.factor, labels, *sums))  # 0 / 0 is NaN: no label
             if quantity.of_atoms:
                 columns.append(labels)
@@ -69,11 +69,3 @@ class FrameErrors:
         for frame, group, atoms, row in zip(frames, groups, self._atoms, self._rows, strict=True):
             writer.writerow([frame, group, atoms, *("" if value != value else f"{value:.6g}" for value in row)])
         return text.getvalue()
-
-
-def _by_structure(values: Tensor, quantity: Quantity, batch: Batch) -> Tensor:
-    """Sums over all components (and atoms) of every structure, [G] in float64."""
-    sums = values.double().reshape(len(values), -1).sum(1)
-    if not quantity.of_atoms:
-        return sums
-    return sums.new_zeros(batch.num_graphs).index_add(0, batch.batch, sums)

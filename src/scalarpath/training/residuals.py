@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from scalarpath.core.quantities import QUANTITIES
+from scalarpath.core.quantities import QUANTITIES, Quantity
 
 
 class Residual(NamedTuple):
@@ -43,3 +43,11 @@ def residual(prop: str, prediction: Mapping[str, Tensor], batch: Batch) -> Resid
 def atoms_per_graph(batch: Batch) -> Tensor:
     """Number of atoms of every structure, [G] float64."""
     return (batch.ptr[1:] - batch.ptr[:-1]).to(torch.float64)
+
+
+def by_structure(values: Tensor, quantity: Quantity, batch: Batch) -> Tensor:
+    """Sums over all components (and atoms) of every structure, [G] in float64."""
+    sums = values.double().reshape(len(values), -1).sum(1)
+    if not quantity.of_atoms:
+        return sums
+    return sums.new_zeros(batch.num_graphs).index_add(0, batch.batch, sums)

@@ -35,12 +35,15 @@ from scalarpath.runs.processes import shared_directory
 from scalarpath.runs.provenance import provenance
 from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import RunDirectory
+from scalarpath.training.callbacks.checkpoints import LAST
 from scalarpath.training.checks import check_accelerator, check_cores
+from scalarpath.training.deciding_frame import deciding_frame, frame_losses
 from scalarpath.training.evaluation import errors_by_part
 from scalarpath.training.fit import FitResult, fit
 from scalarpath.training.frame_errors import FrameErrors
 from scalarpath.training.launch import check_launch
 from scalarpath.training.loggers import build_loggers, finish_loggers, log_figures
+from scalarpath.training.losses import WeightedLoss
 from scalarpath.training.record import figure_files, flat, groups_table, recording
 from scalarpath.training.start import kept_elements, start
 from scalarpath.training.summary import build_summary, print_summary
@@ -226,6 +229,11 @@ def _tested(
         (directory.path / "test_frames.csv").unlink(missing_ok=True)  # of weights that more epochs have replaced
     else:
         directory.write_text("test_frames.csv", test_errors.to_csv(data.splits["test"], data.test_groups))
+    if job.callbacks.checkpoint.monitor == "val/loss" and result.best_epoch < result.epochs:
+        loss = WeightedLoss(job.loss)
+        last = load_potential(directory.checkpoints / LAST).to(result.device)
+        of_best, of_last = (frame_losses(weights, data.val_dataloader(), loss) for weights in (potential, last))
+        errors |= deciding_frame(of_best, of_last)
     phase("cost of the head")
     batch = next(iter(data.in_order(data.train_graphs, data.config.batch_size))).to(result.device)
     cost: dict[str, float] = {f"flops/{kind}": count for kind, count in step_flops(potential, batch).items()}

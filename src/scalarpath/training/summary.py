@@ -16,6 +16,7 @@ from scalarpath.core.quantities import QUANTITIES
 from scalarpath.core.terminal import add_columns, open_console
 from scalarpath.runs.job import Job
 from scalarpath.runs.run_directory import RunDirectory
+from scalarpath.training.deciding_frame import FRAME, RATIO
 from scalarpath.training.fit import FitResult
 
 _COLUMNS: Mapping[str, tuple[str, Callable[[str], str]]] = {
@@ -83,8 +84,9 @@ def print_summary(
     console.print(error_table(summary))
     if groups is not None:
         console.print(groups)
-    if sentence := worse_than_trivial(summary):
-        console.print(Text(sentence, style="bold red"))
+    for sentence, style in ((worse_than_trivial(summary), "bold red"), (chosen_by_one_frame(summary), "yellow")):
+        if sentence:
+            console.print(Text(sentence, style=style))
     closed = closed_test_part(summary, evaluate_test)
     go_on = "The test part is closed; once, for a final claim, open it with" if closed else "Go on with"
     for line in (
@@ -131,6 +133,17 @@ def worse_than_trivial(summary: Mapping[str, Any]) -> str | None:
     return (
         f"Nothing was learned about {' and '.join(worse)}: the test RMSE is no better than that of one energy per "
         "element, no forces and the mean stress. Train longer, or look at the units of the labels and at optimizer.lr."
+    )
+
+
+def chosen_by_one_frame(summary: Mapping[str, Any]) -> str | None:
+    """A sentence where one validation frame alone has chosen an epoch before the last; else None."""
+    if FRAME not in summary:
+        return None
+    return (
+        f"Validation frame {summary[FRAME]} alone chose epoch {summary['best_epoch']} of {summary['epochs']}: over the "
+        f"others, val/loss is {100 * (1 - summary[RATIO]):.0f} % smaller in the last epoch. Look at this frame; "
+        "callbacks.checkpoint.tested=last tests the last epoch (docs/training.md#best-or-last-epoch)."
     )
 
 
