@@ -142,8 +142,9 @@ def chosen_by_one_frame(summary: Mapping[str, Any]) -> str | None:
         return None
     return (
         f"Validation frame {summary[FRAME]} alone chose epoch {summary['best_epoch']} of {summary['epochs']}: over the "
-        f"others, val/loss is {100 * (1 - summary[RATIO]):.0f} % smaller in the last epoch. Look at this frame; "
-        "callbacks.checkpoint.tested=last tests the last epoch (docs/training.md#best-or-last-epoch)."
+        f"others, val/loss is {100 * (1 - summary[RATIO]):.0f} % smaller in the last epoch. Look at this frame. "
+        "The last epoch is in checkpoints/last.ckpt; callbacks.checkpoint.tested=last tests it "
+        "(docs/training.md#best-or-last-epoch)."
     )
 
 
