@@ -20,7 +20,7 @@ from scalarpath.training.residuals import by_structure, residual
 FRAME, RATIO = "best/deciding_frame", "best/last_over_best_without_it"
 """Of summary.json: the index of the frame in the data set; the validation loss of all other frames with the weights of
 the last epoch over that with those of the best one."""
-TELLING = 0.9  # a RATIO below this is worth a word; neighbouring epochs differ by less
+TELLING = 0.9  # a RATIO below this is worth a word: epochs close to each other differ by less
 
 
 class FrameLosses:
@@ -60,7 +60,7 @@ def frame_losses(potential: Any, batches: Iterable[Batch], loss: WeightedLoss) -
 
 
 def deciding_frame(best: Mapping[int, float], last: Mapping[int, float]) -> dict[str, Any]:
-    """FRAME and RATIO where the loss over all frames but one is telling smaller in the last epoch; else nothing.
+    """FRAME and RATIO where the loss over all frames but one is clearly smaller in the last epoch; else nothing.
 
     ``best``, ``last``: ``frame_losses`` over the validation frames with the weights of the epoch that was chosen and of
     the last one. The frame is the one that the last epoch has made worse by most.
