@@ -56,20 +56,22 @@ def errors_by_part(
     most_train_frames: int,
     test_errors: FrameErrors | None,
     record: Record | None = None,
+    of_validation: Observer | None = None,
 ) -> dict[str, float]:
     """Errors of the same weights over test, validation and train frames, under the names of summary.json.
 
     Those of train are over ``most_train_frames`` frames at most (``data.train_sample``; 0: over none), whose number is
     ``train_frames/evaluated``. ``trivial/...`` are those of ``trivial_errors``. ``test_errors`` is given every test
     structure; None leaves the test part closed: no number is made of its labels. ``record`` is given all that is
-    predicted. Raises TrainingError for an error that is not finite.
+    predicted, ``of_validation`` the validation part. Raises TrainingError for an error that is not finite.
     """
 
     def observers(part: str) -> list[Observer]:
         return [] if record is None else [partial(record.update, part)]
 
     sample = data.train_sample(most_train_frames)
-    found = {PARTS[VALIDATION]: evaluate(potential, data.val_dataloader(), *observers(VALIDATION))}
+    watching = observers(VALIDATION) + ([] if of_validation is None else [of_validation])
+    found = {PARTS[VALIDATION]: evaluate(potential, data.val_dataloader(), *watching)}
     if len(sample):
         errors = evaluate(potential, data.in_order(sample), *observers(TRAIN))
         found[PARTS[TRAIN]] = errors | {"evaluated": len(sample)}

@@ -37,7 +37,7 @@ from scalarpath.runs.ranks import is_first_process
 from scalarpath.runs.run_directory import RunDirectory
 from scalarpath.training.callbacks.checkpoints import LAST
 from scalarpath.training.checks import check_accelerator, check_cores
-from scalarpath.training.deciding_frame import deciding_frame, frame_losses
+from scalarpath.training.deciding_frame import FrameLosses, deciding_frame, frame_losses
 from scalarpath.training.evaluation import errors_by_part
 from scalarpath.training.fit import FitResult, fit
 from scalarpath.training.frame_errors import FrameErrors
@@ -223,17 +223,17 @@ def _tested(
     potential.load_state_dict(best["potential"]["state_dict"])
     potential.to(result.device)
     test_errors = FrameErrors() if job.evaluate_test else None
+    loss = WeightedLoss(job.loss)
+    of_best = FrameLosses(loss)
     with recording(directory, data, figures=job.figures, test=test_errors is not None) as record:
-        errors = errors_by_part(potential, data, job.evaluate_train_frames, test_errors, record)
+        errors = errors_by_part(potential, data, job.evaluate_train_frames, test_errors, record, of_best.update)
     if test_errors is None:
         (directory.path / "test_frames.csv").unlink(missing_ok=True)  # of weights that more epochs have replaced
     else:
         directory.write_text("test_frames.csv", test_errors.to_csv(data.splits["test"], data.test_groups))
     if job.callbacks.checkpoint.monitor == "val/loss" and result.best_epoch < result.epochs:
-        loss = WeightedLoss(job.loss)
         last = load_potential(directory.checkpoints / LAST).to(result.device)
-        of_best, of_last = (frame_losses(weights, data.val_dataloader(), loss) for weights in (potential, last))
-        errors |= deciding_frame(of_best, of_last)
+        errors |= deciding_frame(of_best.terms(), frame_losses(last, data.val_dataloader(), loss))
     phase("cost of the head")
     batch = next(iter(data.in_order(data.train_graphs, data.config.batch_size))).to(result.device)
     cost: dict[str, float] = {f"flops/{kind}": count for kind, count in step_flops(potential, batch).items()}
