@@ -270,10 +270,13 @@ def test_impossible_runs_are_refused(step, steps):
 
 
 def test_the_driver_costs_little_next_to_a_model():
-    """64 atoms: less than 0.2 ms a step; five times that here, for a busy machine."""
+    """64 atoms: less than 0.2 ms of the processor a step; five times that here, in the best of three tries."""
     start = bulk("Si", "diamond", a=5.431, cubic=True).repeat(2)
     start.set_momenta(thermal_momenta(start, 300, 0))
     springs = Springs(start)
-    began = time.perf_counter()
-    run_dynamics([Replica(start, 1.0, 500, LIMITS, Thermostat(300, 5, 0))], springs)
-    assert (time.perf_counter() - began) / 500 < 1e-3
+    seconds = []
+    for _ in range(3):
+        began = time.process_time()
+        run_dynamics([Replica(start, 1.0, 500, LIMITS, Thermostat(300, 5, 0))], springs)
+        seconds.append(time.process_time() - began)
+    assert min(seconds) / 500 < 1e-3

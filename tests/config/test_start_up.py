@@ -1,21 +1,26 @@
 """How long the first answer takes, in CPU time, which other programs of the machine do not add to.
 
 The measure is the import of torch in a process of its own: 1.2 s on the machine for which the limits were set (2 s for
-an answer, 6 s for the first step), and as much longer as a slower or fuller machine needs.
+an answer, 6 s for the first step), and as much longer as a slower or fuller machine needs. What others do to caches and
+clocks of the processor comes and goes within seconds, so that the import is timed right before the command, and a
+command is too slow only if it is so in each of its tries.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from command_line import ROOT, train_py
 
 ANSWER, FIRST_STEP = 2 / 1.2, 6 / 1.2  # imports of torch
+TRIES = 3
 COMMANDS = ("train", "import_", "benchmark")  # all import the same: scalarpath.cli
 HEAVY = ("torch", "e3nn", "pytorch_lightning", "torch_geometric", "torchmetrics", "scipy", "matplotlib", "phonopy")
 
@@ -29,11 +34,15 @@ def cpu_seconds(*command: str, cwd: Path) -> tuple[int, float]:
     return process.returncode, usage.ru_utime + usage.ru_stime
 
 
-@pytest.fixture(scope="module")
-def torch_import(tmp_path_factory: pytest.TempPathFactory) -> float:
-    return min(
-        cpu_seconds(sys.executable, "-c", "import torch", cwd=tmp_path_factory.mktemp("torch"))[1] for _ in range(2)
-    )
+def imports_of_torch(measure: Callable[[], float], limit: float, cwd: Path) -> float:
+    """CPU seconds that ``measure`` returns, in imports of torch: the first try below the limit, or the best of all."""
+    best = math.inf
+    for _ in range(TRIES):
+        unit = cpu_seconds(sys.executable, "-c", "import torch", cwd=cwd)[1]
+        best = min(best, measure() / unit)
+        if best < limit:
+            break
+    return best
 
 
 def test_help_comes_without_what_takes_seconds(tmp_path: Path) -> None:
@@ -65,12 +74,13 @@ def test_help_comes_without_what_takes_seconds(tmp_path: Path) -> None:
         ("train.py", ["data=extxyz", f"data.path={__file__}", "artifacts=smoke"], 2),
     ],
 )
-def test_an_answer_comes_at_once(
-    script: str, arguments: list[str], status: int, torch_import: float, tmp_path: Path
-) -> None:
-    found, seconds = cpu_seconds(sys.executable, str(ROOT / script), *arguments, cwd=tmp_path)
-    assert found == status
-    assert seconds < ANSWER * torch_import
+def test_an_answer_comes_at_once(script: str, arguments: list[str], status: int, tmp_path: Path) -> None:
+    def seconds() -> float:
+        found, seconds = cpu_seconds(sys.executable, str(ROOT / script), *arguments, cwd=tmp_path)
+        assert found == status
+        return seconds
+
+    assert imports_of_torch(seconds, ANSWER, tmp_path) < ANSWER
 
 
 EMT = "calculator=ase.calculators.emt:EMT"
@@ -114,12 +124,14 @@ def test_a_name_that_is_none_is_told_before_what_takes_seconds_is_imported(
     assert set(imported.split()) <= ({"scipy", "torch"} if "device" in message else {"scipy"})
 
 
-def test_the_first_epoch_begins_soon(torch_import: float, tmp_path: Path) -> None:
-    parts = tmp_path / "parts.json"
-    result = train_py("experiment=smoke", "trainer.max_epochs=1", cwd=tmp_path, SCALARPATH_TIMES=str(parts))
-    assert result.returncode == 0, result.stderr
-    times = json.loads(parts.read_text())
-    hooks = [name for name in times if name.startswith(("[", "run_training"))]
-    before = sum(times[name][0] for name in list(times)[: list(times).index(hooks[0])])
-    steps = sum(times[name][0] for name in hooks)
-    assert before + steps < FIRST_STEP * torch_import  # to the end of the first epoch, so more than the first step
+def test_the_first_epoch_begins_soon(tmp_path: Path) -> None:
+    def seconds() -> float:
+        parts = tmp_path / "parts.json"
+        result = train_py("experiment=smoke", "trainer.max_epochs=1", cwd=tmp_path, SCALARPATH_TIMES=str(parts))
+        assert result.returncode == 0, result.stderr
+        times = json.loads(parts.read_text())
+        hooks = [name for name in times if name.startswith(("[", "run_training"))]
+        before = sum(times[name][0] for name in list(times)[: list(times).index(hooks[0])])
+        return before + sum(times[name][0] for name in hooks)  # to the end of the first epoch: more than the first step
+
+    assert imports_of_torch(seconds, FIRST_STEP, tmp_path) < FIRST_STEP

@@ -8,14 +8,13 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from scalarpath.core.stopwatch import FIRST, TIMES, Stopwatch
 
 
 def test_a_moment_counts_for_the_innermost_part_and_once(tmp_path: Path) -> None:
     watch, begun = Stopwatch(), time.perf_counter()
     age = watch.parts.get(FIRST, [0, 0, 0])
+    before = time.perf_counter()
     watch.phase("fit")
     started = time.perf_counter()
     watch.start("outer")
@@ -24,15 +23,17 @@ def test_a_moment_counts_for_the_innermost_part_and_once(tmp_path: Path) -> None
         time.sleep(0.02)
         watch.stop("inner")
     watch.stop("outer")
+    least = time.perf_counter() - started
     watch.phase("test")
-    passed = time.perf_counter() - started
+    most = time.perf_counter() - before
     watch.write(tmp_path / "times.json")
     parts = json.loads((tmp_path / "times.json").read_text())
     assert {name: runs for name, (_, _, runs) in parts.items()} == {
         FIRST: 1, "fit": 1, "inner": 2, "outer": 1, "test": 1,
     }  # fmt: skip
-    assert parts["inner"][1] > 0.04 > parts["outer"][1]
-    assert sum(parts[name][1] for name in ("fit", "inner", "outer")) == pytest.approx(passed, abs=0.01)
+    assert parts["inner"][1] > 0.04
+    assert parts["outer"][1] < most - 0.04
+    assert least < sum(parts[name][1] for name in ("fit", "inner", "outer")) < most
     assert parts["inner"][0] < 0.02  # a process that sleeps takes no time of the processor
     assert age == [0, 0, 0]
     assert parts[FIRST][1] > begun - started  # from the start of the process, which was before the stopwatch
