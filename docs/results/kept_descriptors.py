@@ -36,8 +36,13 @@ def factors(kept: Choice, shells: int) -> torch.Tensor:
     return torch.tensor([float(kind) for kind in [counts] * shells + moments], dtype=torch.float64)
 
 
+def held(local: LocalDescriptors, factors: torch.Tensor) -> LocalDescriptors:
+    """The descriptors times ``factors``: zero is their mean over the train frames."""
+    return LocalDescriptors(*(values * factors.to(values.dtype) for values in local))
+
+
 class Kept(NeighbourhoodDescriptors):
-    """The usual descriptors, of which all but the ``kept`` ones are zero: their mean over the train frames."""
+    """The usual descriptors, of which all but the ``kept`` ones are held."""
 
     factors: torch.Tensor
 
@@ -47,8 +52,7 @@ class Kept(NeighbourhoodDescriptors):
 
     def forward(self, geometry: EdgeGeometry) -> LocalDescriptors:
         """Descriptors of every atom [N, K + 3], and of an isolated atom of every species [S, K + 3]."""
-        values, isolated = super().forward(geometry)
-        return LocalDescriptors(values * self.factors.to(values.dtype), isolated * self.factors.to(isolated.dtype))
+        return held(super().forward(geometry), self.factors)
 
 
 def main(out: str, *runs: str) -> None:
@@ -62,9 +66,7 @@ def main(out: str, *runs: str) -> None:
             sys.exit(f"{run}: its head reads no descriptors of this kind.")
         for kept in get_args(Choice):
             chosen = factors(kept, read.shells)
-            hook = read.register_forward_hook(
-                lambda _, __, local, chosen=chosen: LocalDescriptors(*(x * chosen.to(x.dtype) for x in local))
-            )
+            hook = read.register_forward_hook(lambda _, __, local, chosen=chosen: held(local, chosen))
             errors = evaluate(found.potential, data.test_dataloader())
             hook.remove()
             identity = {name: found.summary[name] for name in ("data", "backbone", "head", "seed", "epochs")}

@@ -75,12 +75,12 @@ def test_help_comes_without_what_takes_seconds(tmp_path: Path) -> None:
     ],
 )
 def test_an_answer_comes_at_once(script: str, arguments: list[str], status: int, tmp_path: Path) -> None:
-    def seconds() -> float:
+    def answer() -> float:
         found, seconds = cpu_seconds(sys.executable, str(ROOT / script), *arguments, cwd=tmp_path)
         assert found == status
         return seconds
 
-    assert imports_of_torch(seconds, ANSWER, tmp_path) < ANSWER
+    assert imports_of_torch(answer, ANSWER, tmp_path) < ANSWER
 
 
 EMT = "calculator=ase.calculators.emt:EMT"
@@ -125,7 +125,7 @@ def test_a_name_that_is_none_is_told_before_what_takes_seconds_is_imported(
 
 
 def test_the_first_epoch_begins_soon(tmp_path: Path) -> None:
-    def seconds() -> float:
+    def first_epoch() -> float:
         parts = tmp_path / "parts.json"
         result = train_py("experiment=smoke", "trainer.max_epochs=1", cwd=tmp_path, SCALARPATH_TIMES=str(parts))
         assert result.returncode == 0, result.stderr
@@ -134,4 +134,4 @@ def test_the_first_epoch_begins_soon(tmp_path: Path) -> None:
         before = sum(times[name][0] for name in list(times)[: list(times).index(hooks[0])])
         return before + sum(times[name][0] for name in hooks)  # to the end of the first epoch: more than the first step
 
-    assert imports_of_torch(seconds, FIRST_STEP, tmp_path) < FIRST_STEP
+    assert imports_of_torch(first_epoch, FIRST_STEP, tmp_path) < FIRST_STEP

@@ -14,7 +14,6 @@ from scalarpath.core.stopwatch import FIRST, TIMES, Stopwatch
 def test_a_moment_counts_for_the_innermost_part_and_once(tmp_path: Path) -> None:
     watch, begun = Stopwatch(), time.perf_counter()
     age = watch.parts.get(FIRST, [0, 0, 0])
-    before = time.perf_counter()
     watch.phase("fit")
     started = time.perf_counter()
     watch.start("outer")
@@ -25,7 +24,7 @@ def test_a_moment_counts_for_the_innermost_part_and_once(tmp_path: Path) -> None
     watch.stop("outer")
     least = time.perf_counter() - started
     watch.phase("test")
-    most = time.perf_counter() - before
+    most = time.perf_counter() - begun
     watch.write(tmp_path / "times.json")
     parts = json.loads((tmp_path / "times.json").read_text())
     assert {name: runs for name, (_, _, runs) in parts.items()} == {
