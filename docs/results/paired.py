@@ -2,9 +2,9 @@
 
 python docs/results/paired.py RUNS.csv[,MORE.csv] DATA HEAD [AGAINST]
 
-The runs have the same settings; both of a pair stand in one table. Prints how many pairs there are and, for forces,
-energies and stresses, the mean change in percent with the 95 % t interval of the paired logarithms, as reports do
-(docs/report.md).
+The runs have the same settings; both of a pair stand in one table. Of several rows of a run (last_epoch.csv) the last
+one counts, which has its last epoch. Prints how many pairs there are and, for forces, energies and stresses, the mean
+change in percent with the 95 % t interval of the paired logarithms, as reports do (docs/report.md).
 """
 
 import csv
