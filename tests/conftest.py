@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 # before torch is loaded: idle OpenMP threads that spin slow a busy machine down
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("WANDB_MODE", "offline")
+# a shell starts what it runs in the background with Ctrl-C ignored, which children inherit: tests of it would wait in vain
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
