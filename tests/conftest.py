@@ -10,13 +10,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("WANDB_MODE", "offline")
-# a shell starts what it runs in the background with Ctrl-C ignored, which children inherit: tests of it would wait in vain
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
+# a shell starts background jobs with Ctrl-C ignored, and children inherit that: tests of Ctrl-C would wait in vain
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
